@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// vhsm.cnf, section [vhsm]: one configuration for provider, daemon and command line.
+// Source: OpenSSL config(5) for the syntax; docs/man/vhsm.cnf.5 for the keys.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace vhsm {
+
+inline constexpr std::string_view kDefaultSettingsPath = "/etc/vhsm/vhsm.cnf";
+
+struct Settings {
+  std::string source;  ///< the file that was read, empty when there was none
+
+  std::string keystore = "memory:";
+  std::string platform = "auto";   ///< auto | sev-guest | emulator:DIR | none
+  std::optional<unsigned> vmpl;    ///< 0..3; unset: the level that the guest runs at
+  std::vector<std::string> kbs;    ///< https://host[:port], in order of preference
+  std::string kbs_ca;              ///< PEM file; empty: the system's trust store
+  std::string kbs_cert;            ///< PEM file with our TLS client certificate (chain)
+  std::string kbs_key;             ///< PEM file with its key
+  std::vector<std::string> kbs_pin;  ///< SHA-256 of the server's SubjectPublicKeyInfo, hex
+  bool kbs_insecure = false;       ///< plain http to other hosts than loopback
+  std::string kbs_path = "default/key";  ///< leading segments of a URI with fewer than three
+  bool import_private = false;     ///< let EVP_PKEY_fromdata bring private keys in
+  std::chrono::milliseconds load_wait{3000};
+  std::chrono::milliseconds connect_timeout{3000};
+  std::chrono::milliseconds fetch_timeout{10000};
+  std::size_t memory_limit = 0;    ///< bytes; 0: see memory::Options
+  std::string log;                 ///< file for log lines; empty: none
+  std::string log_level = "info";  ///< error | warning | info | debug
+  std::string audit;               ///< file for audit lines; empty: none
+};
+
+/// One `key = value` that the host gave beside the file: a provider section of openssl.cnf.
+struct Override {
+  std::string key;
+  std::string value;
+};
+
+/// Names of all keys, for a provider that asks its core for each of them.
+[[nodiscard]] std::span<const std::string_view> setting_names();
+
+/// Reads the settings: from `overrides`' own `config`, else $VHSM_CONF (secure_getenv), else
+/// kDefaultSettingsPath if that file exists, else the defaults. `overrides` win over the file.
+/// @errors kBadConfig for an unknown key or value (subject: file, line, key and the allowed
+///         values), kIo for a named file that cannot be read, kUnsupported for a key of a later
+///         version.
+[[nodiscard]] Result<Settings> load_settings(std::span<const Override> overrides);
+
+}  // namespace vhsm

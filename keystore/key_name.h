@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The vhsm: URI and the name inside it.
+//
+//   vhsm: path [?query]     path: 1 to 3 segments of [A-Za-z0-9_-][A-Za-z0-9_.-]*, percent-encoding
+//                           allowed; vhsm:///a/b/c = vhsm://a/b/c = vhsm:a/b/c
+//                           query: type=private|public|cert|secret, version=N, joined by &
+//
+// Source: RFC 3986 (percent-encoding); the segment rule is the KBS's (facts of protocol 0.4.0).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace vhsm::keystore {
+
+inline constexpr std::string_view kScheme = "vhsm:";
+
+/// A full, valid, three-segment name: repository/type/tag of a KBS resource.
+class KeyName {
+ public:
+  /// @param path         "default/tls/www", or fewer segments.
+  /// @param prefix       the leading segments for a shorter path, e.g. "default/key".
+  /// @errors kBadUri, with the offending part as subject.
+  static Result<KeyName> parse(std::string_view path, std::string_view prefix = {});
+
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }  ///< "default/tls/www"
+  [[nodiscard]] std::string uri() const { return std::string(kScheme) + path_; }
+
+  friend auto operator<=>(const KeyName&, const KeyName&) = default;
+
+ private:
+  explicit KeyName(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+/// What a URI asks for.
+enum class ObjectType : std::uint8_t { kPrivate, kPublic, kCertificate, kSecret };
+
+struct KeyUri {
+  KeyName name;
+  std::optional<ObjectType> type;        ///< unset: private key and certificates
+  std::optional<std::uint32_t> version;  ///< unset: the current one
+
+  /// Accepts a URI, and where `bare_path` a path without the scheme (the command line does).
+  /// @errors kBadUri, with the offending part as subject.
+  static Result<KeyUri> parse(std::string_view text, std::string_view prefix,
+                              bool bare_path = false);
+};
+
+}  // namespace vhsm::keystore
