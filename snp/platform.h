@@ -29,7 +29,7 @@ enum class CertificateKind : std::uint8_t { kArk, kAsk, kAsvk, kVcek, kVlek, kCr
 /// A certificate as the host gave it: untrusted until verified.
 struct Certificate {
   CertificateKind kind;
-  std::string guid;  ///< text form, only for kOther
+  std::string guid;                ///< text form, only for kOther
   std::vector<std::uint8_t> data;  ///< DER or PEM
 };
 
@@ -41,9 +41,9 @@ struct Evidence {
 
 /// How far a report can be trusted, for doctor, status and log.
 struct PlatformInfo {
-  std::string kind;         ///< "sev-guest", "emulator"
-  bool development = false; ///< true: no hardware behind it
-  unsigned vmpl = 0;        ///< the level that reports are asked for
+  std::string kind;          ///< "sev-guest", "emulator"
+  bool development = false;  ///< true: no hardware behind it
+  unsigned vmpl = 0;         ///< the level that reports are asked for
 };
 
 class Platform {

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A software SNP for development: byte-exact, really signed reports under a root of its own, whose
+// names cannot be taken for AMD's. A verifier accepts them only with Roots::trust_test_root.
+// Source: AMD 56860, section 7.3 (which VMPL may ask for which, and what the report carries).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "snp/platform.h"
+#include "snp/product.h"
+#include "snp/report.h"
+
+namespace vhsm::snp {
+
+inline constexpr const char* kTestRootName = "ARK-VHSM-TEST";
+inline constexpr const char* kTestIntermediateName = "SEV-VHSM-TEST";
+
+/// What the emulated machine and guest are. Unset members have fixed defaults.
+struct EmulatorOptions {
+  Product product = Product::kMilan;
+  std::uint32_t report_version = 3;  ///< 2..5
+  std::uint32_t vmpl = 0;            ///< the level that the guest runs at
+  std::uint64_t policy = policy_bit::kSmtAllowed | policy_bit::kAlwaysOne;
+  std::uint32_t guest_svn = 0;
+  std::optional<Measurement> measurement;
+  std::optional<HostData> host_data;  ///< unset: zero
+  std::optional<ChipId> chip_id;      ///< Turin: 8 bytes, then zeros
+  std::optional<Tcb> tcb;
+};
+
+/// Makes a folder with emulator.json (what the machine is; no secret), ark.pem, ask.pem, vcek.pem
+/// and vcek.key (mode 0600). The private keys of ARK and ASK are thrown away.
+/// Takes seconds: it makes two RSA-4096 keys.
+/// @errors kIo; kWrongState when the folder holds an emulator already; kInvalidArgument; kCrypto.
+Status init_emulator(const std::string& folder, const EmulatorOptions& options);
+
+/// Opens what init_emulator() made; reads all files now and none later.
+/// @param vmpl  level to ask reports for; unset: the level that the guest runs at. A level below
+///              that, or above 3, makes each attest() fail, as the firmware does.
+/// @errors kIo; kBadFormat for files that were not made by init_emulator().
+[[nodiscard]] Result<std::unique_ptr<Platform>> open_emulator(const std::string& folder,
+                                                              std::optional<unsigned> vmpl);
+
+}  // namespace vhsm::snp
