@@ -22,16 +22,16 @@ struct Settings {
   std::string source;  ///< the file that was read, empty when there was none
 
   std::string keystore = "memory:";
-  std::string platform = "auto";   ///< auto | sev-guest | emulator:DIR | none
-  std::optional<unsigned> vmpl;    ///< 0..3; unset: the level that the guest runs at
-  std::vector<std::string> kbs;    ///< https://host[:port], in order of preference
-  std::string kbs_ca;              ///< PEM file; empty: the system's trust store
-  std::string kbs_cert;            ///< PEM file with our TLS client certificate (chain)
-  std::string kbs_key;             ///< PEM file with its key
-  std::vector<std::string> kbs_pin;  ///< SHA-256 of the server's SubjectPublicKeyInfo, hex
-  bool kbs_insecure = false;       ///< plain http to other hosts than loopback
+  std::string platform = "auto";         ///< auto | sev-guest | emulator:DIR | none
+  std::optional<unsigned> vmpl;          ///< 0..3; unset: the level that the guest runs at
+  std::vector<std::string> kbs;          ///< https://host[:port], in order of preference
+  std::string kbs_ca;                    ///< PEM file; empty: the system's trust store
+  std::string kbs_cert;                  ///< PEM file with our TLS client certificate (chain)
+  std::string kbs_key;                   ///< PEM file with its key
+  std::vector<std::string> kbs_pin;      ///< SHA-256 of the server's SubjectPublicKeyInfo, hex
+  bool kbs_insecure = false;             ///< plain http to other hosts than loopback
   std::string kbs_path = "default/key";  ///< leading segments of a URI with fewer than three
-  bool import_private = false;     ///< let EVP_PKEY_fromdata bring private keys in
+  bool import_private = false;           ///< let EVP_PKEY_fromdata bring private keys in
   std::chrono::milliseconds load_wait{3000};
   std::chrono::milliseconds connect_timeout{3000};
   std::chrono::milliseconds fetch_timeout{10000};

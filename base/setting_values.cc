@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/setting_values.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdint>
+
+#include "base/endpoint.h"
+#include "base/log.h"
+#include "base/segment.h"
+
+namespace vhsm::detail {
+namespace {
+
+constexpr std::size_t kMaxEndpoints = 8;
+constexpr std::size_t kPinHexDigits = 64;  // SHA-256
+constexpr std::chrono::milliseconds kLongestWait = std::chrono::hours(1);
+constexpr std::size_t kLargestMemoryLimit = std::size_t{1} << 30;
+
+constexpr std::string_view kYesNo = "yes, no";
+constexpr std::string_view kFile = "the path of a file";
+constexpr std::string_view kWait = "3s, 500ms or seconds, at most 3600s";
+
+Error refuse(std::string_view part = {}) {
+  return fail(Errc::kBadConfig, "this value is not allowed", part);
+}
+Error later(std::string_view part = {}) {
+  return fail(Errc::kUnsupported, "this version of vhsm does not have it yet", part);
+}
+
+/// The number at the front of `text`, which shrinks to what follows it.
+Result<std::uint64_t> take_number(std::string_view& text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{}) return refuse();
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return number;
+}
+
+Result<bool> read_yes_no(std::string_view value) {
+  if (value == "yes") return true;
+  if (value == "no") return false;
+  return refuse();
+}
+
+Result<std::chrono::milliseconds> read_wait(std::string_view value, std::uint64_t least) {
+  const std::uint64_t number = VHSM_TRY(take_number(value));
+  if (value != "ms" && value != "s" && !value.empty()) return refuse();
+  if (number > static_cast<std::uint64_t>(kLongestWait.count())) return refuse();
+  const std::chrono::milliseconds wait(number * (value == "ms" ? 1U : 1000U));
+  if (wait > kLongestWait || number < least) return refuse();
+  return wait;
+}
+
+Result<std::size_t> read_memory_limit(std::string_view value) {
+  std::size_t bytes = VHSM_TRY(take_number(value));
+  if (bytes > kLargestMemoryLimit) return refuse();
+  if (value == "K") {
+    bytes <<= 10;
+  } else if (value == "M") {
+    bytes <<= 20;
+  } else if (!value.empty()) {
+    return refuse();
+  }
+  if (bytes > kLargestMemoryLimit) return refuse();
+  return bytes;
+}
+
+/// The parts of a list, separated by blanks or commas.
+std::vector<std::string_view> split(std::string_view list) {
+  constexpr std::string_view kSeparators = " \t,";
+  std::vector<std::string_view> parts;
+  for (std::size_t from = list.find_first_not_of(kSeparators); from != std::string_view::npos;) {
+    const std::size_t to = std::min(list.find_first_of(kSeparators, from), list.size());
+    parts.push_back(list.substr(from, to - from));
+    from = list.find_first_not_of(kSeparators, to);
+  }
+  return parts;
+}
+
+Status read_platform(Settings& settings, std::string_view value) {
+  constexpr std::string_view kEmulator = "emulator:";
+  if (value == "tsm" || value == "sample") return later();
+  const bool emulator = value.starts_with(kEmulator) && value.size() > kEmulator.size();
+  if (value != "auto" && value != "sev-guest" && value != "none" && !emulator) return refuse();
+  settings.platform = value;
+  return {};
+}
+
+Status read_keystore(Settings& settings, std::string_view value) {
+  for (const std::string_view scheme : {"dir:", "unix:", "https:"}) {
+    if (value.starts_with(scheme)) return later();
+  }
+  if (value != "memory:") return refuse();
+  settings.keystore = value;
+  return {};
+}
+
+Status read_gate(std::string_view value) {
+  if (value == "none") return {};
+  if (value == "first-use" || value == "lease") return later();
+  return refuse();
+}
+
+Status read_vmpl(Settings& settings, std::string_view value) {
+  if (value.size() != 1 || value[0] < '0' || value[0] > '3') return refuse();
+  settings.vmpl = static_cast<unsigned>(value[0] - '0');
+  return {};
+}
+
+Status read_endpoints(Settings& settings, std::string_view value) {
+  settings.kbs.clear();
+  for (const std::string_view url : split(value)) {
+    const Endpoint endpoint = VHSM_TRY(parse_endpoint(url));
+    settings.kbs.push_back(endpoint.url());
+  }
+  if (settings.kbs.size() > kMaxEndpoints) return refuse();
+  return {};
+}
+
+Status read_pins(Settings& settings, std::string_view value) {
+  settings.kbs_pin.clear();
+  for (const std::string_view pin : split(value)) {
+    std::string digits(pin);
+    for (char& c : digits) {
+      if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+      if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return refuse(pin);
+    }
+    if (digits.size() != kPinHexDigits) return refuse(pin);
+    settings.kbs_pin.push_back(digits);
+  }
+  return {};
+}
+
+Status read_kbs_path(Settings& settings, std::string_view value) {
+  const std::size_t slash = value.find('/');
+  if (slash == std::string_view::npos || !is_segment(value.substr(0, slash)) ||
+      !is_segment(value.substr(slash + 1))) {
+    return refuse();
+  }
+  settings.kbs_path = value;
+  return {};
+}
+
+Status read_log_level(Settings& settings, std::string_view value) {
+  if (!parse_log_level(value).ok()) return refuse();
+  settings.log_level = value;
+  return {};
+}
+
+template <std::string Settings::*Member>
+Status read_text(Settings& settings, std::string_view value) {
+  settings.*Member = value;
+  return {};
+}
+
+template <bool Settings::*Member>
+Status read_flag(Settings& settings, std::string_view value) {
+  settings.*Member = VHSM_TRY(read_yes_no(value));
+  return {};
+}
+
+template <std::chrono::milliseconds Settings::*Member, std::uint64_t Least>
+Status read_duration(Settings& settings, std::string_view value) {
+  settings.*Member = VHSM_TRY(read_wait(value, Least));
+  return {};
+}
+
+Status read_limit(Settings& settings, std::string_view value) {
+  settings.memory_limit = VHSM_TRY(read_memory_limit(value));
+  return {};
+}
+
+constexpr Setting kSettings[] = {
+    {"keystore", "memory:", read_keystore},
+    {"platform", "auto, sev-guest, emulator:DIR, none", read_platform},
+    {"vmpl", "0, 1, 2, 3", read_vmpl},
+    {"kbs", "up to 8 URLs http[s]://HOST[:PORT]", read_endpoints},
+    {"kbs_ca", kFile, read_text<&Settings::kbs_ca>},
+    {"kbs_pin", "SHA-256 fingerprints, 64 hex digits each", read_pins},
+    {"kbs_cert", kFile, read_text<&Settings::kbs_cert>},
+    {"kbs_key", kFile, read_text<&Settings::kbs_key>},
+    {"kbs_insecure", kYesNo, read_flag<&Settings::kbs_insecure>},
+    {"kbs_path", "two segments, e.g. default/key", read_kbs_path},
+    {"gate", "none", [](Settings&, std::string_view value) { return read_gate(value); }},
+    {"import_private", kYesNo, read_flag<&Settings::import_private>},
+    {"load_wait", kWait, read_duration<&Settings::load_wait, 0>},
+    {"connect_timeout", kWait, read_duration<&Settings::connect_timeout, 1>},
+    {"fetch_timeout", kWait, read_duration<&Settings::fetch_timeout, 1>},
+    {"memory_limit", "bytes, or with suffix K or M, at most 1024M", read_limit},
+    {"log", kFile, read_text<&Settings::log>},
+    {"log_level", "error, warning, info, debug", read_log_level},
+    {"audit", kFile, read_text<&Settings::audit>},
+    {"attestation_service", "", nullptr},
+    {"lease", "", nullptr},
+    {"offline_grace", "", nullptr},
+    {"attest_before_generate", "", nullptr},
+    {"require_signed_keys", "", nullptr},
+    {"release_key", "", nullptr},
+    {"prefetch", "", nullptr},
+    {"pkcs1_v15_decrypt", "", nullptr},
+    {"fips", "", nullptr},
+    {"assume_fips", "", nullptr},
+    {"snp_policy", "", nullptr},
+    {"trust_test_root", "", nullptr},
+    {"require_init_data", "", nullptr},
+};
+
+constexpr auto kNames = [] {
+  std::array<std::string_view, std::size(kSettings) + 1> names{"config"};
+  std::ranges::transform(kSettings, names.begin() + 1, &Setting::name);
+  return names;
+}();
+
+}  // namespace
+
+std::span<const Setting> all_settings() noexcept { return kSettings; }
+
+}  // namespace vhsm::detail
+
+std::span<const std::string_view> vhsm::setting_names() { return vhsm::detail::kNames; }
