@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// vhsm.cnf: every key, where it may stand, who wins, and what an error says.
+#include "base/settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <openssl/err.h>
+
+#include <cstdlib>
+
+#include "tests/base/temp_dir.h"
+
+namespace vhsm {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+class SettingsTest : public testing::Test {
+ protected:
+  SettingsTest() { unsetenv("VHSM_CONF"); }
+  ~SettingsTest() override { unsetenv("VHSM_CONF"); }
+
+  Result<Settings> load_text(const std::string& text, std::vector<Override> overrides = {}) {
+    overrides.push_back({"config", folder_.write("vhsm.cnf", text)});
+    return load_settings(overrides);
+  }
+  Result<Settings> load_line(const std::string& line) {
+    return load_text("[vhsm]\n" + line + "\n");
+  }
+  std::string subject_of_line(const std::string& line) {
+    const auto settings = load_line(line);
+    return settings.ok() ? "accepted" : std::string(settings.error().subject.text());
+  }
+
+  test::TempDir folder_;
+};
+
+TEST_F(SettingsTest, ReadsEveryKey) {
+  const std::string pin(64, 'A');
+  const auto loaded = load_text(
+      "[vhsm]\nkeystore = memory:\nplatform = emulator:/srv/snp\nvmpl = 2\n"
+      "kbs = https://a:8080, https://b\nkbs_ca = /ca.pem\nkbs_pin = " +
+      pin +
+      "\n"
+      "kbs_cert = /c.pem\nkbs_key = /k.pem\nkbs_insecure = yes\nkbs_path = site/key\ngate = none\n"
+      "import_private = yes\nload_wait = 0\nconnect_timeout = 500ms\nfetch_timeout = 7\n"
+      "memory_limit = 512K\nlog = /l\nlog_level = debug\naudit = /a\n");
+  ASSERT_TRUE(loaded.ok()) << describe(loaded.error());
+  const Settings& settings = loaded.value();
+  EXPECT_EQ(settings.source, folder_.file("vhsm.cnf"));
+  EXPECT_EQ(settings.platform, "emulator:/srv/snp");
+  EXPECT_EQ(settings.vmpl, 2U);
+  EXPECT_THAT(settings.kbs, ElementsAre("https://a:8080", "https://b:443"));
+  EXPECT_EQ(settings.kbs_ca, "/ca.pem");
+  EXPECT_THAT(settings.kbs_pin, ElementsAre(std::string(64, 'a')));
+  EXPECT_EQ(settings.kbs_cert, "/c.pem");
+  EXPECT_EQ(settings.kbs_key, "/k.pem");
+  EXPECT_TRUE(settings.kbs_insecure);
+  EXPECT_EQ(settings.kbs_path, "site/key");
+  EXPECT_TRUE(settings.import_private);
+  EXPECT_EQ(settings.load_wait, milliseconds(0));
+  EXPECT_EQ(settings.connect_timeout, milliseconds(500));
+  EXPECT_EQ(settings.fetch_timeout, milliseconds(7000));
+  EXPECT_EQ(settings.memory_limit, std::size_t{512} << 10);
+  EXPECT_EQ(settings.log, "/l");
+  EXPECT_EQ(settings.log_level, "debug");
+  EXPECT_EQ(settings.audit, "/a");
+}
+
+TEST_F(SettingsTest, WithoutAFileHasDefaults) {
+  if (std::filesystem::exists(kDefaultSettingsPath)) GTEST_SKIP() << "this machine has a vhsm.cnf";
+  const auto loaded = load_settings({});
+  ASSERT_TRUE(loaded.ok()) << describe(loaded.error());
+  EXPECT_EQ(loaded.value().source, "");
+  EXPECT_EQ(loaded.value().platform, "auto");
+  EXPECT_EQ(loaded.value().fetch_timeout, milliseconds(10000));
+  EXPECT_THAT(loaded.value().kbs, IsEmpty());
+}
+
+TEST_F(SettingsTest, TakesTheFileThatTheEnvironmentNames) {
+  setenv("VHSM_CONF", folder_.write("env.cnf", "[vhsm]\nkbs_path = from/env\n").c_str(), 1);
+  EXPECT_EQ(load_settings({}).value().kbs_path, "from/env");
+  EXPECT_EQ(load_text("[vhsm]\nkbs_path = from/host\n").value().kbs_path, "from/host");
+}
+
+TEST_F(SettingsTest, LetsTheHostsProviderSectionWin) {
+  const auto loaded =
+      load_text("[vhsm]\nkbs_path = from/file\nlog = /file\n", {{"kbs_path", "from/host"}});
+  EXPECT_EQ(loaded.value().kbs_path, "from/host");
+  EXPECT_EQ(loaded.value().log, "/file");
+}
+
+TEST_F(SettingsTest, RefusesANamedFileThatIsNotThere) {
+  const std::vector<Override> absent{{"config", folder_.file("absent.cnf")}};
+  EXPECT_EQ(load_settings(absent).error().code, Errc::kIo);
+  const std::vector<Override> a_folder{{"config", folder_.file("")}};
+  EXPECT_EQ(load_settings(a_folder).error().code, Errc::kIo);
+}
+
+TEST_F(SettingsTest, RefusesAFileWithoutItsSection) {
+  EXPECT_EQ(load_text("kbs = https://a\n").error().code, Errc::kBadConfig);
+  EXPECT_TRUE(load_text("[vhsm]\n# nothing\n").ok());
+}
+
+TEST_F(SettingsTest, NamesTheLineThatDoesNotParse) {
+  const auto loaded = load_text("[vhsm]\n\nkbs https://a\n");
+  EXPECT_EQ(loaded.error().code, Errc::kBadConfig);
+  EXPECT_THAT(std::string(loaded.error().subject.text()), testing::EndsWith("vhsm.cnf:3"));
+}
+
+TEST_F(SettingsTest, NamesFileLineAndAllowedValues) {
+  const auto loaded = load_text("[other]\ngate = x\n[ vhsm ]\n# gate = y\ngate = sometimes\n");
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_THAT(std::string(loaded.error().subject.text()),
+              HasSubstr("vhsm.cnf:5: gate = sometimes; allowed: none"));
+}
+
+TEST_F(SettingsTest, NamesTheProviderSectionOfTheHost) {
+  const auto loaded = load_text("[vhsm]\n", {{"vmpl", "9"}});
+  EXPECT_EQ(loaded.error().subject.text(), "provider section: vmpl = 9; allowed: 0, 1, 2, 3");
+}
+
+TEST_F(SettingsTest, GuessesTheKeyThatWasMeant) {
+  EXPECT_THAT(subject_of_line("kbs_cax = /ca.pem"), HasSubstr("closest key: kbs_ca"));
+  EXPECT_EQ(load_line("kbs_cax = /ca.pem").error().code, Errc::kBadConfig);
+}
+
+TEST_F(SettingsTest, KeepsTheAllowedValuesWhateverTheLength) {
+  const auto loaded = load_line("log_level = " + std::string(500, 'x'));
+  EXPECT_THAT(std::string(loaded.error().subject.text()),
+              testing::EndsWith("allowed: error, warning, info, debug"));
+}
+
+TEST_F(SettingsTest, RefusesValuesOutsideTheAllowedOnes) {
+  for (const char* line : {"keystore = memory",
+                           "keystore =",
+                           "platform = sev",
+                           "platform = emulator:",
+                           "vmpl = 4",
+                           "vmpl = 01",
+                           "kbs = kbs:8080",
+                           "kbs_pin = abc",
+                           "kbs_insecure = true",
+                           "kbs_path = a",
+                           "kbs_path = a/b/c",
+                           "kbs_path = a/../b",
+                           "load_wait = -1",
+                           "load_wait = 3601s",
+                           "load_wait = 99999999999999999999",
+                           "connect_timeout = 0",
+                           "fetch_timeout = 1m",
+                           "fetch_timeout = 18446744073709551s",
+                           "memory_limit = 1G",
+                           "memory_limit = 1025M",
+                           "memory_limit = 18446744073709551615K",
+                           "memory_limit = x",
+                           "log_level = trace"}) {
+    const auto loaded = load_line(line);
+    ASSERT_FALSE(loaded.ok()) << line;
+    EXPECT_EQ(loaded.error().code, Errc::kBadConfig) << line;
+    EXPECT_THAT(subject_of_line(line), HasSubstr("vhsm.cnf:2: ")) << line;
+    EXPECT_THAT(subject_of_line(line), HasSubstr("; allowed: ")) << line;
+  }
+}
+
+TEST_F(SettingsTest, SaysThatAKeyComesLaterInsteadOfIgnoringIt) {
+  for (const char* line : {"keystore = dir:/keys",
+                           "keystore = unix:/s",
+                           "keystore = https://h:1",
+                           "gate = lease",
+                           "gate = first-use",
+                           "platform = tsm",
+                           "platform = sample",
+                           "lease = 60",
+                           "fips = yes",
+                           "offline_grace = 1",
+                           "attestation_service = https://as",
+                           "attest_before_generate = yes",
+                           "require_signed_keys = yes",
+                           "release_key = x",
+                           "prefetch = x",
+                           "pkcs1_v15_decrypt = no",
+                           "assume_fips = yes",
+                           "snp_policy = x",
+                           "trust_test_root = x",
+                           "require_init_data = yes"}) {
+    const auto loaded = load_line(line);
+    ASSERT_FALSE(loaded.ok()) << line;
+    EXPECT_EQ(loaded.error().code, Errc::kUnsupported) << line;
+    const std::string key(line, std::string_view(line).find(' '));
+    EXPECT_THAT(std::string(loaded.error().subject.text()), HasSubstr(": " + key + " = "));
+  }
+}
+
+TEST_F(SettingsTest, SendsPlainHttpOnlyToThisMachine) {
+  EXPECT_TRUE(load_line("kbs = http://127.0.0.1:8080").ok());
+  EXPECT_TRUE(load_line("kbs = http://[::1]:8080").ok());
+  const auto loaded = load_line("kbs = https://a http://b");
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_EQ(loaded.error().code, Errc::kBadConfig);
+  EXPECT_THAT(std::string(loaded.error().subject.text()), HasSubstr("vhsm.cnf:2: kbs = http://b"));
+  EXPECT_TRUE(load_line("kbs = http://b\nkbs_insecure = yes").ok());
+}
+
+TEST_F(SettingsTest, FollowsOpensslSyntax) {
+  const auto loaded =
+      load_text("[defs]\nbase = from\n[vhsm]\nkbs_path = ${defs::base}/\\\nkey # comment\n");
+  ASSERT_TRUE(loaded.ok()) << describe(loaded.error());
+  EXPECT_EQ(loaded.value().kbs_path, "from/key");
+}
+
+TEST_F(SettingsTest, FindsTheLineOfAKeySetFromAnotherSection) {
+  const auto loaded = load_text("[vhsm]\n[other]\nvhsm::vmpl = 7\n");
+  EXPECT_THAT(std::string(loaded.error().subject.text()), HasSubstr("vhsm.cnf:3: vmpl = 7"));
+}
+
+TEST_F(SettingsTest, LeavesNothingInTheErrorQueue) {
+  (void)load_text("[vhsm]\nkbs https://a\n");
+  (void)load_text("x = 1\n");
+  EXPECT_EQ(ERR_peek_error(), 0UL);
+}
+
+TEST_F(SettingsTest, ListsItsNamesForTheProvider) {
+  EXPECT_THAT(setting_names(), Contains("config"));
+  EXPECT_THAT(setting_names(), Contains("kbs_ca"));
+  EXPECT_THAT(setting_names(), Contains("fips"));
+  EXPECT_EQ(setting_names().size(), 33U);
+}
+
+}  // namespace
+}  // namespace vhsm
