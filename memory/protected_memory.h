@@ -36,12 +36,16 @@ struct Options {
 inline constexpr std::size_t kDefaultLimitBytes = std::size_t{8} << 20;
 inline constexpr std::size_t kStackBytes = std::size_t{32} << 10;
 
-/// Maps protected memory, routes the private OpenSSL's allocator through it, and warms that OpenSSL
-/// up. The first call in a process does the work, the later ones return its result. Must precede
-/// every other use of the libcrypto that this code is linked with.
+/// Makes the libcrypto that this code is linked with (the private copy) allocate through us: from
+/// the arena inside a scope, from the ordinary heap outside. Idempotent, thread-safe.
+/// @errors kInternal when that libcrypto was used before.
+Status adopt_allocator();
+
+/// Maps protected memory and starts the private OpenSSL's random generators in it. Calls
+/// adopt_allocator(). The first success in a process is final: later calls return at once.
 /// The environment variable VHSM_MEMORY=locked has the effect of `force_locked`.
-/// @errors kMemoryLimit when RLIMIT_MEMLOCK leaves no room; kInternal when that libcrypto was used
-///         before; kCrypto when it does not start. Thread-safe.
+/// @errors kMemoryLimit when the limit or RLIMIT_MEMLOCK leave no room; kInternal as
+///         adopt_allocator(); kCrypto when the generators do not start. Thread-safe.
 Status initialise(const Options& options);
 
 [[nodiscard]] Kind kind() noexcept;
@@ -69,7 +73,18 @@ Status initialise(const Options& options);
 /// Wipes and frees what allocate() gave; null is fine. Does nothing when not usable(). Thread-safe.
 void release(void* pointer) noexcept;
 
+/// Lets a fork of another thread pass, where the calling thread is in a scope and its work on the
+/// arena can be interrupted: for key generation, between two candidates. Cheap when no one forks.
+void pause_for_fork() noexcept;
+
+/// Which process this is in a line of forks: 0, and one more in each child. What was begun under
+/// another number (a lock, a wait, a connection) belongs to an ancestor's thread.
+[[nodiscard]] std::uint64_t generation() noexcept;
+
 namespace detail {
+/// Whether an allocation of the calling thread found the arena full since its scope began.
+[[nodiscard]] bool ran_out() noexcept;
+
 /// Runs `body(argument)` on a protected stack, with asynchronous signals blocked and the private
 /// OpenSSL allocating from the arena. Nested calls run `body` at once.
 /// @errors kForked, kWrongState before initialise().
@@ -84,7 +99,7 @@ template <std::invocable Body>
 std::invoke_result_t<Body> run_protected(Body&& body) noexcept {
   using Answer = std::invoke_result_t<Body>;
   struct Call {
-    Body* body;
+    std::remove_reference_t<Body>* body;
     std::optional<Answer> answer;
   } call{&body, std::nullopt};
   const Status entered = detail::run(
@@ -98,6 +113,11 @@ std::invoke_result_t<Body> run_protected(Body&& body) noexcept {
       },
       &call);
   if (!entered.ok()) return entered.error();
+  // libcrypto says "malloc failure" where we know better.
+  if (!call.answer->ok() && call.answer->error().code == Errc::kCrypto && detail::ran_out()) {
+    return fail(Errc::kMemoryLimit, "no protected memory left for work on a key",
+                call.answer->error().subject);
+  }
   return std::move(*call.answer);
 }
 

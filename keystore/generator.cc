@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ephemeral keys: generated here or brought in by the host.
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+#include <array>
+#include <memory>
+#include <utility>
+
+#include "keystore/key.h"
+#include "keystore/local_key.h"
+
+namespace vhsm::keystore {
+namespace {
+
+using ScopedPKeyCtx = std::unique_ptr<EVP_PKEY_CTX, ScopedFree<EVP_PKEY_CTX_free>>;
+
+/// Called between candidate primes: RSA generation takes longer than a fork will wait.
+int on_progress(EVP_PKEY_CTX* /*ctx*/) {
+  memory::pause_for_fork();
+  return 1;
+}
+
+class PairGenerator final : public Generator {
+ public:
+  explicit PairGenerator(ScopedPKeyCtx ctx) noexcept : ctx_(std::move(ctx)) {}
+
+  Status set_params(const OSSL_PARAM params[]) override {
+    return memory::run_protected([&] {
+      return crypto(EVP_PKEY_CTX_set_params(ctx_.get(), params), "the parameter is refused");
+    });
+  }
+  [[nodiscard]] const OSSL_PARAM* settable_params() const override {
+    return EVP_PKEY_CTX_settable_params(ctx_.get());
+  }
+
+  Status set_template(const Key& key) override {
+    if (&key.type() != &kEc) return {};  // no other type has domain parameters
+    std::array<char, 64> group{};
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group.data(), group.size()),
+        OSSL_PARAM_construct_end()};
+    VHSM_TRY(key.get_params(params));
+    return set_params(params);
+  }
+
+  Result<KeyPtr> generate() override {
+    HeldPKey pair;
+    VHSM_TRY(memory::run_protected([&]() -> Status {
+      EVP_PKEY* raw = nullptr;
+      const int rc = EVP_PKEY_generate(ctx_.get(), &raw);
+      pair.reset(raw);
+      return crypto(rc, "key generation failed (an EC key needs a group)");
+    }));
+    auto half = VHSM_TRY(PublicHalf::of(pair.get()));
+    return KeyPtr(std::make_shared<LocalKey>(std::move(half), std::move(pair)));
+  }
+
+ private:
+  ScopedPKeyCtx ctx_;
+};
+
+/// EC domain parameters: nothing secret.
+class ParameterGenerator final : public Generator {
+ public:
+  explicit ParameterGenerator(ossl::PKeyCtx ctx) noexcept : ctx_(std::move(ctx)) {}
+
+  Status set_params(const OSSL_PARAM params[]) override {
+    return crypto(EVP_PKEY_CTX_set_params(ctx_.get(), params), "the parameter is refused");
+  }
+  [[nodiscard]] const OSSL_PARAM* settable_params() const override {
+    return EVP_PKEY_CTX_settable_params(ctx_.get());
+  }
+  Status set_template(const Key& /*key*/) override { return {}; }
+
+  Result<KeyPtr> generate() override {
+    ossl::PKey parameters;
+    VHSM_TRY(crypto(EVP_PKEY_generate(ctx_.get(), ossl::Receive(parameters)),
+                    "parameter generation failed (EC parameters need a group)"));
+    OSSL_PARAM* raw = nullptr;
+    VHSM_TRY(crypto(EVP_PKEY_todata(parameters.get(), EVP_PKEY_KEY_PARAMETERS, &raw),
+                    "the parameters cannot be read"));
+    const OwnedParams params(raw);
+    return import_public(kEc, OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS, params.get());
+  }
+
+ private:
+  ossl::PKeyCtx ctx_;
+};
+
+Result<ScopedPKeyCtx> pair_context(const KeyType& type) {
+  ScopedPKeyCtx ctx;
+  const auto start = [&]() -> Status {
+    ctx.reset(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr));
+    if (ctx == nullptr) return fail(Errc::kUnsupported, "keys of this type are not generated");
+    EVP_PKEY_CTX_set_cb(ctx.get(), on_progress);
+    return crypto(EVP_PKEY_keygen_init(ctx.get()), "keys of this type are not generated");
+  };
+  VHSM_TRY(memory::run_protected(start));
+  return ctx;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Generator>> Generator::create(const KeyType& type, Selection selection) {
+  if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0) {
+    auto ctx = VHSM_TRY(pair_context(type));
+    return std::unique_ptr<Generator>(std::make_unique<PairGenerator>(std::move(ctx)));
+  }
+  if (&type != &kEc) return fail(Errc::kUnsupported, "only EC has domain parameters", type.name);
+  auto ctx = VHSM_TRY(made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr)),
+                           "no EC parameters"));
+  VHSM_TRY(crypto(EVP_PKEY_paramgen_init(ctx.get()), "no EC parameters"));
+  return std::unique_ptr<Generator>(std::make_unique<ParameterGenerator>(std::move(ctx)));
+}
+
+Result<KeyPtr> import_public(const KeyType& type, Selection selection, const OSSL_PARAM params[]) {
+  auto half = VHSM_TRY(PublicHalf::from_params(type, selection, params));
+  return KeyPtr(std::make_shared<LocalKey>(std::move(half), nullptr));
+}
+
+Result<KeyPtr> import_pair(const KeyType& type, const OSSL_PARAM params[]) {
+  HeldPKey pair;
+  const auto bring_in = [&]() -> Status {
+    const ossl::ErrorMark quiet;
+    const auto ctx =
+        VHSM_TRY(made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr)),
+                      "no such key type"));
+    VHSM_TRY(crypto(EVP_PKEY_fromdata_init(ctx.get()), "key import does not start"));
+    EVP_PKEY* raw = nullptr;
+    // Read-only for EVP_PKEY_fromdata; the prototype lacks the const.
+    auto* writable = const_cast<OSSL_PARAM*>(params);
+    const int rc = EVP_PKEY_fromdata(ctx.get(), &raw, EVP_PKEY_KEYPAIR, writable);
+    pair.reset(raw);
+    return rc == 1 ? Status() : fail(Errc::kBadFormat, "the parameters do not make a key pair");
+  };
+  VHSM_TRY(memory::run_protected(bring_in));
+  auto half = VHSM_TRY(PublicHalf::of(pair.get()));
+  VHSM_TRY(check_pair(half, pair.get()));
+  return KeyPtr(std::make_shared<LocalKey>(std::move(half), std::move(pair)));
+}
+
+}  // namespace vhsm::keystore

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/inner_context.h"
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+#include <array>
+#include <string>
+#include <utility>
+
+namespace vhsm::keystore {
+namespace {
+
+using PlainInit = int (*)(EVP_PKEY_CTX*, const OSSL_PARAM[]);
+
+PlainInit plain_init(OperationKind kind) noexcept {
+  switch (kind) {
+    case OperationKind::kSign: return EVP_PKEY_sign_init_ex;
+    case OperationKind::kVerify: return EVP_PKEY_verify_init_ex;
+    case OperationKind::kDecrypt: return EVP_PKEY_decrypt_init_ex;
+    case OperationKind::kEncrypt: return EVP_PKEY_encrypt_init_ex;
+    case OperationKind::kDerive: return EVP_PKEY_derive_init_ex;
+    default: return nullptr;
+  }
+}
+
+Status set_digest(EVP_PKEY_CTX* ctx, const std::string& digest) {
+  if (digest.empty()) return {};
+  std::string name = digest;
+  const OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, name.data(), 0),
+      OSSL_PARAM_construct_end()};
+  return crypto(EVP_PKEY_CTX_set_params(ctx, params), "this digest is not for this key");
+}
+
+Status begin_plain(InnerContext& context, EVP_PKEY* key) {
+  context.plain = VHSM_TRY(
+      made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr)), "no inner context"));
+  VHSM_TRY(crypto(plain_init(context.kind)(context.plain.get(), nullptr),
+                  "the key's type has no such operation"));
+  return set_digest(context.plain.get(), context.digest);
+}
+
+Status begin_message(InnerContext& context, EVP_PKEY* key) {
+  context.message = VHSM_TRY(made(ossl::MdCtx(EVP_MD_CTX_new()), "no inner context"));
+  const auto init =
+      context.kind == OperationKind::kSignMessage ? EVP_DigestSignInit_ex : EVP_DigestVerifyInit_ex;
+  return crypto(init(context.message.get(), nullptr, nullptr, nullptr, nullptr, key, nullptr),
+                "the key's type does not sign messages");
+}
+
+InnerContextPtr empty_like(const OperationRequest& request, bool held) {
+  return InnerContextPtr(
+      new InnerContext{request.kind, std::string(request.digest), held, nullptr, nullptr, false});
+}
+
+}  // namespace
+
+void FreeInnerContext::operator()(InnerContext* context) const noexcept {
+  static_cast<void>(scoped_if(context->held, [context]() -> Status {
+    context->plain.reset();
+    context->message.reset();
+    return {};
+  }));
+  // In a process without protected memory of its own the members still point into the parent's:
+  // they are leaked, not freed.
+  static_cast<void>(context->plain.release());
+  static_cast<void>(context->message.release());
+  delete context;
+}
+
+Result<InnerContextPtr> begin_inner(EVP_PKEY* key, bool held, const OperationRequest& request) {
+  auto context = empty_like(request, held);
+  const bool whole = plain_init(request.kind) == nullptr;
+  VHSM_TRY(scoped_if(
+      held, [&] { return whole ? begin_message(*context, key) : begin_plain(*context, key); }));
+  return context;
+}
+
+Result<InnerContextPtr> clone_inner(const InnerContext& context) {
+  auto copy = empty_like({context.kind, context.digest}, context.held);
+  const auto duplicate = [&]() -> Status {
+    if (context.plain != nullptr) {
+      copy->plain = VHSM_TRY(
+          made(ossl::PKeyCtx(EVP_PKEY_CTX_dup(context.plain.get())), "the context has no copy"));
+      return {};
+    }
+    copy->message = VHSM_TRY(made(ossl::MdCtx(EVP_MD_CTX_new()), "no inner context"));
+    return crypto(EVP_MD_CTX_copy_ex(copy->message.get(), context.message.get()),
+                  "the context has no copy");
+  };
+  VHSM_TRY(scoped_if(context.held, duplicate));
+  copy->message_used = context.message_used;
+  return copy;
+}
+
+ContextPool::~ContextPool() {
+  for (auto& place : places_) InnerContextPtr(place.exchange(nullptr));
+}
+
+InnerContextPtr ContextPool::take(OperationKind kind, std::string_view digest) noexcept {
+  for (auto& place : places_) {
+    if (place.load(std::memory_order_relaxed) == nullptr) continue;
+    InnerContextPtr found(place.exchange(nullptr, std::memory_order_acq_rel));
+    if (found == nullptr) continue;
+    if (found->kind == kind && found->digest == digest) return found;
+    put(std::move(found));
+  }
+  return nullptr;
+}
+
+void ContextPool::put(InnerContextPtr context) noexcept {
+  for (auto& place : places_) {
+    InnerContext* none = nullptr;
+    if (place.compare_exchange_strong(none, context.get(), std::memory_order_acq_rel)) {
+      static_cast<void>(context.release());
+      return;
+    }
+  }
+}
+
+}  // namespace vhsm::keystore

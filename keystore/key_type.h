@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The key types that vhsm holds: a new one is a line in key_type.cc.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace vhsm::keystore {
+
+/// How a type signs.
+enum class Signing : std::uint8_t {
+  kNone,     ///< it does not (X25519)
+  kDigest,   ///< a digest of the message (RSA, EC)
+  kMessage,  ///< the whole message at once (Ed25519)
+};
+
+struct KeyType {
+  const char* name;  ///< the private OpenSSL's name, e.g. "RSA", "ED25519"
+  const char*
+      names;  ///< every name of the type, as OpenSSL's tables want them: "EC:id-ecPublicKey:…"
+  Signing signing;
+  const char* signature;                        ///< name of the signature algorithm, null for none
+  const char* exchange;                         ///< name of the key exchange, null for none
+  const char* cipher;                           ///< name of the asymmetric cipher, null for none
+  std::span<const char* const> public_params;   ///< what get_params may answer: public names only
+  std::span<const char* const> private_params;  ///< what must never be answered: d, p, q, priv, …
+};
+
+extern const KeyType kRsa;
+extern const KeyType kRsaPss;
+extern const KeyType kEc;
+extern const KeyType kEd25519;
+extern const KeyType kX25519;
+extern const KeyType kEd448;
+extern const KeyType kX448;
+
+/// All of the above.
+[[nodiscard]] std::span<const KeyType* const> key_types() noexcept;
+
+/// The type that one of `names` calls so (no case); null if none.
+[[nodiscard]] const KeyType* find_key_type(std::string_view name) noexcept;
+
+}  // namespace vhsm::keystore

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Named keys: what a vhsm: URI resolves to.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/metrics.h"
+#include "base/result.h"
+#include "keystore/key.h"
+#include "keystore/key_name.h"
+#include "keystore/key_source.h"
+
+namespace vhsm::keystore {
+
+/// What stands behind a URI.
+struct Entry {
+  KeyPtr key;                                           ///< null when only certificates are there
+  std::vector<std::vector<std::uint8_t>> certificates;  ///< DER, in stored order
+};
+
+/// Thread-safe.
+class Keystore {
+ public:
+  Keystore() = default;
+  Keystore(const Keystore&) = delete;
+  Keystore& operator=(const Keystore&) = delete;
+  virtual ~Keystore() = default;
+
+  /// Case A: answers from memory. Case B: asks the KeySource first, one fetch for any number of
+  /// threads that ask for the same name at once. Certificates of a bundle come with the key.
+  /// @errors those of KeySource::fetch, kBadFormat and kUnsupported for what was fetched.
+  virtual Result<Entry> open(const KeyUri& uri) = 0;
+
+  /// The key of a PEM stand-in: at once, with the public half from `public_key_info` (DER). The
+  /// private half is fetched now if that succeeds in time, else at the first private operation.
+  /// A fetched key whose public half is another is an error of that operation.
+  /// @errors kBadFormat.
+  virtual Result<KeyPtr> open_stand_in(const KeyUri& uri, const KeyType& type,
+                                       std::span<const std::uint8_t> public_key_info) = 0;
+};
+
+/// How long open() may wait for the KeySource.
+struct Deadlines {
+  std::chrono::milliseconds load_wait{3000};       ///< for stand-ins, which can stay lazy
+  std::chrono::milliseconds fetch_timeout{10000};  ///< for a URI, and for a private operation
+};
+
+/// `keystore = memory:`. Without a `source` every key that is not there is kMissing.
+std::unique_ptr<Keystore> make_memory_keystore(std::shared_ptr<KeySource> source,
+                                               const Deadlines& deadlines,
+                                               std::shared_ptr<Metrics> metrics);
+
+}  // namespace vhsm::keystore

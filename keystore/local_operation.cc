@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/local_operation.h"
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <vector>
+
+namespace vhsm::keystore {
+namespace {
+
+// Parameters that change what comes out. An inner OpenSSL that does not know one of them would
+// ignore it and, for instance, sign plain Ed25519 where Ed25519ph was asked for.
+constexpr std::array<std::string_view, 10> kResultChanging{
+    "instance",         "context-string",     "nonce-type", "deterministic", "mu",
+    "message-encoding", "implicit-rejection", "ikme",       "kdf-type",      "test-entropy"};
+
+// Where the host's fetches go is not the private OpenSSL's business.
+constexpr std::array<std::string_view, 5> kHostOnly{"properties", "mgf1-properties",
+                                                    "kdf-digest-props", "digest-props", "engine"};
+
+template <std::size_t N>
+bool one_of(const std::array<std::string_view, N>& names, const char* key) noexcept {
+  return std::ranges::find(names, std::string_view(key)) != names.end();
+}
+
+Result<std::vector<OSSL_PARAM>> fenced(const OSSL_PARAM params[], const OSSL_PARAM* settable) {
+  std::vector<OSSL_PARAM> kept;
+  for (const OSSL_PARAM* p = params; p != nullptr && p->key != nullptr; ++p) {
+    if (one_of(kHostOnly, p->key)) continue;
+    const bool known = settable != nullptr && OSSL_PARAM_locate_const(settable, p->key) != nullptr;
+    if (!known && one_of(kResultChanging, p->key)) {
+      return fail(Errc::kUnsupported, "the private OpenSSL does not know this parameter", p->key);
+    }
+    kept.push_back(*p);
+  }
+  kept.push_back(OSSL_PARAM_construct_end());
+  return kept;
+}
+
+}  // namespace
+
+LocalOperation::~LocalOperation() {
+  if (pristine_ && inner_ != nullptr) key_->pool().put(std::move(inner_));
+}
+
+Status LocalOperation::set_params(const OSSL_PARAM params[]) {
+  if (params == nullptr || params->key == nullptr) return {};
+  const auto kept = VHSM_TRY(fenced(params, settable_params()));
+  pristine_ = false;
+  return scoped_if(inner_->held, [&] {
+    return crypto(EVP_PKEY_CTX_set_params(inner_->get(), kept.data()), "the parameter is refused");
+  });
+}
+
+Status LocalOperation::get_params(OSSL_PARAM params[]) const {
+  return scoped_if(inner_->held, [&] {
+    return crypto(EVP_PKEY_CTX_get_params(inner_->get(), params), "the parameter is not to be had");
+  });
+}
+
+const OSSL_PARAM* LocalOperation::settable_params() const {
+  return EVP_PKEY_CTX_settable_params(inner_->get());
+}
+
+const OSSL_PARAM* LocalOperation::gettable_params() const {
+  return EVP_PKEY_CTX_gettable_params(inner_->get());
+}
+
+Status LocalOperation::renew_message() {
+  if (!inner_->message_used) return {};
+  const auto init =
+      inner_->kind == OperationKind::kSignMessage ? EVP_DigestSignInit_ex : EVP_DigestVerifyInit_ex;
+  return crypto(init(inner_->message.get(), nullptr, nullptr, nullptr, nullptr, nullptr, nullptr),
+                "the inner context does not start again");
+}
+
+Result<std::size_t> LocalOperation::perform(std::span<const std::uint8_t> in, unsigned char* out,
+                                            std::size_t capacity) {
+  std::size_t size = capacity;
+  EVP_PKEY_CTX* ctx = inner_->get();
+  int rc = 0;
+  switch (inner_->kind) {
+    case OperationKind::kSign: rc = EVP_PKEY_sign(ctx, out, &size, in.data(), in.size()); break;
+    case OperationKind::kDecrypt:
+      rc = EVP_PKEY_decrypt(ctx, out, &size, in.data(), in.size());
+      break;
+    case OperationKind::kEncrypt:
+      rc = EVP_PKEY_encrypt(ctx, out, &size, in.data(), in.size());
+      break;
+    case OperationKind::kDerive: rc = EVP_PKEY_derive(ctx, out, &size); break;
+    case OperationKind::kSignMessage:
+      VHSM_TRY(renew_message());
+      inner_->message_used = true;
+      rc = EVP_DigestSign(inner_->message.get(), out, &size, in.data(), in.size());
+      break;
+    default: return fail(Errc::kWrongState, "the operation was begun as a verification");
+  }
+  VHSM_TRY(crypto(rc, "the private OpenSSL refused the operation"));
+  return size;
+}
+
+Result<std::size_t> LocalOperation::run(std::span<const std::uint8_t> in,
+                                        std::span<std::uint8_t> out) {
+  const bool signs =
+      inner_->kind == OperationKind::kSign || inner_->kind == OperationKind::kSignMessage;
+  if (out.data() == nullptr && signs) return key_->public_half().max_output_bytes();
+  const auto size = scoped_if(inner_->held, [&] { return perform(in, out.data(), out.size()); });
+  if (size.ok() && inner_->held && out.data() != nullptr) key_->count_operation();
+  return size;
+}
+
+Result<bool> LocalOperation::verify(std::span<const std::uint8_t> in,
+                                    std::span<const std::uint8_t> signature) {
+  const ossl::ErrorMark quiet;
+  if (inner_->kind == OperationKind::kVerify) {
+    return EVP_PKEY_verify(inner_->plain.get(), signature.data(), signature.size(), in.data(),
+                           in.size()) == 1;
+  }
+  if (inner_->kind != OperationKind::kVerifyMessage) {
+    return fail(Errc::kWrongState, "the operation was not begun as a verification");
+  }
+  VHSM_TRY(renew_message());
+  inner_->message_used = true;
+  return EVP_DigestVerify(inner_->message.get(), signature.data(), signature.size(), in.data(),
+                          in.size()) == 1;
+}
+
+Status LocalOperation::set_peer(const Key& peer) {
+  pristine_ = false;
+  return scoped_if(inner_->held, [&] {
+    return crypto(EVP_PKEY_derive_set_peer(inner_->get(), peer.public_half().get()),
+                  "the peer's key does not go with this one");
+  });
+}
+
+Result<std::unique_ptr<Operation>> LocalOperation::clone() const {
+  auto inner = VHSM_TRY(clone_inner(*inner_));
+  auto copy = std::make_unique<LocalOperation>(key_, std::move(inner));
+  copy->pristine_ = pristine_;
+  return std::unique_ptr<Operation>(std::move(copy));
+}
+
+}  // namespace vhsm::keystore

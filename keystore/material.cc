@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/material.h"
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+
+#include "keystore/public_half.h"
+
+namespace vhsm::keystore {
+namespace {
+
+constexpr std::string_view kPemMark = "-----BEGIN ";
+
+/// What PEM_read_bio() hands over: all from protected memory, so OPENSSL_free() wipes it.
+struct PemBlock {
+  char* name = nullptr;
+  char* header = nullptr;
+  unsigned char* data = nullptr;
+  long size = 0;
+
+  PemBlock() = default;
+  PemBlock(const PemBlock&) = delete;
+  PemBlock& operator=(const PemBlock&) = delete;
+  ~PemBlock() {
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_free(data);
+  }
+  [[nodiscard]] std::span<const std::uint8_t> der() const noexcept {
+    return {data, static_cast<std::size_t>(size)};
+  }
+};
+
+Status take_private_key(std::span<const std::uint8_t> der, Material& material) {
+  if (material.pair != nullptr) return fail(Errc::kBadFormat, "the resource has two private keys");
+  const unsigned char* next = der.data();
+  material.pair.reset(d2i_AutoPrivateKey(nullptr, &next, static_cast<long>(der.size())));
+  if (material.pair == nullptr) {
+    return fail(Errc::kBadFormat, "the resource is not a private key that vhsm can read");
+  }
+  if (next != der.data() + der.size()) {
+    return fail(Errc::kBadFormat, "there are bytes behind the private key");
+  }
+  return {};
+}
+
+bool is_certificate(std::span<const std::uint8_t> der) {
+  const unsigned char* next = der.data();
+  const ossl::X509Cert cert(d2i_X509(nullptr, &next, static_cast<long>(der.size())));
+  return cert != nullptr && next == der.data() + der.size();
+}
+
+Status take_certificate(std::span<const std::uint8_t> der, Material& material) {
+  if (material.certificates.size() == kMaxCertificates) {
+    return fail(Errc::kBadFormat, "the resource has more than 32 certificates");
+  }
+  if (!is_certificate(der))
+    return fail(Errc::kBadFormat, "a certificate in the resource is damaged");
+  material.certificates.emplace_back(der.begin(), der.end());
+  return {};
+}
+
+Status take_block(const PemBlock& block, Material& material) {
+  const std::string_view name(block.name);
+  if (name == "CERTIFICATE" || name == "X509 CERTIFICATE") {
+    return take_certificate(block.der(), material);
+  }
+  const bool encrypted = name == "ENCRYPTED PRIVATE KEY" ||
+                         std::string_view(block.header).find("ENCRYPTED") != std::string_view::npos;
+  if (encrypted)
+    return fail(Errc::kUnsupported, "the resource is an encrypted key; store it plain");
+  if (name == "PRIVATE KEY" || name == "RSA PRIVATE KEY" || name == "EC PRIVATE KEY") {
+    return take_private_key(block.der(), material);
+  }
+  if (name == "EC PARAMETERS") return {};  // openssl ecparam writes it before the key
+  return fail(Errc::kUnsupported, "the resource has a PEM block that is not a key or certificate",
+              name);
+}
+
+Status take_pem(std::span<const std::uint8_t> bytes, Material& material) {
+  const auto bio = VHSM_TRY(made(
+      ossl::Bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size()))), "no memory BIO"));
+  while (true) {
+    PemBlock block;
+    if (PEM_read_bio(bio.get(), &block.name, &block.header, &block.data, &block.size) != 1) break;
+    VHSM_TRY(take_block(block, material));
+  }
+  const unsigned long last = ERR_peek_last_error();
+  if (ERR_GET_LIB(last) != ERR_LIB_PEM || ERR_GET_REASON(last) != PEM_R_NO_START_LINE) {
+    return fail(Errc::kBadFormat, "a PEM block of the resource is damaged");
+  }
+  if (material.pair != nullptr || !material.certificates.empty()) return {};
+  return fail(Errc::kBadFormat, "the resource has no key and no certificate");
+}
+
+bool is_pem(std::span<const std::uint8_t> bytes) noexcept {
+  return std::ranges::search(bytes, kPemMark, [](std::uint8_t a, char b) {
+           return a == static_cast<std::uint8_t>(b);
+         }).begin() != bytes.end();
+}
+
+}  // namespace
+
+Result<Material> parse_material(const SecretBytes& secret) {
+  if (secret.size() == 0 || secret.size() > std::numeric_limits<int>::max()) {
+    return fail(Errc::kBadFormat, "the resource is empty or too large for a key");
+  }
+  Material material;
+  const auto parse = [&]() -> Status {
+    const ossl::ErrorMark quiet;
+    VHSM_TRY(is_pem(secret.expose()) ? take_pem(secret.expose(), material)
+                                     : take_private_key(secret.expose(), material));
+    if (material.pair != nullptr) VHSM_TRY(supported_type(material.pair.get()));
+    return {};
+  };
+  VHSM_TRY(memory::run_protected(parse));
+  return material;
+}
+
+}  // namespace vhsm::keystore

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+#include <memory>
+#include <utility>
+
+#include "keystore/keystore.h"
+#include "keystore/local_key.h"
+#include "keystore/shelf.h"
+#include "keystore/stand_in_key.h"
+
+namespace vhsm::keystore {
+namespace {
+
+using std::chrono::steady_clock;
+
+class MemoryKeystore final : public Keystore {
+ public:
+  MemoryKeystore(std::shared_ptr<Shelf> shelf, const Deadlines& deadlines) noexcept
+      : shelf_(std::move(shelf)), deadlines_(deadlines) {}
+
+  Result<Entry> open(const KeyUri& uri) override {
+    return shelf_->open(uri, steady_clock::now() + deadlines_.fetch_timeout);
+  }
+
+  Result<KeyPtr> open_stand_in(const KeyUri& uri, const KeyType& type,
+                               std::span<const std::uint8_t> public_key_info) override {
+    auto half = VHSM_TRY(PublicHalf::from_key_info(public_key_info));
+    if (&half.type() != &type) {
+      return fail(Errc::kBadFormat, "the stand-in's key type and public key differ",
+                  uri.name.uri());
+    }
+    auto same_half = VHSM_TRY(PublicHalf::from_key_info(public_key_info));
+    auto key = std::make_shared<StandInKey>(
+        std::move(half), std::make_shared<LocalKey>(std::move(same_half), nullptr), uri, shelf_,
+        deadlines_.fetch_timeout);
+    // Fetched now, while device, files and names are still in reach; an outage is no reason not to
+    // start, a key that is not ours is.
+    const auto real = key->resolve(steady_clock::now() + deadlines_.load_wait);
+    if (!real.ok() && real.error().code == Errc::kBadFormat) return real.error();
+    return KeyPtr(std::move(key));
+  }
+
+ private:
+  std::shared_ptr<Shelf> shelf_;
+  Deadlines deadlines_;
+};
+
+}  // namespace
+
+std::unique_ptr<Keystore> make_memory_keystore(std::shared_ptr<KeySource> source,
+                                               const Deadlines& deadlines,
+                                               std::shared_ptr<Metrics> metrics) {
+  return std::make_unique<MemoryKeystore>(
+      std::make_shared<Shelf>(std::move(source), std::move(metrics)), deadlines);
+}
+
+}  // namespace vhsm::keystore

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/shelf.h"
+
+#include <condition_variable>
+#include <optional>
+#include <utility>
+
+#include "keystore/local_key.h"
+
+namespace vhsm::keystore {
+
+/// One fetch under way, and those who wait for it.
+class Flight {
+ public:
+  /// A flight of an ancestor's thread will never land in this process.
+  [[nodiscard]] bool ours() const noexcept { return generation_ == memory::generation(); }
+
+  void land(const Result<Entry>& entry) {
+    const std::lock_guard lock(mutex_);
+    entry_.emplace(entry);
+    landed_.notify_all();
+  }
+
+  Result<Entry> wait(const KeyName& name, Shelf::Deadline deadline) {
+    std::unique_lock lock(mutex_);
+    if (landed_.wait_until(lock, deadline, [this] { return entry_.has_value(); })) return *entry_;
+    return fail(Errc::kUnreachable, "the key is still being fetched", name.uri());
+  }
+
+ private:
+  std::uint64_t generation_ = memory::generation();
+  std::mutex mutex_;
+  std::condition_variable landed_;
+  std::optional<Result<Entry>> entry_;
+};
+
+struct Shelf::Claim {
+  std::optional<Entry> entry;      ///< it was here
+  std::shared_ptr<Flight> flight;  ///< it is on its way
+  bool mine = false;               ///< the caller has to fly
+};
+
+Result<Shelf::Claim> Shelf::claim(const KeyName& name) {
+  return memory::run_protected([&]() -> Result<Claim> {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = entries_.find(name); found != entries_.end()) {
+      return Claim{found->second, nullptr, false};
+    }
+    auto& flight = flights_[name];
+    const bool mine = flight == nullptr || !flight->ours();
+    if (mine) flight = std::make_shared<Flight>();
+    return Claim{std::nullopt, flight, mine};
+  });
+}
+
+void Shelf::land(const KeyName& name, const std::shared_ptr<Flight>& flight,
+                 const Result<Entry>& entry) {
+  static_cast<void>(memory::run_protected([&]() -> Status {
+    const std::lock_guard lock(mutex_);
+    if (entry.ok()) entries_.emplace(name, entry.value());
+    flights_.erase(name);
+    return {};
+  }));
+  flight->land(entry);
+}
+
+Result<Entry> Shelf::open(const KeyUri& uri, Deadline deadline) {
+  if (uri.version) {
+    return fail(Errc::kUnsupported, "this keystore has no versions", uri.name.uri());
+  }
+  auto claimed = VHSM_TRY(claim(uri.name));
+  if (claimed.entry) return *std::move(claimed.entry);
+  if (!claimed.mine) return claimed.flight->wait(uri.name, deadline);
+  const Result<Entry> entry = fetch(uri, deadline);
+  land(uri.name, claimed.flight, entry);
+  return entry;
+}
+
+Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
+  if (source_ == nullptr) {
+    return fail(Errc::kMissing, "the key is not here and no KBS is configured", uri.name.uri());
+  }
+  const auto secret = source_->fetch(uri.name, deadline);
+  if (!secret.ok()) return secret.error().about(uri.name.uri());
+  auto material = parse_material(secret.value());
+  if (!material.ok()) return material.error().about(uri.name.uri());
+  auto entry = shelve(uri, std::move(material).value());
+  if (!entry.ok()) return entry.error().about(uri.name.uri());
+  return entry;
+}
+
+Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
+  Entry entry{nullptr, std::move(material.certificates)};
+  if (material.pair == nullptr) return entry;
+  auto half = VHSM_TRY(PublicHalf::of(material.pair.get()));
+  VHSM_TRY(check_pair(half, material.pair.get()));
+  entry.key = std::make_shared<LocalKey>(std::move(half), std::move(material.pair),
+                                         KeyUri{uri.name, std::nullopt, std::nullopt}, metrics_);
+  return entry;
+}
+
+}  // namespace vhsm::keystore

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The named keys of this process, and the single flight that brings a missing one.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "keystore/keystore.h"
+#include "keystore/material.h"
+
+namespace vhsm::keystore {
+
+class Flight;
+
+/// Thread-safe; usable on both sides of a fork. Its lock is held inside scopes only, which a fork
+/// waits for, so a child never finds it taken by a thread that it does not have.
+class Shelf {
+ public:
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  Shelf(std::shared_ptr<KeySource> source, std::shared_ptr<Metrics> metrics) noexcept
+      : source_(std::move(source)), metrics_(std::move(metrics)) {}
+
+  /// @errors as Keystore::open().
+  Result<Entry> open(const KeyUri& uri, Deadline deadline);
+
+  [[nodiscard]] const std::shared_ptr<Metrics>& metrics() const noexcept { return metrics_; }
+
+ private:
+  struct Claim;
+
+  Result<Claim> claim(const KeyName& name);
+  Result<Entry> fetch(const KeyUri& uri, Deadline deadline);
+  Result<Entry> shelve(const KeyUri& uri, Material material) const;
+  void land(const KeyName& name, const std::shared_ptr<Flight>& flight, const Result<Entry>& entry);
+
+  std::shared_ptr<KeySource> source_;
+  std::shared_ptr<Metrics> metrics_;
+  std::mutex mutex_;
+  std::map<KeyName, Entry> entries_;
+  std::map<KeyName, std::shared_ptr<Flight>> flights_;
+};
+
+}  // namespace vhsm::keystore

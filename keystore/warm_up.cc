@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/warm_up.h"
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+
+#include <array>
+#include <mutex>
+#include <string>
+
+#include "keystore/inner_context.h"
+#include "keystore/key_type.h"
+#include "keystore/local_key.h"
+
+namespace vhsm::keystore {
+namespace {
+
+// Keys that are thrown away, so their size does not matter; 512 bits is OpenSSL's smallest.
+constexpr std::size_t kTrialRsaBits = 1024;
+
+Result<ossl::PKey> trial_key(const KeyType& type) {
+  const auto ctx = VHSM_TRY(made(
+      ossl::PKeyCtx(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr)), "no such key type"));
+  VHSM_TRY(crypto(EVP_PKEY_keygen_init(ctx.get()), "no trial key"));
+  std::size_t bits = kTrialRsaBits;
+  std::string group = "P-256";
+  const OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_size_t(OSSL_PKEY_PARAM_RSA_BITS, &bits),
+      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group.data(), 0),
+      OSSL_PARAM_construct_end()};
+  VHSM_TRY(crypto(EVP_PKEY_CTX_set_params(ctx.get(), params), "no trial key"));
+  ossl::PKey key;
+  VHSM_TRY(crypto(EVP_PKEY_generate(ctx.get(), ossl::Receive(key)), "no trial key"));
+  return key;
+}
+
+/// One round through the DER coders, private and public.
+void try_coders(EVP_PKEY* key) {
+  unsigned char* der = nullptr;
+  const int size = i2d_PrivateKey(key, &der);
+  const unsigned char* next = der;
+  if (size > 0) ossl::PKey(d2i_AutoPrivateKey(nullptr, &next, size));
+  OPENSSL_free(der);
+  der = nullptr;
+  const int public_size = i2d_PUBKEY(key, &der);
+  next = der;
+  if (public_size > 0) ossl::PKey(d2i_PUBKEY(nullptr, &next, public_size));
+  OPENSSL_free(der);
+}
+
+void try_operation(EVP_PKEY* key, OperationKind kind, std::string_view digest) {
+  const auto context = begin_inner(key, false, {kind, digest});
+  if (!context.ok() || digest.empty()) return;
+  constexpr std::array<std::uint8_t, EVP_MAX_MD_SIZE> kZeros{};
+  std::array<std::uint8_t, 512> out{};
+  std::size_t size = out.size();
+  EVP_PKEY_sign(context.value()->get(), out.data(), &size, kZeros.data(), 32);
+}
+
+Status warm_up_once() {
+  const ossl::ErrorMark quiet;
+  for (const KeyType* type : key_types()) {
+    const auto key = VHSM_TRY(trial_key(*type));
+    try_coders(key.get());
+    if (type->signing == Signing::kDigest) try_operation(key.get(), OperationKind::kSign, "SHA256");
+    if (type->signing == Signing::kMessage) {
+      try_operation(key.get(), OperationKind::kSignMessage, "");
+    }
+    if (type->cipher != nullptr) try_operation(key.get(), OperationKind::kDecrypt, "");
+    if (type->exchange != nullptr) try_operation(key.get(), OperationKind::kDerive, "");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status warm_up() {
+  static constinit std::mutex mutex;
+  static constinit bool warm = false;
+  const std::lock_guard lock(mutex);
+  if (warm) return {};
+  VHSM_TRY(warm_up_once());
+  warm = true;
+  return {};
+}
+
+}  // namespace vhsm::keystore

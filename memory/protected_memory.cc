@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory/protected_memory.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+#include "memory/pages.h"
+#include "memory/process.h"
+#include "memory/sanitizer.h"
+
+extern "C" void vhsm_call_on_stack(void (*function)(void*), void* argument, void* stack_top);
+extern "C" void vhsm_clear_wide_registers(unsigned level);
+
+namespace vhsm::memory {
+namespace {
+
+constexpr std::size_t kSmallestArenaBytes = std::size_t{256} << 10;
+constexpr std::size_t kStackStride = kScopeStackBytes + kPageBytes;  // with its guard page
+
+thread_local Slot* t_slot = nullptr;
+thread_local bool t_exhausted = false;
+
+constinit Process g_process;
+
+// ----- signals --------------------------------------------------------------------------------
+
+constexpr unsigned long bit(int signal) { return 1UL << (signal - 1); }
+constexpr unsigned long kSynchronousSignals = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) |
+                                              bit(SIGILL) | bit(SIGTRAP) | bit(SIGABRT) |
+                                              bit(SIGSYS);
+
+/// The system call itself: pthread_sigmask() would leave glibc's own two signals unblocked.
+void set_signal_mask(unsigned long mask, unsigned long* old) noexcept {
+  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, old, sizeof mask);
+}
+
+// ----- layout ---------------------------------------------------------------------------------
+
+struct Layout {
+  std::size_t slots;
+  std::size_t arena_bytes;
+};
+
+std::size_t limit_of(const Options& options) noexcept {
+  if (options.limit_bytes != 0) return options.limit_bytes;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return kDefaultLimitBytes;
+  // A quarter stays for what the host itself may want to lock.
+  return std::min<std::size_t>(kDefaultLimitBytes, limit.rlim_cur) / 4 * 3;
+}
+
+Result<Layout> lay_out(std::size_t limit, Kind kind) {
+  const std::size_t threads = std::thread::hardware_concurrency() + 6U;
+  const std::size_t affordable = limit / 4 / kScopeStackBytes;
+  const std::size_t slots = std::min({threads, affordable, kMaxSlots});
+  const std::size_t rest = limit - slots * kScopeStackBytes;
+  const std::size_t share = kind == Kind::kSecretMemory ? rest / 2 : rest;  // the rest is standby
+  const std::size_t arena_bytes = share / kPageBytes * kPageBytes;
+  if (slots == 0 || arena_bytes < kSmallestArenaBytes) {
+    return fail(Errc::kMemoryLimit, "the memory limit leaves too little room for keys");
+  }
+  return Layout{slots, arena_bytes};
+}
+
+/// Zeroed ordinary memory for the rest of the process's life.
+template <class T>
+Result<std::span<T>> bookkeeping(std::size_t count) {
+  void* raw = ::mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (raw == MAP_FAILED) return fail(Errc::kOutOfMemory, "no memory for bookkeeping");
+  return std::span(static_cast<T*>(raw), count);
+}
+
+Status map_arena(Process& process, std::size_t bytes) {
+  const auto pages = VHSM_TRY(reserve(bytes));
+  const auto page_map = VHSM_TRY(bookkeeping<std::uint8_t>(bytes / kPageBytes));
+  const auto run_pages = VHSM_TRY(bookkeeping<std::uint32_t>(bytes / kPageBytes));
+  VHSM_TRY(back(pages, process.kind));
+  process.arena.adopt(pages, page_map, run_pages);
+  sanitizer::add_root(pages);
+  return {};
+}
+
+Status map_stacks(Process& process, std::size_t count) {
+  process.stacks = VHSM_TRY(reserve(count * kStackStride));
+  const auto slots = std::span(process.slots).first(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    slots[i].stack_top = process.stacks.data() + (i + 1) * kStackStride;
+    slots[i].stack_bytes = kScopeStackBytes;
+    sanitizer::add_stack(slots[i].stack_top - kScopeStackBytes, slots[i].stack_top);
+  }
+  process.gate.adopt(slots);
+  return back_stacks(process);
+}
+
+unsigned wide_registers() noexcept {
+  if (__builtin_cpu_supports("avx512f")) return 2;
+  return __builtin_cpu_supports("avx") ? 1 : 0;
+}
+
+Status map_all(Process& process, const Options& options, Kind kind) {
+  process.kind = kind;
+  const Layout layout = VHSM_TRY(lay_out(limit_of(options), kind));
+  VHSM_TRY(map_arena(process, layout.arena_bytes));
+  VHSM_TRY(map_stacks(process, layout.slots));
+  if (kind == Kind::kSecretMemory) {
+    process.standby = VHSM_TRY(reserve(layout.arena_bytes));
+    VHSM_TRY(back(process.standby, kind));
+    process.standby_backed = true;
+  }
+  return {};
+}
+
+bool wants_locked(const Options& options) noexcept {
+  const char* form = ::secure_getenv("VHSM_MEMORY");
+  return options.force_locked || (form != nullptr && std::strcmp(form, "locked") == 0);
+}
+
+Status initialise_once(Process& process, const Options& options) {
+  VHSM_TRY(adopt_allocator());
+  if (!process.flag.map()) return fail(Errc::kInternal, "the kernel has no MADV_WIPEONFORK");
+  const bool secret = !wants_locked(options) && secret_memory_available();
+  VHSM_TRY(map_all(process, options, secret ? Kind::kSecretMemory : Kind::kLocked));
+  process.wide_registers = wide_registers();
+  VHSM_TRY(install_fork_handlers());
+  process.ready.store(true, std::memory_order_release);
+  const Status started = run_protected([] { return start_generators(); });
+  if (!started.ok()) process.ready.store(false, std::memory_order_release);
+  prepare_standby(process);
+  return started;
+}
+
+// ----- scope ----------------------------------------------------------------------------------
+
+struct Entry {
+  void (*body)(void*) noexcept;
+  void* argument;
+  Slot* slot;
+  Status status;
+};
+
+/// First on the protected stack: a child renews its random generators before it does anything.
+void enter_scope(void* raw) {
+  auto& entry = *static_cast<Entry*>(raw);
+  sanitizer::arrived();
+  t_slot = entry.slot;
+  if (g_process.reseed.load(std::memory_order_relaxed)) {
+    entry.status = reseed_generators();
+    if (entry.status.ok()) g_process.reseed.store(false, std::memory_order_relaxed);
+  }
+  if (entry.status.ok()) entry.body(entry.argument);
+  t_slot = nullptr;
+  sanitizer::leaving();
+}
+
+}  // namespace
+
+Process& process() noexcept { return g_process; }
+Slot* current_slot() noexcept { return t_slot; }
+
+Status back_stacks(Process& process) noexcept {
+  for (const Slot& slot : process.gate.slots()) {
+    const std::span stack(slot.stack_top - slot.stack_bytes, slot.stack_bytes);
+    VHSM_TRY(back(stack, process.kind));
+    // A child must not share its parent's stacks: it makes its own.
+    ::madvise(stack.data(), stack.size(), MADV_DONTFORK);
+  }
+  return {};
+}
+
+Inside::Inside() noexcept {
+  set_signal_mask(~kSynchronousSignals, &old_mask_);
+  slot_ = &g_process.gate.enter();
+}
+
+Inside::~Inside() {
+  Gate::leave(*slot_);
+  set_signal_mask(old_mask_, nullptr);
+}
+
+Status initialise(const Options& options) {
+  static constinit std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  if (g_process.ready.load(std::memory_order_acquire)) return {};
+  return initialise_once(g_process, options);
+}
+
+Kind kind() noexcept {
+  return g_process.ready.load(std::memory_order_acquire) ? g_process.kind : Kind::kNone;
+}
+
+std::size_t in_use_bytes() noexcept {
+  std::int64_t sum = 0;
+  for (const Slot& slot : g_process.gate.slots()) {
+    sum += slot.magazine.in_use_bytes.load(std::memory_order_relaxed);
+  }
+  return static_cast<std::size_t>(std::max<std::int64_t>(sum, 0));
+}
+
+std::size_t capacity_bytes() noexcept { return g_process.arena.pages().size(); }
+bool contains(const void* pointer) noexcept { return g_process.arena.contains(pointer); }
+bool in_scope() noexcept { return t_slot != nullptr; }
+bool usable() noexcept {
+  return g_process.ready.load(std::memory_order_acquire) && g_process.flag.raised();
+}
+
+void pause_for_fork() noexcept {
+  if (t_slot != nullptr) g_process.gate.pause(*t_slot);
+}
+
+std::uint64_t generation() noexcept { return g_process.generation.load(std::memory_order_relaxed); }
+
+void* allocate(std::size_t size) noexcept {
+  if (!usable()) return nullptr;
+  void* object = nullptr;
+  if (t_slot != nullptr) {
+    object = g_process.arena.allocate(t_slot->magazine, size);
+  } else {
+    Inside inside;
+    object = g_process.arena.allocate(inside.slot().magazine, size);
+  }
+  if (object == nullptr) t_exhausted = true;
+  return object;
+}
+
+void release(void* pointer) noexcept {
+  if (pointer == nullptr || !usable()) return;
+  if (t_slot != nullptr) return g_process.arena.release(t_slot->magazine, pointer);
+  Inside inside;
+  g_process.arena.release(inside.slot().magazine, pointer);
+}
+
+namespace detail {
+
+bool ran_out() noexcept { return t_exhausted; }
+
+Status run(void (*body)(void*) noexcept, void* argument) noexcept {
+  if (t_slot != nullptr) {
+    body(argument);
+    return {};
+  }
+  if (!g_process.ready.load(std::memory_order_acquire)) {
+    return fail(Errc::kWrongState, "protected memory is not initialised");
+  }
+  if (!g_process.flag.raised()) {
+    return fail(Errc::kForked, "this process has no protected memory of its own");
+  }
+  t_exhausted = false;
+  Inside inside;
+  Entry entry{body, argument, &inside.slot(), {}};
+  sanitizer::departing(inside.slot());
+  vhsm_call_on_stack(enter_scope, &entry, inside.slot().stack_top);
+  sanitizer::returned();
+  vhsm_clear_wide_registers(g_process.wide_registers);
+  return entry.status;
+}
+
+}  // namespace detail
+}  // namespace vhsm::memory

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "module/assembly.h"
+
+#include <utility>
+
+#include "keystore/warm_up.h"
+#include "memory/protected_memory.h"
+
+namespace vhsm {
+namespace {
+
+/// `auto` on a machine without SNP leaves the platform out: keys that are here can still be used.
+Result<std::shared_ptr<snp::Platform>> find_platform(const Settings& settings) {
+  auto platform = snp::open_platform(settings.platform, settings.vmpl);
+  if (platform.ok()) return std::shared_ptr<snp::Platform>(std::move(platform).value());
+  const bool optional = settings.platform == "auto" || settings.platform == "none";
+  if (optional && platform.error().code == Errc::kNoPlatform) {
+    return std::shared_ptr<snp::Platform>();
+  }
+  return platform.error();
+}
+
+Result<Log> open_log(const Settings& settings) {
+  const LogLevel level = VHSM_TRY(parse_log_level(settings.log_level));
+  auto file = VHSM_TRY(LineFile::open(settings.log));
+  return Log(std::move(file), level);
+}
+
+Status make_nitride(Parts& parts) {
+  if (parts.settings.kbs.empty()) return {};
+  auto log = VHSM_TRY(open_log(parts.settings));
+  auto audit_file = VHSM_TRY(LineFile::open(parts.settings.audit));
+  parts.nitride =
+      VHSM_TRY(nitride::Client::create(parts.settings, parts.platform, parts.metrics,
+                                       std::move(log), AuditLog(std::move(audit_file))));
+  return {};
+}
+
+}  // namespace
+
+Result<Parts> assemble(std::span<const Override> overrides) {
+  VHSM_TRY(memory::adopt_allocator());  // before the settings: reading them uses libcrypto
+  Parts parts;
+  parts.settings = VHSM_TRY(load_settings(overrides));
+  VHSM_TRY(memory::initialise({.limit_bytes = parts.settings.memory_limit}));
+  VHSM_TRY(keystore::warm_up());
+  parts.metrics = std::make_shared<Metrics>();
+  parts.platform = VHSM_TRY(find_platform(parts.settings));
+  VHSM_TRY(make_nitride(parts));
+  const keystore::Deadlines deadlines{parts.settings.load_wait, parts.settings.fetch_timeout};
+  parts.keystore = keystore::make_memory_keystore(parts.nitride, deadlines, parts.metrics);
+  return parts;
+}
+
+}  // namespace vhsm

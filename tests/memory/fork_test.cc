@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sched.h>
+#include <sys/syscall.h>
+
+#include <openssl/rand.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <set>
+#include <thread>
+
+#include "memory/secret_bytes.h"
+#include "tests/memory/fixture.h"
+
+namespace vhsm::memory {
+namespace {
+
+using ForkTest = MemoryTest;
+using std::chrono::milliseconds;
+
+/// fork() without glibc's handlers, as a program with its own clone() does.
+pid_t raw_clone() {
+  return static_cast<pid_t>(::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0));
+}
+
+int exit_status(pid_t child) {
+  int status = 0;
+  if (::waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
+  return WEXITSTATUS(status);
+}
+
+std::array<unsigned char, 16> draw() {
+  std::array<unsigned char, 16> bytes{};
+  const Status drawn = run_protected(
+      [&] { return crypto(RAND_priv_bytes(bytes.data(), static_cast<int>(bytes.size())), "no"); });
+  EXPECT_TRUE(drawn.ok());
+  return bytes;
+}
+
+TEST_F(ForkTest, TheChildHasWhatTheParentHadAtTheSameAddress) {
+  auto secret = SecretBytes::copy(std::array<std::uint8_t, 3>{1, 2, 3});
+  ASSERT_TRUE(secret.ok());
+  EXPECT_EQ(in_child([&] {
+              const auto bytes = secret.value().expose();
+              return usable() && bytes[0] == 1 && bytes[1] == 2 && bytes[2] == 3 ? 0 : 1;
+            }),
+            0);
+}
+
+TEST_F(ForkTest, ParentAndChildDoNotSeeEachOthersChanges) {
+  auto secret = SecretBytes::copy(std::array<std::uint8_t, 1>{1});
+  ASSERT_TRUE(secret.ok());
+  EXPECT_EQ(in_child([&] {
+              secret.value().expose()[0] = 2;
+              void* more = allocate(3000);
+              std::memset(more, 0xFF, 3000);
+              return 0;
+            }),
+            0);
+  EXPECT_EQ(secret.value().expose()[0], 1);
+}
+
+TEST_F(ForkTest, GrandchildrenWorkToo) {
+  auto secret = SecretBytes::copy(std::array<std::uint8_t, 1>{7});
+  ASSERT_TRUE(secret.ok());
+  EXPECT_EQ(in_child([&] {
+              return in_child([&] {
+                return in_child(
+                    [&] { return secret.value().expose()[0] == 7 && generation() == 3 ? 0 : 1; });
+              });
+            }),
+            0);
+}
+
+TEST_F(ForkTest, TheChildRunsInScopesAndFreesWhatItInherited) {
+  void* inherited = allocate(100);
+  EXPECT_EQ(in_child([&] {
+              const auto answer = run_protected([]() -> Result<int> { return 5; });
+              release(inherited);
+              return answer.ok() && answer.value() == 5 ? 0 : 1;
+            }),
+            0);
+  release(inherited);
+}
+
+TEST_F(ForkTest, TheChildDrawsOtherRandomNumbers) {
+  draw();
+  int channel[2];
+  ASSERT_EQ(::pipe(channel), 0);
+  EXPECT_EQ(in_child([&] {
+              const auto theirs = draw();
+              return ::write(channel[1], theirs.data(), theirs.size()) == 16 ? 0 : 1;
+            }),
+            0);
+  std::array<unsigned char, 16> theirs{};
+  ASSERT_EQ(::read(channel[0], theirs.data(), theirs.size()), 16);
+  EXPECT_NE(draw(), theirs);
+}
+
+TEST_F(ForkTest, ARawCloneGetsAnErrorAndHarmsNobody) {
+  auto secret = SecretBytes::copy(std::array<std::uint8_t, 1>{9});
+  ASSERT_TRUE(secret.ok());
+  void* inherited = allocate(64);
+  std::memset(inherited, 0x11, 64);
+  const pid_t child = raw_clone();
+  if (child == 0) {
+    const auto refused = run_protected([]() -> Status { return {}; });
+    release(inherited);
+    const bool right = !refused.ok() && refused.error().code == Errc::kForked &&
+                       allocate(16) == nullptr && !usable();
+    ::_exit(right ? 0 : 1);
+  }
+  EXPECT_EQ(exit_status(child), 0);
+  EXPECT_EQ(secret.value().expose()[0], 9);
+  EXPECT_EQ(static_cast<unsigned char*>(inherited)[0], 0x11)
+      << "the clone freed the parent's memory";
+  release(inherited);
+}
+
+TEST_F(ForkTest, AThousandForksWhileOthersWork) {
+  std::atomic<bool> stop{false};
+  const auto work = [&] {
+    while (!stop) {
+      const auto answer = run_protected([]() -> Status {
+        void* object = allocate(700);
+        std::memset(object, 3, 700);
+        release(object);
+        return {};
+      });
+      ASSERT_TRUE(answer.ok());
+    }
+  };
+  std::thread first(work);
+  std::thread second(work);
+  int failures = 0;
+  for (int i = 0; i < 1000; ++i) {
+    failures += in_child([] {
+                  return run_protected([]() -> Status {
+                           release(allocate(700));
+                           return {};
+                         }).ok()
+                             ? 0
+                             : 1;
+                }) != 0;
+  }
+  stop = true;
+  first.join();
+  second.join();
+  EXPECT_EQ(failures, 0);
+}
+
+TEST_F(ForkTest, AThreadThatStaysInsideForLongLeavesTheChildWithoutKeysButForkIsNotHeldUp) {
+  std::atomic<bool> inside{false};
+  std::atomic<bool> stop{false};
+  std::thread worker([&] {
+    static_cast<void>(run_protected([&]() -> Status {
+      inside = true;
+      while (!stop) ::sched_yield();
+      return {};
+    }));
+  });
+  while (!inside) ::sched_yield();
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(in_child([] {
+              const auto refused = run_protected([]() -> Status { return {}; });
+              return !refused.ok() && refused.error().code == Errc::kForked ? 0 : 1;
+            }),
+            0);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(5000));
+  stop = true;
+  worker.join();
+  EXPECT_EQ(in_child([] { return usable() ? 0 : 1; }), 0) << "the next fork is an ordinary one";
+}
+
+TEST_F(ForkTest, LongWorkThatPausesLetsForksPass) {
+  std::atomic<bool> inside{false};
+  std::atomic<bool> stop{false};
+  std::thread worker([&] {
+    static_cast<void>(run_protected([&]() -> Status {
+      inside = true;
+      while (!stop) pause_for_fork();
+      return {};
+    }));
+  });
+  while (!inside) ::sched_yield();
+  int failures = 0;
+  for (int i = 0; i < 50; ++i) failures += in_child([] { return usable() ? 0 : 1; }) != 0;
+  stop = true;
+  worker.join();
+  EXPECT_EQ(failures, 0);
+}
+
+TEST_F(ForkTest, AForkInsideAScopeEndsTheChildAndNotTheParent) {
+  // Nothing that we run inside a scope forks, and signals are blocked there. Should it happen, the
+  // child wakes on a stack that it must not share with its parent, and has none.
+  const auto answer = run_protected([]() -> Result<int> { return in_child([] { return 0; }); });
+  EXPECT_EQ(answer.value(), -1);
+  EXPECT_TRUE(usable());
+}
+
+}  // namespace
+}  // namespace vhsm::memory
