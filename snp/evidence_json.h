@@ -21,6 +21,6 @@ namespace vhsm::snp {
 /// @errors kBadFormat for a missing member, another type, a number or length out of range, an empty
 ///         cert_chain (null says that there is none), and members that the report's version lacks.
 ///         Unknown members are ignored, as Trustee does.
-[[nodiscard]] Result<Evidence> evidence_from_json(const nlohmann::json& json);
+[[nodiscard]] Result<Evidence> evidence_from_json(const nlohmann::json& evidence);
 
 }  // namespace vhsm::snp

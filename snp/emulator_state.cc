@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "snp/emulator_state.h"
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "snp/hex.h"
+
+namespace vhsm::snp {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kTurinChipIdBytes = 8;
+
+/// The stepping that a real machine of each product shows, and a TCB like that of a patched one.
+struct Machine {
+  std::uint8_t family;
+  std::uint8_t model;
+  std::uint8_t stepping;
+  Tcb tcb;
+};
+constexpr std::array<Machine, 3> kMachines{{
+    {0x19, 0x01, 0x01, {0, 4, 0, 0x18, 0xDB}},
+    {0x19, 0x11, 0x01, {0, 10, 0, 0x17, 0x54}},
+    {0x1A, 0x02, 0x01, {1, 1, 1, 4, 0x51}},
+}};
+
+const Machine& machine_of(Product product) { return kMachines[static_cast<std::size_t>(product)]; }
+
+/// Digests `text` into `out`, which has the digest's size.
+Status digest_of(std::string_view text, const char* algorithm, std::span<std::uint8_t> out) {
+  std::size_t size = 0;
+  VHSM_TRY(
+      crypto(EVP_Q_digest(nullptr, algorithm, nullptr, text.data(), text.size(), out.data(), &size),
+             "no digest for the emulator"));
+  if (size != out.size()) return fail(Errc::kInternal, "a digest has another size than its field");
+  return {};
+}
+
+Result<ChipId> default_chip_id(Product product) {
+  ChipId chip_id;
+  const std::string label = "vhsm emulator chip " + std::string(product_name(product));
+  VHSM_TRY(digest_of(label, "SHA512", chip_id.value));
+  if (product == Product::kTurin) {
+    std::fill(chip_id.value.begin() + kTurinChipIdBytes, chip_id.value.end(), std::uint8_t{0});
+  }
+  return chip_id;
+}
+
+Result<Measurement> default_measurement() {
+  Measurement measurement;
+  VHSM_TRY(digest_of("vhsm emulator measurement", "SHA384", measurement.value));
+  return measurement;
+}
+
+Status check(const EmulatorState& state) {
+  if (state.report_version < kOldestVersion || state.report_version > kNewestVersion) {
+    return fail(Errc::kInvalidArgument, "an emulated report's version is 2 to 5");
+  }
+  if (state.vmpl > kMaxVmpl) {
+    return fail(Errc::kInvalidArgument, "an emulated guest's VMPL is 0 to 3");
+  }
+  if ((state.policy & policy_bit::kAlwaysOne) == 0 ||
+      (state.policy & policy_bit::kReservedMask) != 0) {
+    return fail(Errc::kInvalidArgument, "a guest's policy has bit 17 set and bits 26 to 63 clear");
+  }
+  const auto is_zero = [](std::uint8_t byte) { return byte == 0; };
+  if (state.product == Product::kTurin &&
+      !std::all_of(state.chip_id.value.begin() + kTurinChipIdBytes, state.chip_id.value.end(),
+                   is_zero)) {
+    return fail(Errc::kInvalidArgument, "a Turin's chip id is 8 bytes, then zeros");
+  }
+  return {};
+}
+
+// ---- emulator.json ---------------------------------------------------------------------------
+
+Error malformed(const char* name) {
+  return fail(Errc::kBadFormat, "a member of emulator.json is missing or malformed", name);
+}
+
+Result<std::uint64_t> number(const json& object, const char* name, std::uint64_t maximum) {
+  const auto found = object.find(name);
+  if (found == object.end() || !found->is_number_unsigned()) return malformed(name);
+  const auto value = found->get<std::uint64_t>();
+  if (value > maximum) return malformed(name);
+  return value;
+}
+
+Result<std::uint32_t> number32(const json& object, const char* name) {
+  const auto value = VHSM_TRY(number(object, name, std::numeric_limits<std::uint32_t>::max()));
+  return static_cast<std::uint32_t>(value);
+}
+
+Result<std::string> text(const json& object, const char* name) {
+  const auto found = object.find(name);
+  if (found == object.end() || !found->is_string()) return malformed(name);
+  return found->get_ref<const std::string&>();
+}
+
+Status octets(const json& object, const char* name, std::span<std::uint8_t> into) {
+  const std::string digits = VHSM_TRY(text(object, name));
+  if (!from_hex(digits, into).ok()) return malformed(name);
+  return {};
+}
+
+// ---- reports ---------------------------------------------------------------------------------
+
+void put(RawReport& report, const Field& field, std::span<const std::uint8_t> bytes) {
+  std::ranges::copy(bytes, report.begin() + static_cast<std::ptrdiff_t>(field.offset));
+}
+
+void put(RawReport& report, const Field& field, std::uint64_t value) {
+  for (std::size_t i = 0; i < field.size; ++i) {
+    report[field.offset + i] = static_cast<std::uint8_t>(value >> (8 * i));
+  }
+}
+
+void put_machine(RawReport& report, const EmulatorState& state) {
+  constexpr std::array<std::uint8_t, 3> kFirmware{29, 55, 1};  // build, minor, major
+  const TcbBytes tcb = encode_tcb(state.product, state.tcb);
+  for (const Field& where :
+       {field::kCurrentTcb, field::kReportedTcb, field::kCommittedTcb, field::kLaunchTcb}) {
+    put(report, where, tcb);
+  }
+  put(report, field::kCurrentVersion, kFirmware);
+  put(report, field::kCommittedVersion, kFirmware);
+  put(report, field::kChipId, state.chip_id.value);
+  put(report, field::kPlatformInfo, state.platform_info);
+  if (state.report_version >= kFirstVersionWithCpuid) {
+    const Machine& machine = machine_of(state.product);
+    put(report, field::kCpuidFamily, machine.family);
+    put(report, field::kCpuidModel, machine.model);
+    put(report, field::kCpuidStepping, machine.stepping);
+  }
+}
+
+}  // namespace
+
+Result<EmulatorState> make_state(const EmulatorOptions& options) {
+  EmulatorState state;
+  state.product = options.product;
+  state.report_version = options.report_version;
+  state.vmpl = options.vmpl;
+  state.policy = options.policy;
+  state.guest_svn = options.guest_svn;
+  state.platform_info = platform_bit::kSmt | platform_bit::kEcc | platform_bit::kAliasCheckComplete;
+  state.measurement = VHSM_TRY(options.measurement ? *options.measurement : default_measurement());
+  state.host_data = options.host_data.value_or(HostData{});
+  state.chip_id = VHSM_TRY(options.chip_id ? *options.chip_id : default_chip_id(options.product));
+  state.tcb = options.tcb.value_or(machine_of(options.product).tcb);
+  VHSM_TRY(crypto(
+      RAND_bytes(state.report_id.value.data(), static_cast<int>(state.report_id.value.size())),
+      "no random report id"));
+  VHSM_TRY(check(state));
+  return state;
+}
+
+json to_json(const EmulatorState& state) {
+  return {{"format", 1},
+          {"product", product_name(state.product)},
+          {"report_version", state.report_version},
+          {"vmpl", state.vmpl},
+          {"policy", state.policy},
+          {"guest_svn", state.guest_svn},
+          {"platform_info", state.platform_info},
+          {"measurement", to_hex(state.measurement.value)},
+          {"host_data", to_hex(state.host_data.value)},
+          {"chip_id", to_hex(state.chip_id.value)},
+          {"report_id", to_hex(state.report_id.value)},
+          {"tcb", to_hex(encode_tcb(state.product, state.tcb))}};
+}
+
+Result<EmulatorState> state_from_json(const json& object) {
+  if (!object.is_object()) return malformed("format");
+  const std::uint32_t format = VHSM_TRY(number32(object, "format"));
+  if (format != 1) return malformed("format");
+  EmulatorState state;
+  const std::string product = VHSM_TRY(text(object, "product"));
+  state.product = VHSM_TRY(parse_product(product));
+  state.report_version = VHSM_TRY(number32(object, "report_version"));
+  state.vmpl = VHSM_TRY(number32(object, "vmpl"));
+  state.policy = VHSM_TRY(number(object, "policy", std::numeric_limits<std::uint64_t>::max()));
+  state.guest_svn = VHSM_TRY(number32(object, "guest_svn"));
+  state.platform_info =
+      VHSM_TRY(number(object, "platform_info", std::numeric_limits<std::uint64_t>::max()));
+  VHSM_TRY(octets(object, "measurement", state.measurement.value));
+  VHSM_TRY(octets(object, "host_data", state.host_data.value));
+  VHSM_TRY(octets(object, "chip_id", state.chip_id.value));
+  VHSM_TRY(octets(object, "report_id", state.report_id.value));
+  TcbBytes tcb{};
+  VHSM_TRY(octets(object, "tcb", tcb));
+  state.tcb = VHSM_TRY(decode_tcb(state.product, tcb));
+  if (!check(state).ok()) return malformed("policy");
+  return state;
+}
+
+RawReport unsigned_report(const EmulatorState& state, const ReportData& data, std::uint32_t vmpl) {
+  RawReport report{};
+  put(report, field::kVersion, state.report_version);
+  put(report, field::kGuestSvn, state.guest_svn);
+  put(report, field::kPolicy, state.policy);
+  put(report, field::kVmpl, vmpl);
+  put(report, field::kSignatureAlgo, kEcdsaP384Sha384);
+  put(report, field::kKeyInfo, key_bit::kSignedByVcek);
+  put(report, field::kReportData, data);
+  put(report, field::kMeasurement, state.measurement.value);
+  put(report, field::kHostData, state.host_data.value);
+  put(report, field::kReportId, state.report_id.value);
+  std::fill_n(report.begin() + field::kReportIdMa.offset, field::kReportIdMa.size,
+              std::uint8_t{0xFF});
+  put_machine(report, state);
+  return report;
+}
+
+}  // namespace vhsm::snp

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The ioctl interface of /dev/sev-guest, declared here rather than taken from the installed header,
+// whose names changed with the kernel. The layouts prove themselves.
+// Source: linux include/uapi/linux/sev-guest.h; AMD 56860, tables MSG_REPORT_REQ and
+// MSG_REPORT_RSP.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "snp/platform.h"
+
+namespace vhsm::snp {
+
+/// The argument of each ioctl.
+struct GuestRequest {
+  std::uint8_t message_version = 1;
+  std::uint64_t request_address = 0;
+  std::uint64_t response_address = 0;
+  /// Low half: firmware error; high half: the host's. The kernel writes it only when not zero.
+  std::uint64_t exit_info = 0;
+};
+static_assert(sizeof(GuestRequest) == 32);
+static_assert(offsetof(GuestRequest, message_version) == 0);
+static_assert(offsetof(GuestRequest, request_address) == 8);
+static_assert(offsetof(GuestRequest, response_address) == 16);
+static_assert(offsetof(GuestRequest, exit_info) == 24);
+
+struct ReportRequest {
+  ReportData user_data{};
+  std::uint32_t vmpl = 0;
+  std::uint32_t key_selection = 0;  ///< 0: VLEK if the host installed one, else VCEK
+  std::array<std::uint8_t, 24> reserved{};
+};
+static_assert(sizeof(ReportRequest) == 96);
+static_assert(offsetof(ReportRequest, user_data) == 0);
+static_assert(offsetof(ReportRequest, vmpl) == 64);
+static_assert(offsetof(ReportRequest, key_selection) == 68);
+
+struct ExtendedReportRequest {
+  ReportRequest report;
+  std::uint64_t certificates_address = 0;
+  std::uint32_t certificates_bytes = 0;  ///< in: room, whole pages; out: need
+};
+static_assert(sizeof(ExtendedReportRequest) == 112);
+static_assert(offsetof(ExtendedReportRequest, report) == 0);
+static_assert(offsetof(ExtendedReportRequest, certificates_address) == 96);
+static_assert(offsetof(ExtendedReportRequest, certificates_bytes) == 104);
+
+/// The kernel gives 4000 bytes; a report takes 1184 of them from 0x20 on.
+struct ReportResponse {
+  std::uint32_t status = 0;
+  std::uint32_t report_bytes = 0;
+  std::array<std::uint8_t, 24> reserved{};
+  RawReport report{};
+  std::array<std::uint8_t, 4000 - 32 - kReportBytes> padding{};
+};
+static_assert(sizeof(ReportResponse) == 4000);
+static_assert(offsetof(ReportResponse, status) == 0);
+static_assert(offsetof(ReportResponse, report_bytes) == 4);
+static_assert(offsetof(ReportResponse, report) == 0x20);
+
+// _IOWR('S', n, struct of 32 bytes)
+inline constexpr unsigned long kGetReport = 0xC0205300;
+inline constexpr unsigned long kGetDerivedKey = 0xC0205301;
+inline constexpr unsigned long kGetExtendedReport = 0xC0205302;
+
+/// What answers those ioctls: the kernel, or a fake in tests.
+class GuestDevice {
+ public:
+  GuestDevice() = default;
+  GuestDevice(const GuestDevice&) = delete;
+  GuestDevice& operator=(const GuestDevice&) = delete;
+  virtual ~GuestDevice() = default;
+
+  /// @return 0, or the errno.
+  virtual int ioctl(unsigned long code, GuestRequest& request) = 0;
+};
+
+}  // namespace vhsm::snp

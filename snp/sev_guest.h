@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The platform of a real SEV-SNP guest: reports by ioctl on /dev/sev-guest.
+// Source: linux Documentation/virt/coco/sev-guest.rst; drivers/virt/coco/sev-guest for the errors.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/guarded.h"
+#include "base/result.h"
+#include "snp/guest_device.h"
+#include "snp/platform.h"
+
+namespace vhsm::snp {
+
+inline constexpr const char* kSevGuestPath = "/dev/sev-guest";
+inline constexpr const char* kVmplPath = "/sys/devices/system/cpu/sev/vmpl";
+
+class SevGuest final : public Platform {
+ public:
+  SevGuest(std::unique_ptr<GuestDevice> device, unsigned vmpl);
+
+  [[nodiscard]] PlatformInfo info() const override;
+
+  /// Asks for the host's certificates too; a host without any, or with more than the kernel passes
+  /// on, gives the report alone.
+  Result<Evidence> attest(const ReportData& data) override;
+
+ private:
+  struct State {
+    std::unique_ptr<GuestDevice> device;
+    std::uint32_t certificates_bytes = 0;  ///< what the host needed last time
+  };
+  Guarded<State> state_;
+  unsigned vmpl_;
+};
+
+/// @errors kNoPlatform when there is no device; kIo when it cannot be opened.
+[[nodiscard]] Result<std::unique_ptr<GuestDevice>> open_guest_device(const std::string& path);
+
+/// The VMPL that the file at `path` names; 0 when it cannot be read, as on kernels before 6.12.
+[[nodiscard]] unsigned running_vmpl(const std::string& path);
+
+}  // namespace vhsm::snp
