@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading the files and settings behind a TlsContext.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "nitride/tls.h"
+
+namespace vhsm::nitride {
+namespace {
+
+constexpr std::size_t kMaxCertificatesBytes = std::size_t{1} << 20;
+constexpr std::size_t kMaxKeyBytes = std::size_t{16} << 10;
+
+// Where distributions keep their bundle in one file: Debian, Fedora, others. A hashed directory
+// would be searched at handshake time, perhaps from inside a chroot.
+constexpr std::array<const char*, 3> kSystemBundles{
+    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
+
+class File {
+ public:
+  explicit File(const char* path) : descriptor_(::open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) {}
+  ~File() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  [[nodiscard]] bool is_open() const noexcept { return descriptor_ >= 0; }
+
+  /// Reads until `into` is full or the file ends. @return bytes read, or a negative number.
+  template <class Byte>
+  [[nodiscard]] ssize_t read(std::span<Byte> into) const noexcept {
+    std::size_t total = 0;
+    while (total < into.size()) {
+      const ssize_t got = ::read(descriptor_, into.data() + total, into.size() - total);
+      if (got == 0) break;
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return -1;
+      total += static_cast<std::size_t>(got);
+    }
+    return static_cast<ssize_t>(total);
+  }
+
+ private:
+  int descriptor_;
+};
+
+Result<std::string> read_certificates(const std::string& path) {
+  const File file(path.c_str());
+  std::string text(kMaxCertificatesBytes, '\0');
+  const ssize_t size = file.is_open() ? file.read(std::span(text)) : -1;
+  if (size < 0) return fail(Errc::kIo, "this file of certificates cannot be read", path);
+  if (static_cast<std::size_t>(size) == text.size()) {
+    return fail(Errc::kBadConfig, "this file of certificates is larger than 1 MiB", path);
+  }
+  text.resize(static_cast<std::size_t>(size));
+  return text;
+}
+
+/// Straight into protected memory, with no copy of the file in any other buffer.
+Result<SecretBytes> read_key(const std::string& path) {
+  auto key = VHSM_TRY(SecretBytes::zeros(kMaxKeyBytes));
+  const File file(path.c_str());
+  const ssize_t size = file.is_open() ? file.read(key.expose()) : -1;
+  if (size < 0) return fail(Errc::kIo, "the TLS client key cannot be read", path);
+  if (static_cast<std::size_t>(size) == key.size()) {
+    return fail(Errc::kBadConfig, "this file is too large for a key", path);
+  }
+  return SecretBytes::copy(std::as_const(key).expose().first(static_cast<std::size_t>(size)));
+}
+
+std::string system_bundle() {
+  for (const char* path : kSystemBundles) {
+    auto text = read_certificates(path);
+    if (text.ok()) return std::move(text).value();
+  }
+  return {};
+}
+
+Result<Pin> parse_pin(const std::string& hex) {
+  Pin pin{};
+  if (hex.size() != 2 * pin.size()) {
+    return fail(Errc::kBadConfig, "kbs_pin is a SHA-256 in 64 hexadecimal digits", hex);
+  }
+  for (std::size_t i = 0; i < pin.size(); ++i) {
+    const char* digits = hex.data() + 2 * i;
+    const auto parsed = std::from_chars(digits, digits + 2, pin[i], 16);
+    if (parsed.ec != std::errc{} || parsed.ptr != digits + 2) {
+      return fail(Errc::kBadConfig, "kbs_pin is a SHA-256 in 64 hexadecimal digits", hex);
+    }
+  }
+  return pin;
+}
+
+}  // namespace
+
+Result<TlsMaterial> TlsMaterial::load(const Settings& settings) {
+  TlsMaterial material;
+  for (const std::string& hex : settings.kbs_pin) {
+    material.pins.push_back(VHSM_TRY(parse_pin(hex)));
+  }
+  if (settings.kbs_ca.empty()) {
+    material.ca_pem = system_bundle();
+  } else {
+    material.ca_pem = VHSM_TRY(read_certificates(settings.kbs_ca));
+  }
+  if (settings.kbs_cert.empty() != settings.kbs_key.empty()) {
+    return fail(Errc::kBadConfig, "kbs_cert and kbs_key go together", settings.source);
+  }
+  if (settings.kbs_cert.empty()) return material;
+  material.certificate_pem = VHSM_TRY(read_certificates(settings.kbs_cert));
+  material.key_pem = VHSM_TRY(read_key(settings.kbs_key));
+  return material;
+}
+
+}  // namespace vhsm::nitride
