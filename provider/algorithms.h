@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything that vhsm offers OpenSSL, by operation.
+#pragma once
+
+#include <openssl/core.h>
+
+#include <vector>
+
+namespace vhsm::provider {
+
+class Algorithms {
+ public:
+  Algorithms();
+
+  /// OSSL_OP_*: the algorithms, ended by a row of nulls; null for none. The same answer each time,
+  /// whatever is loaded: programs look before they open a key.
+  [[nodiscard]] const OSSL_ALGORITHM* of(int operation) const noexcept;
+
+  struct Rows {
+    std::vector<OSSL_ALGORITHM> key_management;
+    std::vector<OSSL_ALGORITHM> signatures;
+    std::vector<OSSL_ALGORITHM> exchanges;
+    std::vector<OSSL_ALGORITHM> ciphers;
+    std::vector<OSSL_ALGORITHM> encoders;
+    std::vector<OSSL_ALGORITHM> decoders;
+    std::vector<OSSL_ALGORITHM> stores;
+  };
+
+ private:
+  Rows rows_;
+};
+
+}  // namespace vhsm::provider

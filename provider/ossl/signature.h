@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The signature operation: raw C arguments on one side, spans and Results on the other.
+// Source: provider-signature(7), OpenSSL 3.0.
+#pragma once
+
+#include <algorithm>
+#include <array>
+
+#include "keystore/key.h"
+#include "provider/ossl/boundary.h"
+#include "provider/ossl/compat.h"
+#include "provider/ossl/dispatch.h"
+
+namespace vhsm::ossl {
+
+template <>
+struct Rules<OSSL_OP_SIGNATURE> {
+  template <std::size_t N>
+  static consteval bool complete(const std::array<int, N>& ids) {
+    const auto has = [&](int id) { return std::ranges::find(ids, id) != ids.end(); };
+    const bool lifecycle = has(OSSL_FUNC_SIGNATURE_NEWCTX) && has(OSSL_FUNC_SIGNATURE_FREECTX);
+    const bool signs = has(OSSL_FUNC_SIGNATURE_SIGN_INIT) == has(OSSL_FUNC_SIGNATURE_SIGN);
+    const bool verifies = has(OSSL_FUNC_SIGNATURE_VERIFY_INIT) == has(OSSL_FUNC_SIGNATURE_VERIFY);
+    const bool streams =
+        has(OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE) == has(OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL) &&
+        has(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE) ==
+            has(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL);
+    const bool one_shot =
+        has(OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT) == has(OSSL_FUNC_SIGNATURE_DIGEST_SIGN) &&
+        has(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT) == has(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY);
+    return lifecycle && signs && verifies && streams && one_shot;
+  }
+};
+
+namespace signature {
+
+using keystore::OperationKind;
+
+template <class T>
+struct NewCtx : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_NEWCTX, OSSL_FUNC_signature_newctx_fn> {
+  static void* call(void* provctx, const char* /*propq*/) noexcept {
+    auto& provider = *static_cast<typename T::Provider*>(provctx);
+    return boundary_new(provider.core(), [&] { return T::create(provider); });
+  }
+};
+
+template <class T>
+struct FreeCtx
+    : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_FREECTX, OSSL_FUNC_signature_freectx_fn> {
+  static void call(void* ctx) noexcept { boundary_delete<T>(ctx); }
+};
+
+template <class T>
+struct DupCtx : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DUPCTX, OSSL_FUNC_signature_dupctx_fn> {
+  static void* call(void* ctx) noexcept {
+    const auto& self = *static_cast<const T*>(ctx);
+    return boundary_new(self.core(), [&] { return self.clone(); });
+  }
+};
+
+template <class T>
+struct GetCtxParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS,
+                           OSSL_FUNC_signature_get_ctx_params_fn> {
+  static int call(void* ctx, OSSL_PARAM params[]) noexcept {
+    const auto& self = *static_cast<const T*>(ctx);
+    return boundary_status(self.core(), [&] { return self.get_params(params); });
+  }
+};
+
+template <class T>
+struct GettableCtxParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS,
+                                OSSL_FUNC_signature_gettable_ctx_params_fn> {
+  static const OSSL_PARAM* call(void* ctx, void* /*provctx*/) noexcept {
+    return ctx != nullptr ? static_cast<const T*>(ctx)->gettable_params() : nullptr;
+  }
+};
+
+template <class T>
+struct SetCtxParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS,
+                           OSSL_FUNC_signature_set_ctx_params_fn> {
+  static int call(void* ctx, const OSSL_PARAM params[]) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&] { return self.set_params(params); });
+  }
+};
+
+template <class T>
+struct SettableCtxParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS,
+                                OSSL_FUNC_signature_settable_ctx_params_fn> {
+  static const OSSL_PARAM* call(void* ctx, void* /*provctx*/) noexcept {
+    return ctx != nullptr ? static_cast<const T*>(ctx)->settable_params() : nullptr;
+  }
+};
+
+template <class T>
+struct SignInit
+    : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SIGN_INIT, OSSL_FUNC_signature_sign_init_fn> {
+  static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&] {
+      return self.begin(OperationKind::kSign, static_cast<const typename T::Key*>(key), params);
+    });
+  }
+};
+
+template <class T>
+struct VerifyInit
+    : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_VERIFY_INIT, OSSL_FUNC_signature_verify_init_fn> {
+  static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&] {
+      return self.begin(OperationKind::kVerify, static_cast<const typename T::Key*>(key), params);
+    });
+  }
+};
+
+template <class T>
+struct Sign : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SIGN, OSSL_FUNC_signature_sign_fn> {
+  static int call(void* ctx, unsigned char* out, std::size_t* written, std::size_t capacity,
+                  const unsigned char* in, std::size_t size) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&]() -> Status {
+      const auto input = VHSM_TRY(bytes(in, size));
+      return fill(out, written, capacity,
+                  [&](std::span<std::uint8_t> to) { return self.run(input, to); });
+    });
+  }
+};
+
+template <class T>
+struct Verify : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_VERIFY, OSSL_FUNC_signature_verify_fn> {
+  static int call(void* ctx, const unsigned char* sig, std::size_t sig_size,
+                  const unsigned char* in, std::size_t size) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_answer(self.core(), [&]() -> Result<bool> {
+      const auto signature = VHSM_TRY(bytes(sig, sig_size));
+      const auto input = VHSM_TRY(bytes(in, size));
+      return self.verify(input, signature);
+    });
+  }
+};
+
+template <class T>
+struct DigestSignInit : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT,
+                             OSSL_FUNC_signature_digest_sign_init_fn> {
+  static int call(void* ctx, const char* digest, void* key, const OSSL_PARAM params[]) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&] {
+      return self.begin_digest(OperationKind::kSign, text(digest),
+                               static_cast<const typename T::Key*>(key), params);
+    });
+  }
+};
+
+template <class T>
+struct DigestVerifyInit : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT,
+                               OSSL_FUNC_signature_digest_verify_init_fn> {
+  static int call(void* ctx, const char* digest, void* key, const OSSL_PARAM params[]) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&] {
+      return self.begin_digest(OperationKind::kVerify, text(digest),
+                               static_cast<const typename T::Key*>(key), params);
+    });
+  }
+};
+
+template <class T>
+struct DigestSignUpdate : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE,
+                               OSSL_FUNC_signature_digest_sign_update_fn> {
+  static int call(void* ctx, const unsigned char* in, std::size_t size) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&]() -> Status {
+      const auto input = VHSM_TRY(bytes(in, size));
+      return self.update(input);
+    });
+  }
+};
+
+template <class T>
+struct DigestVerifyUpdate : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE,
+                                 OSSL_FUNC_signature_digest_verify_update_fn> {
+  static int call(void* ctx, const unsigned char* in, std::size_t size) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&]() -> Status {
+      const auto input = VHSM_TRY(bytes(in, size));
+      return self.update(input);
+    });
+  }
+};
+
+template <class T>
+struct DigestSignFinal : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL,
+                              OSSL_FUNC_signature_digest_sign_final_fn> {
+  static int call(void* ctx, unsigned char* out, std::size_t* written,
+                  std::size_t capacity) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&] {
+      return fill(out, written, capacity,
+                  [&](std::span<std::uint8_t> to) { return self.finish_sign(to); });
+    });
+  }
+};
+
+template <class T>
+struct DigestVerifyFinal : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL,
+                                OSSL_FUNC_signature_digest_verify_final_fn> {
+  static int call(void* ctx, const unsigned char* sig, std::size_t sig_size) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_answer(self.core(), [&]() -> Result<bool> {
+      const auto signature = VHSM_TRY(bytes(sig, sig_size));
+      return self.finish_verify(signature);
+    });
+  }
+};
+
+template <class T>
+struct DigestSign
+    : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_SIGN, OSSL_FUNC_signature_digest_sign_fn> {
+  static int call(void* ctx, unsigned char* out, std::size_t* written, std::size_t capacity,
+                  const unsigned char* in, std::size_t size) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&]() -> Status {
+      const auto input = VHSM_TRY(bytes(in, size));
+      return fill(out, written, capacity,
+                  [&](std::span<std::uint8_t> to) { return self.sign_message(input, to); });
+    });
+  }
+};
+
+template <class T>
+struct DigestVerify : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY,
+                           OSSL_FUNC_signature_digest_verify_fn> {
+  static int call(void* ctx, const unsigned char* sig, std::size_t sig_size,
+                  const unsigned char* in, std::size_t size) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_answer(self.core(), [&]() -> Result<bool> {
+      const auto signature = VHSM_TRY(bytes(sig, sig_size));
+      const auto input = VHSM_TRY(bytes(in, size));
+      return self.verify_message(input, signature);
+    });
+  }
+};
+
+template <class T>
+struct GetCtxMdParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_GET_CTX_MD_PARAMS,
+                             OSSL_FUNC_signature_get_ctx_md_params_fn> {
+  static int call(void* ctx, OSSL_PARAM params[]) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&] { return self.get_digest_params(params); });
+  }
+};
+
+template <class T>
+struct SetCtxMdParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SET_CTX_MD_PARAMS,
+                             OSSL_FUNC_signature_set_ctx_md_params_fn> {
+  static int call(void* ctx, const OSSL_PARAM params[]) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&] { return self.set_digest_params(params); });
+  }
+};
+
+template <class T>
+struct GettableCtxMdParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_GETTABLE_CTX_MD_PARAMS,
+                                  OSSL_FUNC_signature_gettable_ctx_md_params_fn> {
+  static const OSSL_PARAM* call(void* ctx) noexcept {
+    return ctx != nullptr ? static_cast<const T*>(ctx)->gettable_digest_params() : nullptr;
+  }
+};
+
+template <class T>
+struct SettableCtxMdParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SETTABLE_CTX_MD_PARAMS,
+                                  OSSL_FUNC_signature_settable_ctx_md_params_fn> {
+  static const OSSL_PARAM* call(void* ctx) noexcept {
+    return ctx != nullptr ? static_cast<const T*>(ctx)->settable_digest_params() : nullptr;
+  }
+};
+
+/// For types that sign whole messages, on hosts from 3.4: then sign() and verify() take the
+/// message.
+template <class T>
+struct SignMessageInit : Slot<OSSL_OP_SIGNATURE, compat::kSignMessageInit, compat::MessageInitFn> {
+  static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&] {
+      return self.begin_digest(OperationKind::kSign, {}, static_cast<const typename T::Key*>(key),
+                               params);
+    });
+  }
+};
+
+/// For types that sign whole messages, on hosts from 3.4: then sign() and verify() take the
+/// message.
+template <class T>
+struct VerifyMessageInit
+    : Slot<OSSL_OP_SIGNATURE, compat::kVerifyMessageInit, compat::MessageInitFn> {
+  static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&] {
+      return self.begin_digest(OperationKind::kVerify, {}, static_cast<const typename T::Key*>(key),
+                               params);
+    });
+  }
+};
+
+}  // namespace signature
+}  // namespace vhsm::ossl

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "provider/provider.h"
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "memory/protected_memory.h"
+
+namespace vhsm::provider {
+namespace {
+
+constexpr const char* kFetches = "vhsm-fetches";
+constexpr const char* kReports = "vhsm-reports";
+constexpr const char* kOperations = "vhsm-operations";
+constexpr const char* kMemoryInUse = "vhsm-memory-in-use";
+constexpr const char* kMemoryKind = "vhsm-memory-kind";
+
+constexpr OSSL_PARAM describe_param(const char* name, unsigned type) {
+  return {name, type, nullptr, 0, OSSL_PARAM_UNMODIFIED};
+}
+
+constexpr OSSL_PARAM kGettable[] = {
+    describe_param(OSSL_PROV_PARAM_NAME, OSSL_PARAM_UTF8_PTR),
+    describe_param(OSSL_PROV_PARAM_VERSION, OSSL_PARAM_UTF8_PTR),
+    describe_param(OSSL_PROV_PARAM_BUILDINFO, OSSL_PARAM_UTF8_PTR),
+    describe_param(OSSL_PROV_PARAM_STATUS, OSSL_PARAM_INTEGER),
+    describe_param(kFetches, OSSL_PARAM_UNSIGNED_INTEGER),
+    describe_param(kReports, OSSL_PARAM_UNSIGNED_INTEGER),
+    describe_param(kOperations, OSSL_PARAM_UNSIGNED_INTEGER),
+    describe_param(kMemoryInUse, OSSL_PARAM_UNSIGNED_INTEGER),
+    describe_param(kMemoryKind, OSSL_PARAM_UTF8_PTR),
+    {nullptr, 0, nullptr, 0, 0},
+};
+
+const char* name_of(memory::Kind kind) noexcept {
+  switch (kind) {
+    case memory::Kind::kSecretMemory: return "memfd_secret";
+    case memory::Kind::kLocked: return "mlock";
+    case memory::Kind::kNone: break;
+  }
+  return "none";
+}
+
+Status answer_text(OSSL_PARAM params[], const char* name, const char* text) {
+  OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
+  if (param == nullptr || OSSL_PARAM_set_utf8_ptr(param, text) == 1) return {};
+  return fail(Errc::kInvalidArgument, "parameter is not a UTF-8 pointer", name);
+}
+
+Status answer_number(OSSL_PARAM params[], const char* name, std::uint64_t number) {
+  OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
+  if (param == nullptr || OSSL_PARAM_set_uint64(param, number) == 1) return {};
+  return fail(Errc::kInvalidArgument, "parameter is not an unsigned integer", name);
+}
+
+std::vector<OSSL_ITEM> reason_strings() {
+  std::vector<OSSL_ITEM> items;
+  for (unsigned code = 1; code <= static_cast<unsigned>(Errc::kForged); ++code) {
+    // OSSL_ITEM's pointer is not const; nobody writes through it.
+    items.push_back({code, const_cast<char*>(reason(static_cast<Errc>(code)))});
+  }
+  items.push_back({0, nullptr});
+  return items;
+}
+
+}  // namespace
+
+Provider::Provider(const ossl::Core& core, Assembly assembly, Digests digests)
+    : core_(core),
+      assembly_(std::move(assembly)),
+      digests_(std::move(digests)),
+      reasons_(reason_strings()) {}
+
+Result<std::unique_ptr<Provider>> Provider::create(const ossl::Core& core, Assembly assembly) {
+  auto digests = VHSM_TRY(Digests::fetch());
+  return std::unique_ptr<Provider>(new Provider(core, std::move(assembly), std::move(digests)));
+}
+
+const OSSL_PARAM* Provider::gettable_params() noexcept { return kGettable; }
+
+Status Provider::get_params(OSSL_PARAM params[]) const {
+  VHSM_TRY(answer_text(params, OSSL_PROV_PARAM_NAME, "vhsm"));
+  VHSM_TRY(answer_text(params, OSSL_PROV_PARAM_VERSION, VHSM_VERSION));
+  VHSM_TRY(answer_text(params, OSSL_PROV_PARAM_BUILDINFO, assembly_.build_info.c_str()));
+  VHSM_TRY(answer_text(params, kMemoryKind, name_of(memory::kind())));
+  VHSM_TRY(answer_number(params, kMemoryInUse, memory::in_use_bytes()));
+  if (assembly_.metrics != nullptr) {
+    VHSM_TRY(answer_number(params, kFetches, assembly_.metrics->fetches));
+    VHSM_TRY(answer_number(params, kReports, assembly_.metrics->reports));
+    VHSM_TRY(answer_number(params, kOperations, assembly_.metrics->operations));
+  }
+  OSSL_PARAM* status = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
+  if (status != nullptr && OSSL_PARAM_set_int(status, memory::usable() ? 1 : 0) != 1) {
+    return fail(Errc::kInvalidArgument, "parameter is not an integer", OSSL_PROV_PARAM_STATUS);
+  }
+  return {};
+}
+
+}  // namespace vhsm::provider
