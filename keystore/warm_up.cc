@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keystore/warm_up.h"
 
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
 #include <array>
 #include <mutex>
-#include <string>
 
 #include "keystore/inner_context.h"
 #include "keystore/key_type.h"
@@ -18,20 +15,20 @@
 namespace vhsm::keystore {
 namespace {
 
-// Keys that are thrown away, so their size does not matter; 512 bits is OpenSSL's smallest.
-constexpr std::size_t kTrialRsaBits = 1024;
+// The key is thrown away; half of this, OpenSSL's smallest, is too short for PSS with SHA-256.
+constexpr int kTrialRsaBits = 1024;
+
+Status set_trial_params(const KeyType& type, EVP_PKEY_CTX* ctx) {
+  if (type.signing != Signing::kDigest) return {};
+  if (&type == &kEc) return crypto(EVP_PKEY_CTX_set_group_name(ctx, "P-256"), "no trial group");
+  return crypto(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, kTrialRsaBits), "no trial size");
+}
 
 Result<ossl::PKey> trial_key(const KeyType& type) {
   const auto ctx = VHSM_TRY(made(
       ossl::PKeyCtx(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr)), "no such key type"));
   VHSM_TRY(crypto(EVP_PKEY_keygen_init(ctx.get()), "no trial key"));
-  std::size_t bits = kTrialRsaBits;
-  std::string group = "P-256";
-  const OSSL_PARAM params[] = {
-      OSSL_PARAM_construct_size_t(OSSL_PKEY_PARAM_RSA_BITS, &bits),
-      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group.data(), 0),
-      OSSL_PARAM_construct_end()};
-  VHSM_TRY(crypto(EVP_PKEY_CTX_set_params(ctx.get(), params), "no trial key"));
+  VHSM_TRY(set_trial_params(type, ctx.get()));
   ossl::PKey key;
   VHSM_TRY(crypto(EVP_PKEY_generate(ctx.get(), ossl::Receive(key)), "no trial key"));
   return key;

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <thread>
+
+#include "keystore/keystore.h"
+#include "tests/keystore/samples.h"
+
+namespace vhsm::keystore {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// A KBS of the test's: one resource, or one error, after a while.
+class FakeSource final : public KeySource {
+ public:
+  Result<SecretBytes> fetch(const KeyName& name,
+                            std::chrono::steady_clock::time_point /*deadline*/) override {
+    ++fetches;
+    std::this_thread::sleep_for(delay);
+    if (broken) return fail(*broken, "the test says so", name.uri());
+    return SecretBytes::copy(
+        {reinterpret_cast<const std::uint8_t*>(resource.data()), resource.size()});
+  }
+
+  std::string resource;
+  std::optional<Errc> broken;
+  milliseconds delay{0};
+  std::atomic<int> fetches{0};
+};
+
+class ShelfTest : public KeystoreTest {
+ protected:
+  void SetUp() override {
+    source_->resource = pkcs8_pem(key_.get());
+    keystore_ = make_memory_keystore(source_, {milliseconds(200), milliseconds(2000)},
+                                     std::make_shared<Metrics>());
+  }
+  static KeyUri uri(const char* text = "vhsm:default/tls/www") {
+    return KeyUri::parse(text, "default/key").value();
+  }
+  Result<KeyPtr> stand_in(EVP_PKEY* key, const KeyType& type) {
+    const auto info = PublicHalf::of(key).value().key_info().value();
+    return keystore_->open_stand_in(uri(), type, info);
+  }
+
+  ossl::PKey key_ = make_key("P-256");
+  std::shared_ptr<FakeSource> source_ = std::make_shared<FakeSource>();
+  std::unique_ptr<Keystore> keystore_;
+};
+
+TEST_F(ShelfTest, FetchesOnceAndAnswersFromMemoryAfterwards) {
+  const auto first = keystore_->open(uri());
+  ASSERT_TRUE(first.ok()) << describe(first.error());
+  const auto second = keystore_->open(uri("vhsm:///default/tls/www"));
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(first.value().key, second.value().key);
+  EXPECT_EQ(source_->fetches, 1);
+}
+
+TEST_F(ShelfTest, ManyThreadsShareOneFetch) {
+  source_->delay = milliseconds(100);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] { EXPECT_TRUE(keystore_->open(uri()).ok()); });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(source_->fetches, 1);
+}
+
+TEST_F(ShelfTest, ErrorsNameTheKeyAndAreNotRemembered) {
+  source_->broken = Errc::kDenied;
+  const auto refused = keystore_->open(uri());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Errc::kDenied);
+  EXPECT_NE(describe(refused.error()).find("vhsm:default/tls/www"), std::string::npos);
+  source_->broken.reset();
+  EXPECT_TRUE(keystore_->open(uri()).ok());
+}
+
+TEST_F(ShelfTest, WithoutASourceAKeyIsMissing) {
+  const auto alone = make_memory_keystore(nullptr, {}, std::make_shared<Metrics>());
+  EXPECT_EQ(alone->open(uri()).error().code, Errc::kMissing);
+}
+
+TEST_F(ShelfTest, AVersionIsRefused) {
+  EXPECT_EQ(keystore_->open(uri("vhsm:default/tls/www?version=2")).error().code,
+            Errc::kUnsupported);
+}
+
+TEST_F(ShelfTest, AWaitEndsAtItsDeadline) {
+  source_->delay = milliseconds(3000);
+  std::thread first([&] { static_cast<void>(keystore_->open(uri())); });
+  std::this_thread::sleep_for(milliseconds(100));
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(keystore_->open(uri()).error().code, Errc::kUnreachable);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(2900));
+  first.join();
+}
+
+TEST_F(ShelfTest, AChildFetchesForItselfWhatItsParentIsStillWaitingFor) {
+  source_->delay = milliseconds(500);
+  std::thread first([&] { static_cast<void>(keystore_->open(uri())); });
+  std::this_thread::sleep_for(milliseconds(100));
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(keystore_->open(uri()).ok() ? 0 : 1);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  first.join();
+}
+
+TEST_F(ShelfTest, AStandInStartsDuringAnOutageAndWorksAfterIt) {
+  source_->broken = Errc::kUnreachable;
+  const auto key = stand_in(key_.get(), kEc);
+  ASSERT_TRUE(key.ok()) << describe(key.error());
+  EXPECT_TRUE(key.value()->has_private());
+  EXPECT_EQ(key.value()->begin({OperationKind::kSign, "SHA256"}).error().code, Errc::kUnreachable);
+  EXPECT_TRUE(key.value()->begin({OperationKind::kVerify, "SHA256"}).ok());
+  source_->broken.reset();
+  EXPECT_TRUE(key.value()->begin({OperationKind::kSign, "SHA256"}).ok());
+}
+
+TEST_F(ShelfTest, AStandInOfAnotherKeyIsRefused) {
+  const auto other = make_key("P-256");
+  EXPECT_EQ(stand_in(other.get(), kEc).error().code, Errc::kBadFormat);
+  EXPECT_EQ(stand_in(key_.get(), kEd25519).error().code, Errc::kBadFormat);
+}
+
+TEST_F(ShelfTest, WhatTheKbsSendsIsNotTrustedToBeAKey) {
+  source_->resource = "not a key";
+  EXPECT_EQ(keystore_->open(uri()).error().code, Errc::kBadFormat);
+}
+
+}  // namespace
+}  // namespace vhsm::keystore
