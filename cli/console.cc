@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/console.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+namespace vhsm::cli {
+namespace {
+
+struct CloseFile {
+  void operator()(FILE* file) const noexcept { static_cast<void>(std::fclose(file)); }
+};
+
+}  // namespace
+
+std::vector<Override> Console::overrides() const {
+  if (config.empty()) return {};
+  return {{"config", config}};
+}
+
+void add_json(CLI::App& command, Console& console) {
+  command.add_flag("--json", console.json, "Print JSON");
+}
+
+Status print_bytes(std::span<const std::uint8_t> bytes) {
+  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size() ||
+      std::fflush(stdout) != 0) {
+    return fail(Errc::kIo, "nothing more can be written", "standard output");
+  }
+  return {};
+}
+
+Status print(std::string_view text) { return print_bytes(as_bytes(text)); }
+
+Status print_json(const Json& json) {
+  return print(json.dump(2, ' ', true, Json::error_handler_t::replace) + "\n");
+}
+
+Status write_file(const std::string& path, std::span<const std::uint8_t> bytes) {
+  std::unique_ptr<FILE, CloseFile> file(std::fopen(path.c_str(), "we"));
+  if (file == nullptr) return fail(Errc::kIo, "this file cannot be made", path);
+  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file.get()) == bytes.size();
+  if (std::fclose(file.release()) != 0 || !written) {
+    return fail(Errc::kIo, "this file cannot be written", path);
+  }
+  return {};
+}
+
+std::string printable(std::string_view text) {
+  std::string clean(text);
+  std::ranges::replace_if(
+      clean, [](char c) { return c < ' ' || c > '~'; }, '?');
+  return clean;
+}
+
+}  // namespace vhsm::cli

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// vhsm doctor: what protects keys on this machine, a line each, with the cure where something is
+// missing. A check that cannot run says why and does not stop the others.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "cli/console.h"
+#include "cli/host_openssl.h"
+#include "memory/protected_memory.h"
+#include "nitride/client.h"
+#include "snp/platform.h"
+#include "snp/report.h"
+
+namespace vhsm::cli {
+namespace {
+
+enum class Mark : std::uint8_t { kOk, kWarning, kFailure };
+constexpr const char* kMarkNames[] = {"ok", "warn", "fail"};
+
+struct Check {
+  Mark mark;
+  std::string name;
+  std::string finding;
+  std::string cure;  ///< empty when nothing is missing
+};
+using Checks = std::vector<Check>;
+
+Check failed(std::string name, const Error& error) {
+  std::string finding(error.subject.text());
+  if (!finding.empty()) finding += ": ";
+  return {Mark::kFailure, std::move(name), finding + error.what.c_str(), cure(error.code)};
+}
+
+Check check_settings(const Result<Settings>& settings) {
+  if (!settings.ok()) return failed("configuration", settings.error());
+  const std::string& source = settings.value().source;
+  if (!source.empty()) return {Mark::kOk, "configuration", source, ""};
+  return {Mark::kWarning, "configuration", "no file, defaults are in force",
+          fmt::format("write {} or set VHSM_CONF, see vhsm.cnf(5)", kDefaultSettingsPath)};
+}
+
+Check check_openssl() {
+  const OpensslVersion inner = inner_openssl();
+  const auto host = host_openssl();
+  const std::string inside = "inside the provider: " + inner.text;
+  if (!host.has_value()) {
+    return {Mark::kWarning, "OpenSSL", inside + "; this machine has no libcrypto.so.3 or .4",
+            "install OpenSSL 3 for programs to use keys with"};
+  }
+  const std::string both = inside + "; on this machine: " + host->version.text;
+  if (!inner.is_behind(host->version)) return {Mark::kOk, "OpenSSL", both, ""};
+  return {Mark::kWarning, "OpenSSL", both,
+          "the machine's has newer fixes: rebuild vhsm against it"};
+}
+
+/// Whether programs here find vhsm.so.
+Check check_module() {
+  const auto host = host_openssl();
+  const char* const named = std::getenv("OPENSSL_MODULES");  // NOLINT(concurrency-mt-unsafe)
+  const std::string folder = named != nullptr ? named : (host ? host->modules : "");
+  const std::string file = folder + "/vhsm.so";
+  if (!folder.empty() && access(file.c_str(), R_OK) == 0) return {Mark::kOk, "module", file, ""};
+  return {Mark::kWarning, "module", file + " is not there",
+          "run cmake --install, or set OPENSSL_MODULES to the folder with vhsm.so"};
+}
+
+Check check_memory_kind() {
+  switch (memory::kind()) {
+    case memory::Kind::kSecretMemory:
+      return {Mark::kOk, "protected memory",
+              "memfd_secret: hidden from the kernel's own map, ptrace, core dumps and swap", ""};
+    case memory::Kind::kLocked:
+      return {Mark::kWarning, "protected memory",
+              "mlock: kept from swap and core dumps, but root and ptrace can read it",
+              "use Linux 6.5 or newer, or boot with secretmem.enable=1 (VHSM_MEMORY unset)"};
+    case memory::Kind::kNone: break;
+  }
+  return {Mark::kFailure, "protected memory", "there is none", cure(Errc::kMemoryLimit)};
+}
+
+std::string in_kib(rlim_t bytes) {
+  return bytes == RLIM_INFINITY ? "unlimited" : fmt::format("{} KiB", bytes >> 10);
+}
+
+Check check_memory_limit(const Settings& settings) {
+  const std::size_t wanted =
+      settings.memory_limit != 0 ? settings.memory_limit : memory::kDefaultLimitBytes;
+  rlimit limit{};
+  static_cast<void>(getrlimit(RLIMIT_MEMLOCK, &limit));
+  const std::string finding = fmt::format(
+      "RLIMIT_MEMLOCK {}, wanted {} KiB; {} KiB for keys, {} in use", in_kib(limit.rlim_cur),
+      wanted >> 10, memory::capacity_bytes() >> 10, in_kib(memory::in_use_bytes()));
+  if (limit.rlim_cur >= wanted) return {Mark::kOk, "memory limit", finding, ""};
+  return {Mark::kWarning, "memory limit", finding, cure(Errc::kMemoryLimit)};
+}
+
+void check_memory(const Settings& settings, Checks& checks) {
+  const Status mapped = memory::initialise({.limit_bytes = settings.memory_limit});
+  if (!mapped.ok()) {
+    checks.push_back(failed("protected memory", mapped.error()));
+    return;
+  }
+  checks.push_back(check_memory_kind());
+  checks.push_back(check_memory_limit(settings));
+}
+
+Check describe_platform(const snp::PlatformInfo& info) {
+  const std::string finding = fmt::format("{}, VMPL {}", info.kind, info.vmpl);
+  if (!info.development) return {Mark::kOk, "platform", finding, ""};
+  return {Mark::kWarning, "platform", finding + ": for development, no hardware behind it",
+          "run in an SEV-SNP VM and set platform = auto"};
+}
+
+/// Asks for a report that is bound to nothing: it is looked at and thrown away.
+Check check_report(snp::Platform& platform) {
+  const auto evidence = platform.attest(snp::ReportData{});
+  if (!evidence.ok()) return failed("report", evidence.error());
+  const snp::UnverifiedReport report(evidence.value().report);
+  return {Mark::kOk, "report",
+          fmt::format("version {}, {} certificates from the host",
+                      report.number<snp::field::kVersion>(), evidence.value().certificates.size()),
+          ""};
+}
+
+std::shared_ptr<snp::Platform> check_platform(const Settings& settings, Checks& checks) {
+  auto opened = snp::open_platform(settings.platform, settings.vmpl);
+  if (!opened.ok()) {
+    checks.push_back(failed("platform", opened.error()));
+    return nullptr;
+  }
+  std::shared_ptr<snp::Platform> platform(std::move(opened).value());
+  checks.push_back(describe_platform(platform->info()));
+  checks.push_back(check_report(*platform));
+  return platform;
+}
+
+Check describe_probe(const nitride::Probe& probe, bool another_answers) {
+  if (probe.failure.has_value()) {
+    Check check = failed("KBS", *probe.failure);
+    if (another_answers) check.mark = Mark::kWarning;
+    return check;
+  }
+  if (probe.tls == "none") {
+    return {Mark::kWarning, "KBS",
+            fmt::format("{} answers in {} ms without TLS", probe.endpoint, probe.took.count()),
+            "use https:// and kbs_ca"};
+  }
+  return {Mark::kOk, "KBS",
+          fmt::format("{} answers in {} ms, {}", probe.endpoint, probe.took.count(), probe.tls),
+          ""};
+}
+
+void check_kbs(const Settings& settings, std::shared_ptr<snp::Platform> platform, Checks& checks) {
+  if (settings.kbs.empty()) {
+    checks.push_back({Mark::kFailure, "KBS", "none is set: no key can be fetched",
+                      "set kbs and kbs_ca in vhsm.cnf, see vhsm.cnf(5)"});
+    return;
+  }
+  const auto client = nitride::Client::create(settings, std::move(platform),
+                                              std::make_shared<Metrics>(), Log(), AuditLog());
+  if (!client.ok()) {
+    checks.push_back(failed("KBS", client.error()));
+    return;
+  }
+  const auto probes = client.value()->probe();
+  const bool any_answers =
+      std::ranges::any_of(probes, [](const auto& probe) { return !probe.failure.has_value(); });
+  for (const auto& probe : probes) checks.push_back(describe_probe(probe, any_answers));
+}
+
+Check check_log_file(const char* name, const std::string& path) {
+  const auto file = LineFile::open(path);
+  return file.ok() ? Check{Mark::kOk, name, path, ""} : failed(name, file.error());
+}
+
+Checks examine(const Console& console) {
+  Checks checks;
+  const auto loaded = load_settings(console.overrides());
+  checks.push_back(check_settings(loaded));
+  const Settings settings = loaded.ok() ? loaded.value() : Settings{};
+  check_memory(settings, checks);
+  auto platform = check_platform(settings, checks);
+  if (loaded.ok() && memory::kind() != memory::Kind::kNone) {
+    check_kbs(settings, std::move(platform), checks);
+  }
+  checks.push_back(check_openssl());
+  checks.push_back(check_module());
+  if (!settings.log.empty()) checks.push_back(check_log_file("log", settings.log));
+  if (!settings.audit.empty()) checks.push_back(check_log_file("audit", settings.audit));
+  return checks;
+}
+
+const char* name_of(Mark mark) noexcept { return kMarkNames[static_cast<std::size_t>(mark)]; }
+
+Status print_text(const Checks& checks) {
+  std::string text;
+  for (const Check& check : checks) {
+    text += fmt::format("{:<4}  {:<16}  {}\n", name_of(check.mark), check.name, check.finding);
+    if (!check.cure.empty()) text += fmt::format("{:<24}-> {}\n", "", check.cure);
+  }
+  return print(text);
+}
+
+Status print_checks(const Checks& checks, bool good) {
+  Json list = Json::array();
+  for (const Check& check : checks) {
+    list.push_back({{"name", check.name},
+                    {"mark", name_of(check.mark)},
+                    {"finding", check.finding},
+                    {"cure", check.cure}});
+  }
+  return print_json(Json{{"good", good}, {"checks", std::move(list)}});
+}
+
+Result<Exit> run(const Console& console) {
+  const Checks checks = examine(console);
+  const bool good = std::ranges::find(checks, Mark::kFailure, &Check::mark) == checks.end();
+  VHSM_TRY(console.json ? print_checks(checks, good) : print_text(checks));
+  return good ? Exit::kDone : Exit::kRefused;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Console& console) {
+  CLI::App* const doctor = app.add_subcommand("doctor", "Say what protects keys on this machine");
+  add_json(*doctor, console);
+  doctor->callback([&console] { console.action = [&console] { return run(console); }; });
+}
+
+}  // namespace vhsm::cli
