@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A whole deployment in a temporary folder: an emulated platform, a real vhsm-kbs with TLS on a
+// loopback port, and a vhsm.cnf. Ends its own KBS by process id when it goes.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace vhsm::tests {
+
+/// What a command printed and how it ended.
+struct Outcome {
+  int status = -1;  ///< exit status; -1 when a signal ended it
+  std::string out;
+  std::string err;
+};
+
+/// Runs `argv` (argv[0]: a path, or a name for PATH) with the `extra` variables in its environment.
+Outcome run(const std::vector<std::string>& argv, const std::vector<std::string>& extra = {});
+
+class World {
+ public:
+  /// Starts everything; a failure is a test failure (check ready()).
+  World();
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  [[nodiscard]] bool ready() const noexcept { return ready_; }
+  [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
+  [[nodiscard]] std::filesystem::path file(const std::string& name) const { return folder_ / name; }
+
+  /// Stores `content` as the KBS resource `name` ("default/tls/www").
+  void put(const std::string& name, const std::string& content) const;
+  Outcome kbs(std::vector<std::string> arguments) const;
+
+  void start_kbs();
+  void stop_kbs();
+
+  /// Writes vhsm.cnf: the defaults that reach our KBS, and `more` lines.
+  void configure(const std::string& more = "") const;
+
+  /// VHSM_CONF and OPENSSL_MODULES for a program that is to find us.
+  [[nodiscard]] std::vector<std::string> environment() const;
+
+  /// Runs the openssl command in the folder.
+  Outcome openssl(std::vector<std::string> arguments) const;
+
+ private:
+  void make_platform();
+  void make_kbs();
+
+  std::filesystem::path folder_;
+  pid_t kbs_ = -1;
+  std::string endpoint_;
+  bool ready_ = false;
+};
+
+std::string read_file(const std::filesystem::path& path);
+void write_file(const std::filesystem::path& path, const std::string& content);
+
+}  // namespace vhsm::tests
