@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The exchange with a KBS that keeps to the protocol, and every way it can say no.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "memory/protected_memory.h"
+#include "tests/nitride/support.h"
+
+namespace vhsm::nitride {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class ClientTest : public NitrideTest {
+ protected:
+  ClientTest() {
+    settings.kbs = {kbs.url()};
+    kbs.hold("default/tls/www", "the key of www");
+    kbs.hold("default/tls/mail", "the key of mail");
+  }
+  FakeKbs kbs;
+};
+
+TEST_F(ClientTest, BringsAKeyIntoProtectedMemory) {
+  const auto secret = fetch();
+  ASSERT_TRUE(secret.ok()) << describe(secret.error());
+  EXPECT_EQ(text_of(secret.value()), "the key of www");
+  EXPECT_TRUE(memory::contains(secret.value().expose().data()));
+}
+
+TEST_F(ClientTest, BringsBinaryAndEmptyResourcesUnmodified) {
+  kbs.hold("default/a/empty", "");
+  kbs.hold("default/a/binary", std::string("\0\xff\n\0", 4));
+  EXPECT_EQ(outcome("default/a/empty"), "");
+  EXPECT_EQ(outcome("default/a/binary"), std::string("\0\xff\n\0", 4));
+}
+
+TEST_F(ClientTest, SendsExactlyTheProtocolsAuthBody) {
+  ASSERT_TRUE(fetch().ok());
+  EXPECT_EQ(kbs.last_auth_body,
+            R"({"extra-params":{"supported-hash-algorithms":["sha256","sha384","sha512"]},)"
+            R"("tee":"snp","version":"0.4.0"})");
+  EXPECT_EQ(kbs.last_agent, "vhsm/" VHSM_VERSION);
+}
+
+TEST_F(ClientTest, SendsExactlyTheProtocolsAttestMembers) {
+  ASSERT_TRUE(fetch().ok());
+  const auto body = nlohmann::json::parse(kbs.last_attest_body);
+  EXPECT_EQ(body.size(), 3);
+  EXPECT_TRUE(body["init-data"].is_null());
+  EXPECT_EQ(body["runtime-data"].size(), 2);
+  EXPECT_EQ(body["runtime-data"]["nonce"], "bm9uY2U/session0+==");
+  EXPECT_EQ(body["runtime-data"]["tee-pubkey"].size(), 5);
+  EXPECT_EQ(body["tee-evidence"].size(), 2);
+  EXPECT_EQ(body["tee-evidence"]["additional_evidence"], "");
+  EXPECT_TRUE(body["tee-evidence"]["primary_evidence"]["cert_chain"].is_null());
+}
+
+TEST_F(ClientTest, OneAttestationServesTwoKeys) {
+  EXPECT_EQ(outcome("default/tls/www"), "the key of www");
+  EXPECT_EQ(outcome("default/tls/mail"), "the key of mail");
+  EXPECT_EQ(metrics->reports, 1U);
+  EXPECT_EQ(metrics->fetches, 2U);
+  EXPECT_EQ(kbs.auths, 1);
+}
+
+TEST_F(ClientTest, OneAttestationServesManyThreads) {
+  kbs.on_auth = [](const auto&, auto&) {
+    std::this_thread::sleep_for(100ms);
+    return false;
+  };
+  client();
+  std::vector<std::thread> threads;
+  std::atomic<int> released{0};
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] { released += fetch().ok() ? 1 : 0; });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(released, 8);
+  EXPECT_EQ(metrics->reports, 1U);
+}
+
+TEST_F(ClientTest, ThreadsThatWaitForAnAttestationShareItsFailure) {
+  kbs.on_auth = [](const auto&, auto&) {
+    std::this_thread::sleep_for(100ms);
+    return false;
+  };
+  kbs.on_attest = refuse(401, "AttestationError");
+  client();
+  std::vector<std::thread> threads;
+  std::atomic<int> refused{0};
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] { refused += outcome() == "not attested" ? 1 : 0; });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(refused, 4);
+  EXPECT_EQ(metrics->reports, 1U);
+}
+
+TEST_F(ClientTest, AnEndedSessionIsAttestedAnewOnce) {
+  EXPECT_EQ(outcome(), "the key of www");
+  kbs.forget_sessions();
+  EXPECT_EQ(outcome(), "the key of www");
+  EXPECT_EQ(metrics->reports, 2U);
+  EXPECT_EQ(kbs.resources, 3);
+}
+
+TEST_F(ClientTest, ASessionThatNeverHoldsIsGivenUpAfterTheSecondAttestation) {
+  kbs.on_resource = refuse(401, "TokenVerifierError");
+  EXPECT_EQ(outcome(), "not attested");
+  EXPECT_EQ(metrics->reports, 2U);
+}
+
+TEST_F(ClientTest, AShortTokenEndsTheSessionEarly) {
+  kbs.token_seconds = 2;
+  EXPECT_EQ(outcome("default/tls/www"), "the key of www");
+  EXPECT_EQ(outcome("default/tls/mail"), "the key of mail");
+  EXPECT_EQ(metrics->reports, 2U);
+}
+
+TEST_F(ClientTest, CookiesOfAnOriginStayTogether) {
+  kbs.extra_set_cookie = "balancer=node7; Path=/; Secure";
+  ASSERT_TRUE(fetch().ok());
+  EXPECT_THAT(kbs.last_resource_cookie, HasSubstr("kbs-session-id=session0"));
+  EXPECT_THAT(kbs.last_resource_cookie, HasSubstr("balancer=node7"));
+  EXPECT_THAT(kbs.last_resource_cookie, Not(HasSubstr("Expires")));
+}
+
+// ----- refusals ----------------------------------------------------------------------------------
+
+TEST_F(ClientTest, AMissingKeyIsMissing) {
+  EXPECT_EQ(outcome("default/tls/none"), "missing");
+  const auto again = fetch("default/tls/none");
+  EXPECT_THAT(std::string(again.error().subject.text()), HasSubstr("vhsm:default/tls/none"));
+  EXPECT_EQ(kbs.resources, 2) << "permanent errors are not retried";
+  EXPECT_EQ(metrics->reports, 1U) << "and cost no new attestation";
+}
+
+TEST_F(ClientTest, ANewerStatusForAMissingKeyIsUnderstood) {
+  kbs.on_resource = refuse(404, "SomethingNew");
+  EXPECT_EQ(outcome(), "missing");
+}
+
+TEST_F(ClientTest, ADenialIsADenial) {
+  kbs.on_resource = refuse(401, "PolicyDeny", "Access denied by policy");
+  EXPECT_EQ(outcome(), "denied");
+  kbs.on_resource = refuse(403, "SomethingNew");
+  EXPECT_EQ(outcome(), "denied");
+  EXPECT_EQ(metrics->reports, 1U);
+}
+
+TEST_F(ClientTest, ARefusedAttestationIsNotAttested) {
+  kbs.on_attest = refuse(401, "AttestationError", "RCAR handshake Attest failed");
+  EXPECT_EQ(outcome(), "not attested");
+}
+
+TEST_F(ClientTest, AnotherProtocolVersionIsNamed) {
+  kbs.on_auth = refuse(401, "AttestationError",
+                       "Attestation error: RCAR handshake Auth failed: KBS Client Protocol "
+                       "Version Mismatch: expect =0.2.0 while the request is 0.4.0");
+  EXPECT_EQ(outcome(), "version");
+  EXPECT_THAT(folder.read("log"), HasSubstr("expect =0.2.0"));
+}
+
+TEST_F(ClientTest, AHashThatWasNotOfferedIsAnotherVersion) {
+  kbs.on_auth = [](const auto&, httplib::Response& response) {
+    response.set_content(R"({"nonce":"x","extra-params":{"selected-hash-algorithm":"sm3"}})",
+                         "application/json");
+    return true;
+  };
+  EXPECT_EQ(outcome(), "version");
+}
+
+TEST_F(ClientTest, ABrokenPlatformIsNamedAndNoOtherKbsAsked) {
+  FakeKbs second;
+  settings.kbs.push_back(second.url());
+  platform->broken = true;
+  const auto secret = fetch();
+  ASSERT_FALSE(secret.ok());
+  EXPECT_EQ(secret.error().code, Errc::kPlatform);
+  EXPECT_EQ(secret.error().subject.text(), "fake");
+  EXPECT_EQ(second.auths, 0);
+}
+
+TEST_F(ClientTest, WithoutAPlatformNothingIsFetched) {
+  platform = nullptr;
+  EXPECT_EQ(outcome(), "no platform");
+}
+
+TEST_F(ClientTest, AServersTroubleIsNoVerdict) {
+  kbs.on_resource = [](const auto&, httplib::Response& response) {
+    response.status = 503;
+    response.set_content("<html>maintenance</html>", "text/html");
+    return true;
+  };
+  EXPECT_EQ(outcome(), "unreachable");
+}
+
+TEST_F(ClientTest, ARedirectIsNotFollowed) {
+  kbs.on_auth = [](const auto&, httplib::Response& response) {
+    response.set_redirect("http://127.0.0.1:1/elsewhere");
+    return true;
+  };
+  EXPECT_EQ(outcome(), "unreachable");
+}
+
+TEST_F(ClientTest, TheServersWordsReachTheLogOnlyAndHarmless) {
+  kbs.on_resource = refuse(401, "PolicyDeny", "no\n\x1b[31m" + std::string(5000, 'A'));
+  const auto secret = fetch();
+  EXPECT_THAT(describe(secret.error()), Not(HasSubstr("AAA")));
+  const std::string log = folder.read("log");
+  EXPECT_THAT(log, HasSubstr("no??[31mAAA"));
+  EXPECT_LT(log.size(), 2000U);
+}
+
+// ----- audit -------------------------------------------------------------------------------------
+
+TEST_F(ClientTest, EachFetchLeavesOneAuditLine) {
+  static_cast<void>(fetch("default/tls/www"));
+  static_cast<void>(fetch("default/tls/none"));
+  const std::string audit = folder.read("audit");
+  EXPECT_EQ(std::ranges::count(audit, '\n'), 2);
+  EXPECT_THAT(audit, HasSubstr("released"));
+  EXPECT_THAT(audit, HasSubstr("missing"));
+  EXPECT_THAT(audit, HasSubstr("default/tls/none"));
+  EXPECT_THAT(audit, HasSubstr(kbs.url()));
+}
+
+// ----- where it may be called --------------------------------------------------------------------
+
+TEST_F(ClientTest, AFetchInsideAScopeIsRefused) {
+  client();
+  const auto code = memory::run_protected([&]() -> Result<Errc> { return fetch().error().code; });
+  EXPECT_EQ(code.value(), Errc::kWrongState);
+}
+
+TEST_F(ClientTest, AChildFetchesWithItsParentsAttestation) {
+  ASSERT_TRUE(fetch().ok());
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(outcome("default/tls/mail") == "the key of mail" ? 0 : 1);
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(kbs.auths, 1);
+  EXPECT_EQ(outcome("default/tls/mail"), "the key of mail");
+}
+
+TEST_F(ClientTest, ChildrenForkedInMidFetchAreNotStuck) {
+  kbs.token_seconds = 0;  // every fetch goes all the way
+  client();
+  std::atomic<bool> stop{false};
+  std::thread busy([&] {
+    while (!stop) static_cast<void>(fetch());
+  });
+  int good = 0;
+  constexpr int kChildren = 20;
+  for (int i = 0; i < kChildren; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(10);
+      ::_exit(outcome("default/tls/mail") == "the key of mail" ? 0 : 1);
+    }
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    good += status == 0 ? 1 : 0;
+  }
+  stop = true;
+  busy.join();
+  EXPECT_EQ(good, kChildren);
+}
+
+// ----- doctor ------------------------------------------------------------------------------------
+
+TEST_F(ClientTest, AProbeTellsWhoAnswersAndWhoDoesNot) {
+  settings.kbs.push_back(dead_url());
+  const auto probes = client().probe();
+  ASSERT_EQ(probes.size(), 2U);
+  EXPECT_FALSE(probes[0].failure.has_value());
+  EXPECT_EQ(probes[0].tls, "none");
+  ASSERT_TRUE(probes[1].failure.has_value());
+  EXPECT_EQ(probes[1].failure->code, Errc::kUnreachable);
+  EXPECT_EQ(probes[1].failure->subject.text(), probes[1].endpoint);
+  EXPECT_EQ(metrics->reports, 0U);
+}
+
+}  // namespace
+}  // namespace vhsm::nitride
