@@ -128,8 +128,10 @@ std::vector<std::uint8_t> small_integer(std::uint8_t value) {
 }
 
 std::vector<std::uint8_t> ia5_string(std::string_view text) {
-  std::vector<std::uint8_t> der{0x16, static_cast<std::uint8_t>(text.size())};
-  der.insert(der.end(), text.begin(), text.end());
+  std::vector<std::uint8_t> der(2 + text.size());
+  der[0] = 0x16;
+  der[1] = static_cast<std::uint8_t>(text.size());
+  std::ranges::copy(text, der.begin() + 2);
   return der;
 }
 

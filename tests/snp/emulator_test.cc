@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "snp/emulator.h"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "snp/evidence_json.h"
+#include "tests/snp/support.h"
+
+namespace vhsm::snp {
+namespace {
+
+constexpr const char* kFolder = VHSM_TEST_EMULATOR;
+
+Roots emulator_roots() { return read_roots("", std::string(kFolder) + "/ark.pem").value(); }
+
+std::unique_ptr<Platform> open(std::optional<unsigned> vmpl = {}) {
+  return open_platform(std::string("emulator:") + kFolder, vmpl).value();
+}
+
+/// A folder of this test's own, removed at its end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "vhsm-snp-XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  /// A copy of the shared emulator in it.
+  [[nodiscard]] std::string emulator() const {
+    const std::string copy = path_ + "/copy";
+    std::filesystem::copy(kFolder, copy);
+    return copy;
+  }
+
+ private:
+  std::string path_;
+};
+
+TEST(EmulatorTest, ItsReportsVerifyUnderItsRootAndCarryTheCallersData) {
+  const ReportData data{1, 2, 3};
+  const auto evidence = open()->attest(data);
+  ASSERT_EQ(outcome(evidence), "ok");
+  const auto report = verify(evidence.value(), emulator_roots(), {});
+  ASSERT_EQ(outcome(report), "ok");
+  EXPECT_TRUE(report.value().development());
+  ReportPolicy policy;
+  policy.report_data = data;
+  policy.vmpl = 0;
+  policy.any_measurement = true;
+  EXPECT_EQ(outcome(judge(report.value(), policy)), "ok");
+}
+
+TEST(EmulatorTest, ItsReportsDoNotVerifyByDefault) {
+  const auto evidence = open()->attest({});
+  EXPECT_EQ(verify(evidence.value(), Roots{}, {}).error().code, Errc::kUntrusted);
+}
+
+TEST(EmulatorTest, ItsEvidenceVerifiesAfterATripThroughJson) {
+  const auto evidence = open()->attest({});
+  const auto back = evidence_from_json(to_json(evidence.value()));
+  ASSERT_TRUE(back.ok());
+  EXPECT_EQ(outcome(verify(back.value(), emulator_roots(), {})), "ok");
+}
+
+TEST(EmulatorTest, SaysThatItIsForDevelopment) {
+  const PlatformInfo info = open()->info();
+  EXPECT_EQ(info.kind, "emulator");
+  EXPECT_TRUE(info.development);
+  EXPECT_EQ(info.vmpl, 0U);
+}
+
+TEST(EmulatorTest, TheReportCarriesTheVmplAskedFor) {
+  const auto evidence = open(2)->attest({});
+  ASSERT_TRUE(evidence.ok());
+  EXPECT_EQ(UnverifiedReport(evidence.value().report).number<field::kVmpl>(), 2U);
+}
+
+TEST(EmulatorTest, SignsFromManyThreads) {
+  const auto platform = open();
+  std::vector<std::thread> threads;
+  std::atomic<int> genuine{0};
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      const auto evidence = platform->attest({});
+      if (evidence.ok() && verify(evidence.value(), emulator_roots(), {}).ok()) ++genuine;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(genuine, 4);
+}
+
+TEST(EmulatorTest, WorksAfterItsFolderIsGone) {
+  const TemporaryFolder folder;
+  const auto platform = open_emulator(folder.emulator(), {}).value();
+  std::filesystem::remove_all(folder.path() + "/copy");
+  EXPECT_TRUE(platform->attest({}).ok());
+}
+
+TEST(EmulatorTest, ALevelBelowTheGuestsIsRefused) {
+  const TemporaryFolder folder;
+  const std::string copy = folder.emulator();
+  std::stringstream text;
+  text << std::ifstream(copy + "/emulator.json").rdbuf();
+  auto state = nlohmann::json::parse(text.str());
+  state["vmpl"] = 2;
+  std::ofstream(copy + "/emulator.json") << state;
+  EXPECT_EQ(outcome(open_emulator(copy, 1).value()->attest({})),
+            "platform failure: the firmware refuses the request: its VMPL is not between the "
+            "guest's and 3");
+  EXPECT_TRUE(open_emulator(copy, 3).value()->attest({}).ok());
+  EXPECT_EQ(open_emulator(copy, {}).value()->info().vmpl, 2U);
+}
+
+TEST(EmulatorTest, KeepsNoKeyButTheReportKeysAndThatForItsOwnerAlone) {
+  struct stat status {};
+  ASSERT_EQ(::stat((std::string(kFolder) + "/vcek.key").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777U, 0600U);
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
+    names.push_back(entry.path().filename());
+  }
+  std::ranges::sort(names);
+  EXPECT_EQ(names, (std::vector<std::string>{"ark.pem", "ask.pem", "emulator.json", "vcek.key",
+                                             "vcek.pem"}));
+}
+
+TEST(EmulatorTest, AnExistingEmulatorIsLeftAlone) {
+  EXPECT_EQ(outcome(init_emulator(kFolder, {})),
+            "wrong state: this folder holds an emulator already");
+}
+
+TEST(EmulatorTest, BrokenFoldersAreRefused) {
+  EXPECT_EQ(open_emulator("/nonexistent", {}).error().code, Errc::kIo);
+  for (const char* file : {"/emulator.json", "/vcek.key", "/vcek.pem", "/ask.pem", "/ark.pem"}) {
+    const TemporaryFolder folder;
+    const std::string copy = folder.emulator();
+    std::ofstream(copy + file) << "{}";
+    EXPECT_EQ(open_emulator(copy, {}).error().code, Errc::kBadFormat) << file;
+    std::filesystem::remove(copy + file);
+    EXPECT_EQ(open_emulator(copy, {}).error().code, Errc::kIo) << file;
+  }
+}
+
+TEST(EmulatorTest, EachProductAndVersionVerifies) {
+  for (const Product product : {Product::kMilan, Product::kGenoa, Product::kTurin}) {
+    for (std::uint32_t version = kOldestVersion; version <= kNewestVersion; ++version) {
+      EmulatorOptions options;
+      options.product = product;
+      options.report_version = version;
+      Draft draft;
+      draft.state = make_state(options).value();
+      draft.extensions = vcek_extensions(product, draft.state.tcb, draft.state.chip_id);
+      const auto report = verify(forge(draft), test_roots(), {});
+      ASSERT_EQ(outcome(report), "ok") << product_name(product) << version;
+      EXPECT_EQ(report.value().product(), product);
+    }
+  }
+}
+
+TEST(EmulatorTest, AChipIsTheSameAtEachRun) {
+  const EmulatorState first = make_state({}).value();
+  const EmulatorState second = make_state({}).value();
+  EXPECT_EQ(first.chip_id, second.chip_id);
+  EXPECT_EQ(first.measurement, second.measurement);
+  EXPECT_NE(first.report_id, second.report_id);
+}
+
+TEST(EmulatorTest, ImpossibleMachinesAreRefused) {
+  EmulatorOptions options;
+  options.report_version = 6;
+  EXPECT_EQ(make_state(options).error().code, Errc::kInvalidArgument);
+  options = {};
+  options.vmpl = 4;
+  EXPECT_EQ(make_state(options).error().code, Errc::kInvalidArgument);
+  options = {};
+  options.policy = 0;
+  EXPECT_EQ(make_state(options).error().code, Errc::kInvalidArgument);
+  options = {};
+  options.product = Product::kTurin;
+  options.chip_id = ChipId{};
+  options.chip_id->value.back() = 1;
+  EXPECT_EQ(make_state(options).error().code, Errc::kInvalidArgument);
+}
+
+int run_tool(const std::string& arguments) {
+  const std::string command =
+      std::string(VHSM_TEST_EMULATOR_TOOL) + " " + arguments + " >/dev/null 2>&1";
+  const int status = std::system(command.c_str());
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(EmulatorToolTest, ExitsWithTwoOnUsageErrors) {
+  EXPECT_EQ(run_tool(""), 2);
+  EXPECT_EQ(run_tool("init"), 2);
+  EXPECT_EQ(run_tool("/tmp -- true"), 2);
+  EXPECT_EQ(run_tool("init /nonexistent/x --product Rome"), 2);
+  EXPECT_EQ(run_tool("init /nonexistent/x --measurement 00"), 2);
+  EXPECT_EQ(run_tool("init /nonexistent/x --policy 3g"), 2);
+  EXPECT_EQ(run_tool("init /nonexistent/x --vmpl 9"), 2);
+  EXPECT_EQ(run_tool("--help"), 0);
+}
+
+TEST(EmulatorToolTest, ExitsWithOneWhenTheFolderCannotBeMade) {
+  EXPECT_EQ(run_tool("init /nonexistent/x"), 1);
+  EXPECT_EQ(run_tool(std::string("init ") + kFolder), 1);
+}
+
+}  // namespace
+}  // namespace vhsm::snp

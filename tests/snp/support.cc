@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/snp/support.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <ctime>
+
+#include "snp/files.h"
+#include "snp/report_signature.h"
+#include "snp/x509.h"
+
+namespace vhsm::snp {
+
+std::string vectors_folder() {
+  const char* folder = std::getenv("VHSM_VECTORS");
+  return folder != nullptr ? std::string(folder) + "/snp" : VHSM_TEST_VECTORS;
+}
+
+bool vectors_present() { return ::access(vectors_folder().c_str(), R_OK) == 0; }
+
+std::vector<std::uint8_t> read_vector(const std::string& path) {
+  return read_file(vectors_folder() + "/" + path, std::size_t{1} << 20).value();
+}
+
+std::chrono::system_clock::time_point day_after_start(const X509* certificate) {
+  std::tm start{};
+  EXPECT_EQ(ASN1_TIME_to_tm(X509_get0_notBefore(certificate), &start), 1);
+  return std::chrono::system_clock::from_time_t(::timegm(&start)) + std::chrono::hours(24);
+}
+
+Vector read_real(const std::string& folder) {
+  Vector vector;
+  vector.evidence.report =
+      UnverifiedReport::parse(read_vector(folder + "/report.bin")).value().raw();
+  vector.evidence.certificates = {{CertificateKind::kVcek, {}, read_vector(folder + "/vcek.der")},
+                                  {CertificateKind::kAsk, {}, read_vector(folder + "/ask.pem")},
+                                  {CertificateKind::kArk, {}, read_vector(folder + "/ark.pem")}};
+  const auto leaf = parse_certificates(vector.evidence.certificates[0].data);
+  vector.options.at = day_after_start(leaf.front().get());
+  return vector;
+}
+
+Authority make_authority(const std::string& ark_name, const std::string& ask_name) {
+  constexpr unsigned kBits = 2048;
+  Authority made_now{make_root(ark_name, kBits).value(), {}};
+  made_now.ask = make_intermediate(made_now.ark, ask_name, kBits).value();
+  return made_now;
+}
+
+const Authority& authority() {
+  static const Authority kAuthority = make_authority(kTestRootName, kTestIntermediateName);
+  return kAuthority;
+}
+
+Draft::Draft()
+    : state(make_state(EmulatorOptions{}).value()),
+      extensions(vcek_extensions(state.product, state.tcb, state.chip_id)) {}
+
+void Draft::set_extension(std::string_view suffix, std::vector<std::uint8_t> value) {
+  std::ranges::find(extensions, suffix, &LeafExtension::suffix)->value = std::move(value);
+}
+
+void Draft::drop_extension(std::string_view suffix) {
+  std::erase_if(extensions, [&](const LeafExtension& one) { return one.suffix == suffix; });
+}
+
+Certificate certificate_of(const X509* certificate, CertificateKind kind) {
+  return {kind, {}, to_der(certificate).value()};
+}
+
+Evidence forge(const Draft& draft, const Authority& by) {
+  const Issuer leaf = make_leaf(by.ask, draft.leaf_name, draft.extensions).value();
+  Evidence evidence;
+  evidence.report = unsigned_report(draft.state, draft.data, draft.state.vmpl);
+  draft.before_signing(evidence.report);
+  EXPECT_TRUE(sign_report(leaf.key.get(), evidence.report).ok());
+  evidence.certificates = {certificate_of(leaf.certificate.get(), CertificateKind::kVcek),
+                           certificate_of(by.ask.certificate.get(), CertificateKind::kAsk),
+                           certificate_of(by.ark.certificate.get(), CertificateKind::kArk)};
+  return evidence;
+}
+
+Roots test_roots() {
+  Roots roots;
+  roots.trust_test_root = to_der(authority().ark.certificate.get()).value();
+  return roots;
+}
+
+void put(RawReport& report, const Field& where, std::uint64_t value) {
+  for (std::size_t i = 0; i < where.size; ++i) {
+    report[where.offset + i] = i < sizeof value ? static_cast<std::uint8_t>(value >> (8 * i)) : 0;
+  }
+}
+
+std::string outcome(const Status& status) {
+  if (status.ok()) return "ok";
+  return std::string(reason(status.error().code)) + ": " + status.error().what.c_str();
+}
+
+}  // namespace vhsm::snp
