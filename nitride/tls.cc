@@ -37,7 +37,9 @@ Result<ossl::Bio> reader(std::string_view pem) {
               "no buffer for PEM text");
 }
 
+/// @param path  where they come from, for the error.
 Result<std::vector<ossl::X509Cert>> parse_certificates(const std::string& pem,
+                                                       const std::string& path,
                                                        OSSL_LIB_CTX* library) {
   const ossl::ErrorMark quiet;  // the end of the text is an error to libcrypto
   const auto bio = VHSM_TRY(reader(pem));
@@ -53,7 +55,7 @@ Result<std::vector<ossl::X509Cert>> parse_certificates(const std::string& pem,
     found.emplace_back(raw);
   }
   if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
-    return fail(Errc::kBadConfig, "a certificate does not parse");
+    return fail(Errc::kBadConfig, "a certificate does not parse", path);
   }
   return found;
 }
@@ -158,7 +160,7 @@ Result<std::unique_ptr<TlsContext>> TlsContext::create(const TlsMaterial& materi
       made(ossl::Provider(OSSL_PROVIDER_load(tls->library(), "default")), "no default provider"));
   tls->pins_ = material.pins;
   VHSM_TRY(tls->prepare_ssl());
-  VHSM_TRY(tls->trust(material.ca_pem));
+  VHSM_TRY(tls->trust(material));
   if (!material.certificate_pem.empty()) VHSM_TRY(tls->load_identity(material));
   return tls;
 }
@@ -176,8 +178,11 @@ Status TlsContext::prepare_ssl() {
   return {};
 }
 
-Status TlsContext::trust(const std::string& ca_pem) {
-  const auto roots = VHSM_TRY(parse_certificates(ca_pem, library()));
+Status TlsContext::trust(const TlsMaterial& material) {
+  const auto roots = VHSM_TRY(parse_certificates(material.ca_pem, material.ca_path, library()));
+  if (roots.empty() && !material.ca_path.empty()) {
+    return fail(Errc::kBadConfig, "this file has no certificate to trust", material.ca_path);
+  }
   X509_STORE* store = SSL_CTX_get_cert_store(context_.get());
   for (const ossl::X509Cert& root : roots) {
     VHSM_TRY(crypto(X509_STORE_add_cert(store, root.get()), "a certificate cannot be trusted"));
@@ -186,17 +191,19 @@ Status TlsContext::trust(const std::string& ca_pem) {
 }
 
 Status TlsContext::load_identity(const TlsMaterial& material) {
-  chain_ = VHSM_TRY(parse_certificates(material.certificate_pem, library()));
-  if (chain_.empty()) return fail(Errc::kBadConfig, "kbs_cert has no certificate");
+  const std::string& path = material.certificate_path;
+  chain_ = VHSM_TRY(parse_certificates(material.certificate_pem, path, library()));
+  if (chain_.empty()) return fail(Errc::kBadConfig, "this file has no certificate of ours", path);
   warm_up_decoders(library());
   key_ = VHSM_TRY(memory::run_protected([&]() -> Result<ossl::PKey> {
     const auto pem = material.key_pem.expose();
     const ossl::Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
     ossl::PKey key(
         PEM_read_bio_PrivateKey_ex(bio.get(), nullptr, no_passphrase, nullptr, library(), nullptr));
-    if (key == nullptr) return fail(Errc::kBadConfig, "kbs_key has no unencrypted PEM key");
+    if (key == nullptr)
+      return fail(Errc::kBadConfig, "this file has no unencrypted PEM key", material.key_path);
     if (X509_check_private_key(chain_.front().get(), key.get()) != 1) {
-      return fail(Errc::kBadConfig, "kbs_key is not the key of kbs_cert");
+      return fail(Errc::kBadConfig, "kbs_key is not the key of kbs_cert", material.key_path);
     }
     return key;
   }));

@@ -40,7 +40,10 @@ struct TlsMaterial {
   std::string ca_pem;           ///< certificates to trust
   std::string certificate_pem;  ///< ours, leaf first; empty: none
   SecretBytes key_pem;          ///< its key
-  std::vector<Pin> pins;        ///< any of them must be the server's; empty: none is asked for
+  std::string ca_path;          ///< kbs_ca; empty: the system's bundle
+  std::string certificate_path;
+  std::string key_path;
+  std::vector<Pin> pins;  ///< any of them must be the server's; empty: none is asked for
 
   /// Without kbs_ca the system's bundle is taken.
   /// @errors kIo, kBadConfig (subject: the file or the pin), kMemoryLimit.
@@ -65,7 +68,7 @@ class TlsContext {
  private:
   friend class TlsSession;
   TlsContext() = default;
-  Status trust(const std::string& ca_pem);
+  Status trust(const TlsMaterial& material);
   Status load_identity(const TlsMaterial& material);
   Status prepare_ssl();
   [[nodiscard]] bool has_identity() const noexcept { return key_ != nullptr; }

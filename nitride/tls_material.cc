@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -85,6 +86,8 @@ std::string system_bundle() {
   return {};
 }
 
+bool is_https(std::string_view url) { return !url.starts_with("http:"); }
+
 Result<Pin> parse_pin(const std::string& hex) {
   Pin pin{};
   if (hex.size() != 2 * pin.size()) {
@@ -104,13 +107,16 @@ Result<Pin> parse_pin(const std::string& hex) {
 
 Result<TlsMaterial> TlsMaterial::load(const Settings& settings) {
   TlsMaterial material;
+  material.ca_path = settings.kbs_ca;
+  material.certificate_path = settings.kbs_cert;
+  material.key_path = settings.kbs_key;
   for (const std::string& hex : settings.kbs_pin) {
     material.pins.push_back(VHSM_TRY(parse_pin(hex)));
   }
-  if (settings.kbs_ca.empty()) {
-    material.ca_pem = system_bundle();
-  } else {
+  if (!settings.kbs_ca.empty()) {
     material.ca_pem = VHSM_TRY(read_certificates(settings.kbs_ca));
+  } else if (std::ranges::any_of(settings.kbs, is_https)) {
+    material.ca_pem = system_bundle();
   }
   if (settings.kbs_cert.empty() != settings.kbs_key.empty()) {
     return fail(Errc::kBadConfig, "kbs_cert and kbs_key go together", settings.source);

@@ -228,11 +228,14 @@ void FakeKbs::resource(const httplib::Request& request, httplib::Response& respo
   if (found == resources_.end()) {
     return answer_error(response, 401, "PluginInternalError", "Plugin internal error");
   }
-  const std::string& plain = found->second;
+  response.set_content(encrypted_to(*session->key, found->second), "application/json");
+}
+
+std::string encrypted_to(const jose::EcPublicJwk& key, const std::string& plaintext) {
   const auto jwe = jose::encrypt(
-      {reinterpret_cast<const std::uint8_t*>(plain.data()), plain.size()}, *session->key);
-  ASSERT_TRUE(jwe.ok());
-  response.set_content(jwe.value(), "application/json");
+      {reinterpret_cast<const std::uint8_t*>(plaintext.data()), plaintext.size()}, key);
+  EXPECT_TRUE(jwe.ok());
+  return jwe.value();
 }
 
 void answer_error(httplib::Response& response, int status, const std::string& variant,

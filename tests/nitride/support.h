@@ -106,6 +106,9 @@ class FakeKbs {
   std::thread thread_;
 };
 
+/// A JWE for `key`.
+std::string encrypted_to(const jose::EcPublicJwk& key, const std::string& plaintext);
+
 /// {"type":".../Variant","detail":"..."}
 void answer_error(httplib::Response& response, int status, const std::string& variant,
                   const std::string& detail);

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Servers that lie, stall, drip or break off: a typed error, in bounded time, and no signal.
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <array>
+
+#include "tests/nitride/support.h"
+
+namespace vhsm::nitride {
+namespace {
+
+using ::testing::HasSubstr;
+
+class HostileTest : public NitrideTest {
+ protected:
+  HostileTest() {
+    settings.connect_timeout = 400ms;
+    settings.fetch_timeout = 800ms;
+  }
+  std::string outcome_of(const std::string& url) {
+    settings.kbs = {url};
+    return outcome();
+  }
+  /// The outcome of an /auth that answers `raw`.
+  std::string outcome_of_raw(const std::string& raw) {
+    const RawServer server(answering(raw));
+    return outcome_of(server.url());
+  }
+};
+
+constexpr auto kTolerance = 400ms;
+
+/// Reads until the peer goes.
+void swallow(int descriptor) {
+  std::array<char, 4096> buffer;
+  while (::recv(descriptor, buffer.data(), buffer.size(), 0) > 0) continue;
+}
+
+TEST_F(HostileTest, AServerThatNeverAnswersCostsTheFetchTimeout) {
+  const RawServer server(swallow);
+  EXPECT_LT(duration_of([&] { EXPECT_EQ(outcome_of(server.url()), "unreachable"); }),
+            settings.fetch_timeout + kTolerance);
+}
+
+TEST_F(HostileTest, AServerThatNeverShakesHandsCostsTheConnectTimeout) {
+  const RawServer server(swallow);
+  EXPECT_LT(duration_of([&] { EXPECT_EQ(outcome_of(server.url("https")), "unreachable"); }),
+            settings.connect_timeout + kTolerance);
+}
+
+TEST_F(HostileTest, TheCallersDeadlineHolds) {
+  const RawServer server(swallow);
+  settings.kbs = {server.url()};
+  client();
+  EXPECT_LT(duration_of(
+                [&] { EXPECT_FALSE(client().fetch(name_of("a/b/c"), Clock::now() + 100ms).ok()); }),
+            100ms + kTolerance);
+}
+
+TEST_F(HostileTest, AServerThatDripsBytesWinsNoTime) {
+  const RawServer server([](int descriptor) {
+    std::array<char, 4096> buffer;
+    ::recv(descriptor, buffer.data(), buffer.size(), 0);
+    const std::string head = "HTTP/1.1 200 OK\r\nX: ";
+    ::send(descriptor, head.data(), head.size(), MSG_NOSIGNAL);
+    while (::send(descriptor, "x", 1, MSG_NOSIGNAL) == 1) std::this_thread::sleep_for(20ms);
+  });
+  EXPECT_LT(duration_of([&] { EXPECT_EQ(outcome_of(server.url()), "unreachable"); }),
+            settings.fetch_timeout + kTolerance);
+}
+
+TEST_F(HostileTest, AServerThatClosesAtOnceRaisesNoSignal) {
+  static std::atomic<int> signals{0};
+  const auto old = ::signal(SIGPIPE, [](int) { ++signals; });
+  const RawServer server([](int descriptor) {
+    const linger reset{1, 0};
+    ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  });
+  EXPECT_EQ(outcome_of(server.url()), "unreachable");
+  for (int i = 0; i < 20; ++i) static_cast<void>(client().probe());
+  ::signal(SIGPIPE, old);
+  EXPECT_EQ(signals, 0);
+}
+
+TEST_F(HostileTest, HalfAnAnswerIsNoAnswer) {
+  EXPECT_EQ(outcome_of_raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"nonce\":"),
+            "unreachable");
+  EXPECT_THAT(folder.read("log"), HasSubstr("before its answer was complete"));
+}
+
+TEST_F(HostileTest, AnEndlessHeaderIsCutOff) {
+  EXPECT_EQ(outcome_of_raw("HTTP/1.1 200 OK\r\nX: " + std::string(1 << 20, 'x')), "forged");
+}
+
+TEST_F(HostileTest, AGiantBodyIsCutOffWhenAnnounced) {
+  EXPECT_EQ(outcome_of_raw("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"), "forged");
+}
+
+TEST_F(HostileTest, AGiantChunkedBodyIsCutOff) {
+  std::string body;
+  for (int i = 0; i < 5; ++i) body += "100000\r\n" + std::string(1 << 20, 'x') + "\r\n";
+  EXPECT_EQ(outcome_of_raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body),
+            "forged");
+}
+
+TEST_F(HostileTest, AGiantBodyWithoutALengthIsCutOff) {
+  EXPECT_EQ(
+      outcome_of_raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + std::string(5 << 20, 'x')),
+      "forged");
+}
+
+TEST_F(HostileTest, WhatIsNotHttpIsForged) {
+  EXPECT_EQ(outcome_of_raw("SSH-2.0-OpenSSH_9.2\r\n\r\n"), "forged");
+}
+
+// ----- lies --------------------------------------------------------------------------------------
+
+class LiarTest : public NitrideTest {
+ protected:
+  LiarTest() { settings.kbs = {kbs.url()}; }
+  static FakeKbs::Hook saying(const std::string& body) {
+    return [body](const httplib::Request& /*request*/, httplib::Response& response) {
+      response.set_content(body, "application/json");
+      return true;
+    };
+  }
+  FakeKbs kbs;
+};
+
+TEST_F(LiarTest, AChallengeThatIsNoneIsForged) {
+  for (const char* body : {"", "nonsense", "[]", "{}", R"({"nonce":5})", R"({"nonce":""})",
+                           R"({"nonce":"x")", "{\"nonce\":\"\xff\"}"}) {
+    kbs.on_auth = saying(body);
+    EXPECT_EQ(outcome(), "forged") << body;
+  }
+}
+
+TEST_F(LiarTest, AnAttestationWithoutATokenIsForged) {
+  for (const char* body :
+       {"", "{}", R"({"token":7})", R"({"token":"x"})", R"({"token":"a.b.c"})"}) {
+    kbs.on_attest = saying(body);
+    EXPECT_EQ(outcome(), "forged") << body;
+  }
+}
+
+TEST_F(LiarTest, AResourceThatIsNoJweIsForged) {
+  for (const char* body : {"", "{}", "-----BEGIN PRIVATE KEY-----", R"({"protected":"e30"})"}) {
+    kbs.on_resource = saying(body);
+    EXPECT_EQ(outcome(), "forged") << body;
+  }
+}
+
+class ForgedMemberTest : public LiarTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(ForgedMemberTest, IsNoticed) {
+  // The right answer for this session, asked by hand, with one member changed.
+  kbs.on_resource = [&](const httplib::Request& /*request*/, httplib::Response& response) {
+    const auto body = nlohmann::json::parse(kbs.last_attest_body);
+    const auto key = jose::jwk_from_json(body["runtime-data"]["tee-pubkey"]);
+    auto jwe = nlohmann::json::parse(encrypted_to(key.value(), "the key of www"));
+    std::string member = jwe[GetParam()];
+    member[2] = member[2] == 'A' ? 'B' : 'A';
+    jwe[GetParam()] = member;
+    response.set_content(jwe.dump(), "application/json");
+    return true;
+  };
+  EXPECT_EQ(outcome(), "forged");
+}
+
+INSTANTIATE_TEST_SUITE_P(Members, ForgedMemberTest,
+                         ::testing::Values("protected", "encrypted_key", "iv", "ciphertext", "tag"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST_F(LiarTest, AResourceForAnotherKeyIsForged) {
+  const auto other = jose::TeeKey::generate();
+  kbs.on_resource = saying(encrypted_to(other.value().public_jwk(), "the key of www"));
+  EXPECT_EQ(outcome(), "forged");
+}
+
+TEST_F(LiarTest, AfterAForgedAnswerTheVmAttestsAnew) {
+  kbs.on_resource = saying("{}");
+  EXPECT_EQ(outcome(), "forged");
+  kbs.on_resource = nullptr;
+  kbs.hold("default/tls/www", "the key of www");
+  EXPECT_EQ(outcome(), "the key of www");
+  EXPECT_EQ(metrics->reports, 2U);
+}
+
+TEST_F(LiarTest, AChunkedAnswerIsRead) {
+  kbs.on_auth = [](const httplib::Request& /*request*/, httplib::Response& response) {
+    response.set_chunked_content_provider(
+        "application/json", [](std::size_t, httplib::DataSink& sink) {
+          for (const char* piece : {"{\"nonce\":", "\"x\",", "\"extra-params\":\"\"}"}) {
+            sink.write(piece, std::string_view(piece).size());
+          }
+          sink.done();
+          return true;
+        });
+    return true;
+  };
+  EXPECT_EQ(outcome(), "not attested") << "read, and refused because nobody knows this nonce";
+  EXPECT_EQ(kbs.attests, 1);
+}
+
+// ----- several endpoints -------------------------------------------------------------------------
+
+class FailoverTest : public NitrideTest {
+ protected:
+  FailoverTest() { second.hold("default/tls/www", "the key of www"); }
+  FakeKbs second;
+};
+
+TEST_F(FailoverTest, ADeadEndpointIsPassedOver) {
+  settings.kbs = {dead_url(), second.url()};
+  EXPECT_EQ(outcome(), "the key of www");
+}
+
+TEST_F(FailoverTest, AStallingEndpointGetsItsShareOnly) {
+  const RawServer first(swallow);
+  settings.fetch_timeout = 1000ms;
+  settings.kbs = {first.url(), second.url()};
+  EXPECT_EQ(outcome(), "the key of www");
+}
+
+TEST_F(FailoverTest, AForgerIsPassedOver) {
+  const RawServer first(answering("nonsense\r\n\r\n"));
+  settings.kbs = {first.url(), second.url()};
+  EXPECT_EQ(outcome(), "the key of www");
+}
+
+TEST_F(FailoverTest, AMissingKeyIsNotLookedForElsewhere) {
+  FakeKbs first;
+  settings.kbs = {first.url(), second.url()};
+  EXPECT_EQ(outcome(), "missing");
+  EXPECT_EQ(second.auths, 0);
+}
+
+TEST_F(FailoverTest, TheFirstThatAnsweredIsReported) {
+  FakeKbs refusing;
+  refusing.on_attest = refuse(401, "AttestationError");
+  settings.kbs = {dead_url(), refusing.url(), dead_url()};
+  EXPECT_EQ(outcome(), "not attested");
+}
+
+TEST_F(FailoverTest, ADeadEndpointIsNotTriedAgainAtOnce) {
+  const RawServer first([](int) {});
+  settings.kbs = {first.url()};
+  EXPECT_EQ(outcome(), "unreachable");
+  const int tries = first.connections();
+  EXPECT_GE(tries, 1) << "the first try is never held back";
+  EXPECT_LT(duration_of([&] { EXPECT_EQ(outcome(), "unreachable"); }), 100ms);
+  EXPECT_EQ(first.connections(), tries);
+}
+
+TEST_F(FailoverTest, ADeadEndpointIsTriedAgainAfterAWhile) {
+  FakeKbs first;
+  std::atomic<bool> down{true};
+  first.hold("default/tls/www", "the key of www");
+  first.on_auth = [&](const auto&, httplib::Response& response) {
+    if (down) response.status = 500;
+    return down.load();
+  };
+  settings.kbs = {first.url()};
+  EXPECT_EQ(outcome(), "unreachable");
+  down = false;
+  EXPECT_EQ(outcome(), "unreachable");
+  std::this_thread::sleep_for(1300ms);
+  EXPECT_EQ(outcome(), "the key of www");
+}
+
+TEST_F(FailoverTest, ANameThatDoesNotResolveIsUnreachable) {
+  settings.kbs_insecure = true;
+  settings.kbs = {"http://does-not-exist.invalid:8080"};
+  EXPECT_EQ(outcome(), "unreachable");
+}
+
+}  // namespace
+}  // namespace vhsm::nitride
