@@ -74,10 +74,14 @@ Result<ossl::X509Cert> draft(EVP_PKEY* key, const Shape& shape) {
   VHSM_TRY(crypto(X509_set_version(certificate.get(), kVersion3), "certificate version"));
   VHSM_TRY(crypto(ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), shape.serial),
                   "certificate serial number"));
-  VHSM_TRY(made(X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -kDaySeconds),
-                "certificate validity"));
-  VHSM_TRY(made(X509_gmtime_adj(X509_getm_notAfter(certificate.get()), shape.days * kDaySeconds),
-                "certificate validity"));
+  VHSM_TRY(crypto(
+      X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -kDaySeconds) != nullptr ? 1 : 0,
+      "certificate validity"));
+  VHSM_TRY(crypto(
+      X509_gmtime_adj(X509_getm_notAfter(certificate.get()), shape.days * kDaySeconds) != nullptr
+          ? 1
+          : 0,
+      "certificate validity"));
   VHSM_TRY(crypto(X509_set_pubkey(certificate.get(), key), "certificate key"));
   VHSM_TRY(set_name(X509_get_subject_name(certificate.get()), shape.common_name));
   return certificate;

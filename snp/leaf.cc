@@ -65,7 +65,7 @@ Status take(LeafExtensions& into, std::string_view suffix, Bytes value) {
   if (const std::size_t index = spl_index(suffix); index != 0) {
     into.spl[index] = VHSM_TRY(small_integer(value));
   } else if (suffix == "1") {
-    VHSM_TRY(small_integer(value));
+    [[maybe_unused]] const auto structure_version = VHSM_TRY(small_integer(value));
   } else if (suffix == "2") {
     into.product_name = VHSM_TRY(ia5_string(value));
   } else if (suffix == "4") {

@@ -71,7 +71,8 @@ Status check_tcb(const UnverifiedReport& report, const LeafExtensions& extension
   const Tcb current = VHSM_TRY(decode_tcb(product, report.bytes<field::kCurrentTcb>()));
   const Tcb committed = VHSM_TRY(decode_tcb(product, report.bytes<field::kCommittedTcb>()));
   const Tcb reported = VHSM_TRY(decode_tcb(product, report.bytes<field::kReportedTcb>()));
-  VHSM_TRY(decode_tcb(product, report.bytes<field::kLaunchTcb>()));
+  [[maybe_unused]] const Tcb launch =
+      VHSM_TRY(decode_tcb(product, report.bytes<field::kLaunchTcb>()));
   if (!covers(current, committed)) {
     return fail(Errc::kBadFormat, "the report's COMMITTED_TCB is above its CURRENT_TCB");
   }
