@@ -161,8 +161,9 @@ Json report_json(const snp::UnverifiedReport& report) {
 }
 
 std::string report_text(const snp::UnverifiedReport& report) {
+  const Json json = report_json(report);  // outlives the loop
   std::string text;
-  for (const auto& [name, value] : report_json(report).items()) {
+  for (const auto& [name, value] : json.items()) {
     text += fmt::format("{:<20}  {}\n", name, value_text(value));
   }
   return text;
