@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# demo.sh: from a fresh Debian 12 or 13 to a key that stock OpenSSL uses and nobody can read, in one
+# command. Installs packages (with sudo if not root), builds what is not built, works in a temporary
+# folder and removes it again. Asks nothing.
+set -Eeuo pipefail
+cd "$(dirname "$0")/.."
+. scripts/packages.sh
+
+readonly BUILD=$PWD/build/release
+readonly PATH=$BUILD/bin:$PATH
+FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/vhsm-demo.XXXXXX")
+KBS=
+
+clean_up() {
+  if [ -n "$KBS" ]; then
+    kill "$KBS" 2>/dev/null || true
+    wait "$KBS" 2>/dev/null || true
+  fi
+  rm -rf "$FOLDER"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+on_error() {
+  local status=$1 line=$2
+  echo "demo.sh: FAILED at line $line (status $status)" >&2
+  if [ -s "$FOLDER/kbs.log" ]; then
+    echo "the KBS said:" >&2
+    tail -n 5 "$FOLDER/kbs.log" >&2
+  fi
+  exit 1
+}
+trap 'on_error $? $LINENO' ERR
+
+# say WORDS...: what happens next, in a line.
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+
+# show COMMAND...: prints the command, runs it, and indents what it prints.
+show() {
+  printf '  $ %s\n' "$*"
+  "$@" 2>&1 | sed 's/^/    /'
+}
+
+# refuse COMMAND...: as show, for what must not work.
+refuse() {
+  printf '  $ %s\n' "$*"
+  if "$@" >"$FOLDER/refused.log" 2>&1; then
+    echo "demo.sh: this should have been refused" >&2
+    return 1
+  fi
+  grep -o 'vhsm:.*' "$FOLDER/refused.log" | sed 's/^\(vhsm:[^:]*:\)\{0,1\}[^:]*:[^:]*:[0-9]*:/    /' | head -n 1
+}
+
+build() {
+  # shellcheck disable=SC2086  # a list of words
+  install_packages $BUILD_PACKAGES libgtest-dev libgmock-dev
+  local log=$FOLDER/build.log
+  if ! { cmake --preset release &&
+    cmake --build --preset release --target vhsm vhsm_cli vhsm-kbs vhsm-snp-emulator vhsm-case-ab; } \
+    >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    return 1
+  fi
+}
+
+# make_key NAME OPTIONS...: a key and a certificate for it. The KBS gets both in one file; of the
+# private half nothing stays here.
+make_key() {
+  local name=$1
+  shift
+  openssl req -x509 -nodes -days 30 -subj "/CN=$name.example" "$@" \
+    -keyout "$name.key" -out "$name.crt" 2>/dev/null
+  openssl x509 -in "$name.crt" -noout -pubkey >"$name.pub"
+  cat "$name.key" "$name.crt" >"$name.pem"
+  show vhsm-kbs --config kbs/vhsm-kbs.cnf resource put "default/tls/$name" "$name.pem"
+  rm "$name.key" "$name.pem"
+}
+
+start_kbs() {
+  vhsm-kbs --config kbs/vhsm-kbs.cnf serve >kbs.log 2>&1 &
+  KBS=$!
+  local i
+  for ((i = 0; i < 100; i++)); do
+    URL=$(sed -n 's/.* listens on \(https:.*\)/\1/p' kbs.log)
+    if [ -n "$URL" ]; then return; fi
+    kill -0 "$KBS"
+    sleep 0.1
+  done
+  echo "demo.sh: the KBS does not come up" >&2
+  return 1
+}
+
+configure() {
+  cat >vhsm.cnf <<END
+[vhsm]
+platform = emulator:$FOLDER/snp
+kbs      = $URL
+kbs_ca   = $FOLDER/kbs/ca.pem
+END
+  sed 's/^/    /' vhsm.cnf
+  export VHSM_CONF=$FOLDER/vhsm.cnf OPENSSL_MODULES=$BUILD/lib
+}
+
+sign_with() {
+  local name=$1
+  show openssl pkeyutl -provider vhsm -sign -inkey "vhsm:default/tls/$name" -rawin -in FILE -out SIG
+  show openssl pkeyutl -verify -pubin -inkey "$name.pub" -rawin -in FILE -sigfile SIG
+}
+
+use_like_any_key() {
+  local both=(-provider vhsm -provider default)
+  show openssl req -new "${both[@]}" -key vhsm:default/tls/ec -subj /CN=ec.example -out ec.csr
+  show openssl req -in ec.csr -noout -verify
+  show openssl storeutl "${both[@]}" -noout vhsm:default/tls/www
+  show openssl dgst -sha256 "${both[@]}" -sign vhsm:default/tls/www -out SIG FILE
+  show openssl dgst -sha256 -verify www.pub -signature SIG FILE
+}
+
+keep_private() {
+  local both=(-provider vhsm -provider default)
+  refuse openssl pkey "${both[@]}" -in vhsm:default/tls/www -outform DER -out leak.der
+  if [ -s leak.der ]; then
+    echo "demo.sh: bytes of a private key were written" >&2
+    return 1
+  fi
+  refuse openssl pkeyutl -provider vhsm -sign -inkey vhsm:default/tls/nobody -rawin -in FILE -out SIG
+}
+
+main() {
+  say "Packages and build (the first time takes minutes)"
+  build
+  local start=$SECONDS
+  cd "$FOLDER"
+  say "1. A machine: an emulated SEV-SNP platform with a root of its own, since no real one is needed here"
+  show vhsm-snp-emulator init snp
+  say "2. A Key Broker Service with TLS that accepts this platform's reports"
+  show vhsm-kbs --config kbs/vhsm-kbs.cnf init --host 127.0.0.1 --listen 127.0.0.1:0 \
+    --trust-test-root "$FOLDER/snp/ark.pem" --measurement any
+  start_kbs
+  say "3. Two keys with certificates go to the KBS, and are deleted here"
+  make_key www -newkey rsa:2048
+  make_key ec -newkey ec -pkeyopt ec_paramgen_curve:P-256
+  say "4. vhsm.cnf says where reports and keys come from"
+  configure
+  say "5. vhsm doctor: what protects keys here"
+  show vhsm doctor
+  say "6. Case B: stock OpenSSL signs with a key that is not on this machine; then verifies without vhsm"
+  echo "a message" >FILE
+  sign_with www
+  sign_with ec
+  say "7. Cases B and A in one process: the first use attests and fetches, later ones touch nothing"
+  show vhsm-case-ab vhsm:default/tls/www vhsm:default/tls/ec
+  say "8. It is a key like any other: a request, the store, a digest's signature"
+  use_like_any_key
+  say "9. What is public of it, and a PEM stand-in (no secret) for programs that take only files"
+  show vhsm key show tls/www
+  show vhsm key pem tls/ec
+  say "10. The private half does not come out; a key that is not there says so"
+  keep_private
+  say "11. The KBS has it all on record"
+  show vhsm-kbs --config kbs/vhsm-kbs.cnf audit list --limit 4
+  say "Done in $((SECONDS - start)) s after the build. By hand: see README.md"
+}
+
+main
