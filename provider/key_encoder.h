@@ -51,11 +51,11 @@ class KeyEncoder {
   Status encode(const KeyHandle& handle, int selection, OSSL_CORE_BIO* out) const {
     return write_key(core(), handle, kForm, selection, out);
   }
-  /// A handle for another provider's key; its public part only.
+  /// A handle for another provider's public key; null, without an error, for a private key.
   Result<std::unique_ptr<KeyHandle>> import_object(int selection, const OSSL_PARAM params[]) const {
     auto handle = std::make_unique<KeyHandle>(*provider_, kType);
     const bool imported = VHSM_TRY(handle->import(selection, params));
-    if (!imported) return fail(Errc::kUnsupported, "only public keys can be imported to encode");
+    if (!imported) handle.reset();  // the caller goes on with other encoders
     return handle;
   }
 

@@ -48,6 +48,28 @@ Result<KeyPtr> public_key_of(const KeyType& type, const OSSL_PARAM& encoded) {
   return keystore::import_public(type, kPublic, params.data());
 }
 
+struct Sizes {
+  int bits;
+  int security_bits;
+  int bytes;
+};
+
+/// libssl asks a blank X25519 key for its sizes before it gives it a public half.
+/// Source: RFC 7748, section 5; security bits as the default provider says.
+bool answer_sizes(const KeyType& type, OSSL_PARAM params[]) {
+  constexpr Sizes kX25519{253, 128, 32};
+  constexpr Sizes kX448{448, 224, 56};
+  if (&type != &keystore::kX25519 && &type != &keystore::kX448) return false;
+  const Sizes& sizes = &type == &keystore::kX25519 ? kX25519 : kX448;
+  const auto answer = [params](const char* name, int value) {
+    OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
+    return param == nullptr || OSSL_PARAM_set_int(param, value) == 1;
+  };
+  return answer(OSSL_PKEY_PARAM_BITS, sizes.bits) &&
+         answer(OSSL_PKEY_PARAM_SECURITY_BITS, sizes.security_bits) &&
+         answer(OSSL_PKEY_PARAM_MAX_SIZE, sizes.bytes);
+}
+
 void answer_digest(OSSL_PARAM params[], const char* name, std::string_view digest) {
   OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
   if (param == nullptr || OSSL_PARAM_modified(param) == 1) return;
@@ -135,15 +157,15 @@ Result<bool> KeyHandle::export_to(Selection selection, OSSL_CALLBACK* tell, void
   return tell(params.get(), arg) == 1;
 }
 
-Status KeyHandle::get_params(OSSL_PARAM params[]) const {
-  if (key_ == nullptr) return fail(Errc::kWrongState, "the key is empty");
+Result<bool> KeyHandle::get_params(OSSL_PARAM params[]) const {
+  if (key_ == nullptr) return answer_sizes(*type_, params);
   VHSM_TRY(key_->get_params(params));
   const std::string_view digest = key_->default_digest();
   if (!digest.empty()) answer_digest(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST, digest);
   if (type_->signing == keystore::Signing::kMessage) {
     answer_digest(params, OSSL_PKEY_PARAM_MANDATORY_DIGEST, "");
   }
-  return {};
+  return true;
 }
 
 Status KeyHandle::set_params(const OSSL_PARAM params[]) {

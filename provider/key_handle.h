@@ -59,7 +59,8 @@ class KeyHandle {
   [[nodiscard]] bool may_export(Selection selection) const noexcept;
   Result<bool> export_to(Selection selection, OSSL_CALLBACK* tell, void* arg) const;
 
-  Status get_params(OSSL_PARAM params[]) const;
+  /// @return false, and no error, for an empty handle that nothing is known of.
+  Result<bool> get_params(OSSL_PARAM params[]) const;
   /// `encoded-pub-key` of a key that is not held; other names are ignored.
   /// @errors kNotExportable for a held key, kBadFormat.
   Status set_params(const OSSL_PARAM params[]);

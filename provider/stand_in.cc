@@ -84,10 +84,12 @@ Result<std::vector<std::uint8_t>> from_base64(std::string_view text) {
   std::string dense;
   std::ranges::copy_if(text, std::back_inserter(dense),
                        [](char c) { return c != '\n' && c != '\r' && c != ' ' && c != '\t'; });
-  const std::size_t padding = dense.size() - std::min(dense.find('='), dense.size());
+  const std::size_t first_pad = std::min(dense.find('='), dense.size());
+  const std::size_t padding = dense.size() - first_pad;
+  const bool padded_inside = dense.find_first_not_of('=', first_pad) != std::string::npos;
   std::vector<std::uint8_t> data(dense.size() / 4 * 3);
   if (dense.empty() || dense.size() % 4 != 0 || dense.size() > 2 * kMaxStandInBytes ||
-      padding > 2 ||
+      padding > 2 || padded_inside ||
       EVP_DecodeBlock(data.data(), bytes_of(dense).data(), static_cast<int>(dense.size())) < 0) {
     return fail(Errc::kBadFormat, "not base64");
   }

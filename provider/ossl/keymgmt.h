@@ -119,7 +119,7 @@ struct GetParams
     : Slot<OSSL_OP_KEYMGMT, OSSL_FUNC_KEYMGMT_GET_PARAMS, OSSL_FUNC_keymgmt_get_params_fn> {
   static int call(void* raw, OSSL_PARAM params[]) noexcept {
     const auto& key = *static_cast<const typename T::Key*>(raw);
-    return boundary_status(key.core(), [&] { return key.get_params(params); });
+    return boundary_answer(key.core(), [&] { return key.get_params(params); });
   }
 };
 

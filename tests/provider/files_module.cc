@@ -6,8 +6,8 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,8 +30,10 @@ class Folder final : public keystore::KeySource {
     metrics_->fetches.fetch_add(1);
     std::ifstream file(path_ + "/" + name.path(), std::ios::binary);
     if (!file) return fail(Errc::kMissing, "no such file", name.uri());
-    const std::vector<std::uint8_t> bytes((std::istreambuf_iterator<char>(file)), {});
-    return SecretBytes::copy(bytes);
+    std::ostringstream stored;
+    stored << file.rdbuf();
+    const std::string text = stored.str();
+    return SecretBytes::copy(std::vector<std::uint8_t>(text.begin(), text.end()));
   }
 
  private:

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Keys by URI and by PEM stand-in, as programs open them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <openssl/decoder.h>
+#include <openssl/pem.h>
+#include <openssl/store.h>
+#include <openssl/x509.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "tests/provider/host.h"
+#include "tests/provider/key_folder.h"
+
+namespace vhsm::test {
+namespace {
+
+using StoreCtx = ossl::Handle<OSSL_STORE_CTX, OSSL_STORE_close>;
+using StoreInfo = ossl::Handle<OSSL_STORE_INFO, OSSL_STORE_INFO_free>;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class StoreTest : public ::testing::Test {
+ protected:
+  /// The kinds of objects that a URI or file yields; -1 for a failed open.
+  [[nodiscard]] std::vector<int> kinds(const std::string& uri, int expect = 0) const {
+    const StoreCtx store(OSSL_STORE_open_ex(uri.c_str(), host_.ctx(), nullptr, nullptr, nullptr,
+                                            nullptr, nullptr, nullptr));
+    if (store == nullptr) return {-1};
+    if (expect != 0) OSSL_STORE_expect(store.get(), expect);
+    std::vector<int> found;
+    for (int i = 0; i < 100 && OSSL_STORE_eof(store.get()) != 1; ++i) {
+      const StoreInfo info(OSSL_STORE_load(store.get()));
+      if (info != nullptr) found.push_back(OSSL_STORE_INFO_get_type(info.get()));
+    }
+    EXPECT_EQ(OSSL_STORE_eof(store.get()), 1) << "no end";
+    return found;
+  }
+
+  [[nodiscard]] std::string stand_in(const std::string& type) const {
+    const auto key = host_.open(folder_.uri(type));
+    const ossl::Bio out(BIO_new(BIO_s_mem()));
+    EXPECT_EQ(PEM_write_bio_PrivateKey(out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr),
+              1)
+        << take_errors();
+    const Bytes text = contents(out.get());
+    return {text.begin(), text.end()};
+  }
+
+  [[nodiscard]] std::string certificate(const std::string& type) const {
+    const std::string pem = folder_.pem(type);
+    return pem.substr(pem.find("-----BEGIN CERTIFICATE"));
+  }
+
+  [[nodiscard]] ossl::PKey read_pem(const std::string& text) const {
+    const ossl::Bio in(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+    return ossl::PKey(
+        PEM_read_bio_PrivateKey_ex(in.get(), nullptr, nullptr, nullptr, host_.ctx(), nullptr));
+  }
+
+  [[nodiscard]] std::string file(const std::string& name, const std::string& text) const {
+    std::string path = folder_.path() + "/" + name;
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  const KeyFolder folder_;
+  const Host host_{"vhsm_files"};
+};
+
+TEST_F(StoreTest, AUriYieldsTheKeyThenItsCertificates) {
+  EXPECT_THAT(kinds(folder_.uri("EC")), ElementsAre(OSSL_STORE_INFO_PKEY, OSSL_STORE_INFO_CERT));
+  EXPECT_THAT(kinds("vhsm://default/test/RSA"),
+              ElementsAre(OSSL_STORE_INFO_PKEY, OSSL_STORE_INFO_CERT));
+  EXPECT_THAT(kinds("vhsm:///default/test/X25519"), ElementsAre(OSSL_STORE_INFO_PKEY));
+}
+
+TEST_F(StoreTest, TypeInTheUriWinsOverTheExpectation) {
+  const std::string uri = folder_.uri("EC");
+  EXPECT_THAT(kinds(uri + "?type=private"), ElementsAre(OSSL_STORE_INFO_PKEY));
+  EXPECT_THAT(kinds(uri + "?type=public"), ElementsAre(OSSL_STORE_INFO_PUBKEY));
+  EXPECT_THAT(kinds(uri + "?type=cert"), ElementsAre(OSSL_STORE_INFO_CERT));
+  EXPECT_THAT(kinds(uri, OSSL_STORE_INFO_PUBKEY), ElementsAre(OSSL_STORE_INFO_PUBKEY));
+  EXPECT_THAT(kinds(uri, OSSL_STORE_INFO_CERT), ElementsAre(OSSL_STORE_INFO_CERT));
+  EXPECT_THAT(kinds(uri, OSSL_STORE_INFO_PKEY), ElementsAre(OSSL_STORE_INFO_PKEY));
+  EXPECT_THAT(kinds(uri, OSSL_STORE_INFO_CRL), IsEmpty());
+}
+
+TEST_F(StoreTest, WhatIsNotThereOrNotAUriFailsToOpenWithOurErrorLast) {
+  for (const auto& [uri, reason] :
+       {std::pair{"vhsm:no/such/key", ":missing:"}, std::pair{"vhsm:a/b/c/d", ":malformed URI:"},
+        std::pair{"vhsm:a/b*/c", ":malformed URI:"}, std::pair{"vhsm:", ":malformed URI:"},
+        std::pair{"vhsm:default/test/X448?type=cert", ":missing:"},
+        std::pair{"vhsm:default/test/EC?type=secret", ":unsupported:"}}) {
+    EXPECT_THAT(kinds(uri), ElementsAre(-1)) << uri;
+    const std::string errors = take_errors();
+    const std::string last = errors.substr(errors.rfind('\n', errors.size() - 2) + 1);
+    EXPECT_THAT(last, HasSubstr(reason)) << uri;
+  }
+}
+
+TEST_F(StoreTest, AnOpenedKeyIsFetchedOnce) {
+  const Host fresh("vhsm_files");
+  EXPECT_NE(fresh.open(folder_.uri("EC")), nullptr);
+  EXPECT_NE(fresh.open(folder_.uri("EC")), nullptr);
+  EXPECT_EQ(fresh.counter("vhsm-fetches"), 1U);
+}
+
+TEST_F(StoreTest, AStandInOfEachTypeIsReadBackAndWorks) {
+  for (const char* type : {"RSA", "RSA-PSS", "EC", "ED25519", "X25519", "ED448", "X448"}) {
+    const auto key = read_pem(stand_in(type));
+    ASSERT_NE(key, nullptr) << type << take_errors();
+    const auto theirs = folder_.in_default(host_, type);
+    EXPECT_EQ(EVP_PKEY_eq(key.get(), theirs.get()), 1) << type;
+    if (*type == 'X') {
+      const auto pair = host_.generate(type, {}, kDefault);
+      const auto peer = host_.public_in_default(pair.get());
+      EXPECT_EQ(derive(host_, key.get(), peer.get()), derive(host_, theirs.get(), peer.get()));
+    } else {
+      const Scheme scheme{*type == 'E' && type[1] == 'D' ? nullptr : "SHA256"};
+      EXPECT_TRUE(
+          verify(host_, theirs.get(), scheme, kMessage, sign(host_, key.get(), scheme, kMessage)))
+          << type << take_errors();
+    }
+  }
+}
+
+TEST_F(StoreTest, StandInAndCertificatesStandInOneFileInAnyOrder) {
+  const std::string ours = stand_in("EC");
+  const std::string cert = certificate("EC");
+  const std::string other = certificate("RSA");
+  for (const auto& text : {ours + cert, cert + ours, cert + ours + other, cert + other + ours,
+                           "a comment\n" + cert + "\n\nmore\n" + ours}) {
+    const auto key = read_pem(text);
+    ASSERT_NE(key, nullptr) << text << take_errors();
+    EXPECT_STREQ(OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(key.get())), "vhsm_files");
+    const ossl::Bio in(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+    EXPECT_NE(ossl::X509Cert(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr)), nullptr);
+    const auto found = kinds(file("mixed.pem", text));
+    EXPECT_EQ(std::ranges::count(found, OSSL_STORE_INFO_PKEY), 1) << text;
+    EXPECT_GE(std::ranges::count(found, OSSL_STORE_INFO_CERT), 1) << text;
+  }
+}
+
+TEST_F(StoreTest, OtherKeysInPemAndDerAreReadAsWithoutUs) {
+  for (const Order order : {Order::kDefaultFirst, Order::kVhsmFirst}) {
+    const Host host("vhsm_files", order);
+    for (const char* type : {"RSA", "RSA-PSS", "EC", "ED25519", "X25519"}) {
+      const std::string pem = folder_.pem(type);
+      const ossl::Bio in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+      const ossl::PKey key(
+          PEM_read_bio_PrivateKey_ex(in.get(), nullptr, nullptr, nullptr, host.ctx(), nullptr));
+      ASSERT_NE(key, nullptr) << type << take_errors();
+      EXPECT_STREQ(OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(key.get())), "default");
+      unsigned char* der = nullptr;
+      const int size = i2d_PrivateKey(key.get(), &der);
+      const unsigned char* next = der;
+      EXPECT_NE(ossl::PKey(d2i_AutoPrivateKey_ex(nullptr, &next, size, host.ctx(), nullptr)),
+                nullptr)
+          << type << take_errors();
+      OPENSSL_free(der);
+      EXPECT_EQ(take_errors(), "") << type;
+    }
+  }
+}
+
+TEST_F(StoreTest, ADamagedStandInIsAnErrorThatSaysSo) {
+  std::string text = stand_in("EC");
+  text[text.find('\n') + 5] ^= 1;
+  EXPECT_EQ(read_pem(text), nullptr);
+  EXPECT_THAT(take_errors(), HasSubstr("malformed data"));
+}
+
+TEST_F(StoreTest, AStandInWhoseKeyIsAnotherIsRefused) {
+  // The public half of one key under the name of another.
+  std::string text = stand_in("EC");
+  const std::string path = folder_.path() + "/default/test/swapped";
+  std::ofstream(path) << folder_.pem("EC");
+  const Host first("vhsm_files");
+  const auto key = first.open("vhsm:default/test/swapped");
+  const ossl::Bio out(BIO_new(BIO_s_mem()));
+  ASSERT_EQ(PEM_write_bio_PrivateKey(out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr),
+            1);
+  const Bytes written = contents(out.get());
+  const auto other = host_.generate("EC", {}, kDefault);
+  const ossl::Bio replaced(BIO_new_file(path.c_str(), "w"));
+  PEM_write_bio_PrivateKey(replaced.get(), other.get(), nullptr, nullptr, 0, nullptr, nullptr);
+  BIO_flush(replaced.get());
+  EXPECT_EQ(read_pem({written.begin(), written.end()}), nullptr);
+  EXPECT_NE(take_errors(), "");
+}
+
+}  // namespace
+}  // namespace vhsm::test

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// TLS with a vhsm key on the server's side, over memory BIOs.
+#include <gtest/gtest.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <tuple>
+
+#include "tests/provider/host.h"
+#include "tests/provider/key_folder.h"
+
+namespace vhsm::test {
+namespace {
+
+using SslCtx = ossl::Handle<SSL_CTX, SSL_CTX_free>;
+using Ssl = ossl::Handle<SSL, SSL_free>;
+
+struct Session {
+  const char* name;
+  const char* type;    ///< of the server's key
+  int version;         ///< TLS1_2_VERSION or TLS1_3_VERSION
+  const char* groups;  ///< null: the host's choice
+  const char* ciphers = nullptr;
+};
+
+class TlsTest : public ::testing::TestWithParam<std::tuple<Session, Order>> {
+ protected:
+  [[nodiscard]] const Session& session() const { return std::get<0>(GetParam()); }
+
+  [[nodiscard]] SslCtx context(const SSL_METHOD* method) const {
+    SslCtx ctx(SSL_CTX_new_ex(host_.ctx(), nullptr, method));
+    EXPECT_NE(ctx, nullptr) << take_errors();
+    SSL_CTX_set_min_proto_version(ctx.get(), session().version);
+    SSL_CTX_set_max_proto_version(ctx.get(), session().version);
+    if (session().groups != nullptr) {
+      EXPECT_EQ(SSL_CTX_set1_groups_list(ctx.get(), session().groups), 1) << take_errors();
+    }
+    if (session().ciphers != nullptr) SSL_CTX_set_cipher_list(ctx.get(), session().ciphers);
+    return ctx;
+  }
+
+  static bool shake_hands(SSL* server, SSL* client) {
+    for (int i = 0; i < 20; ++i) {
+      const int c = SSL_do_handshake(client);
+      const int s = SSL_do_handshake(server);
+      if (c == 1 && s == 1) return true;
+      const auto waits = [](SSL* ssl, int rc) {
+        return rc == 1 || SSL_get_error(ssl, rc) == SSL_ERROR_WANT_READ;
+      };
+      if (!waits(client, c) || !waits(server, s)) return false;
+    }
+    return false;
+  }
+
+  const Host host_{"vhsm", std::get<1>(GetParam())};
+};
+
+TEST_P(TlsTest, TheHandshakeSucceedsAndItsErrorQueueIsClean) {
+  const bool whole = std::string(session().type).starts_with("ED");
+  const auto key = host_.generate(session().type);
+  ASSERT_NE(key, nullptr) << take_errors();
+  const auto cert = self_signed(host_, key.get(), whole ? nullptr : "SHA256");
+  ASSERT_NE(cert, nullptr) << take_errors();
+
+  const SslCtx server_ctx = context(TLS_server_method());
+  ASSERT_EQ(SSL_CTX_use_certificate(server_ctx.get(), cert.get()), 1) << take_errors();
+  ASSERT_EQ(SSL_CTX_use_PrivateKey(server_ctx.get(), key.get()), 1) << take_errors();
+  ASSERT_EQ(SSL_CTX_check_private_key(server_ctx.get()), 1) << take_errors();
+  const SslCtx client_ctx = context(TLS_client_method());
+  X509_STORE_add_cert(SSL_CTX_get_cert_store(client_ctx.get()), cert.get());
+  SSL_CTX_set_verify(client_ctx.get(), SSL_VERIFY_PEER, nullptr);
+
+  const Ssl server(SSL_new(server_ctx.get()));
+  const Ssl client(SSL_new(client_ctx.get()));
+  BIO* up = nullptr;
+  BIO* down = nullptr;
+  ASSERT_EQ(BIO_new_bio_pair(&up, 0, &down, 0), 1);
+  SSL_set_bio(server.get(), up, up);
+  SSL_set_bio(client.get(), down, down);
+  SSL_set_accept_state(server.get());
+  SSL_set_connect_state(client.get());
+  take_errors();
+  EXPECT_TRUE(shake_hands(server.get(), client.get())) << take_errors();
+  EXPECT_EQ(SSL_get_verify_result(client.get()), X509_V_OK);
+  EXPECT_EQ(take_errors(), "");
+}
+
+constexpr Session kSessions[] = {
+    {"Rsa12", "RSA", TLS1_2_VERSION, nullptr},
+    {"Rsa12KeyTransport", "RSA", TLS1_2_VERSION, nullptr, "AES128-GCM-SHA256:@SECLEVEL=0"},
+    {"Rsa13", "RSA", TLS1_3_VERSION, nullptr},
+    {"RsaPss13", "RSA-PSS", TLS1_3_VERSION, nullptr},
+    {"Ec12", "EC", TLS1_2_VERSION, "P-256"},
+    {"Ec13", "EC", TLS1_3_VERSION, nullptr},
+    {"Ec13P384", "EC", TLS1_3_VERSION, "P-384"},
+    {"Ec13P521", "EC", TLS1_3_VERSION, "P-521"},
+    {"Ec13X25519", "EC", TLS1_3_VERSION, "X25519"},
+    {"Ec13X448", "EC", TLS1_3_VERSION, "X448"},
+    {"Ed12", "ED25519", TLS1_2_VERSION, nullptr},
+    {"Ed13", "ED25519", TLS1_3_VERSION, nullptr},
+    {"Ed44813", "ED448", TLS1_3_VERSION, nullptr},
+};
+
+INSTANTIATE_TEST_SUITE_P(Sessions, TlsTest,
+                         ::testing::Combine(::testing::ValuesIn(kSessions),
+                                            ::testing::Values(Order::kDefaultFirst,
+                                                              Order::kVhsmFirst)),
+                         [](const auto& test) {
+                           return std::string(std::get<0>(test.param).name) +
+                                  (std::get<1>(test.param) == Order::kVhsmFirst ? "VhsmFirst"
+                                                                                : "DefaultFirst");
+                         });
+
+struct Groups {
+  int count = 0;
+  bool complete = true;
+};
+
+TEST(TlsGroupTest, EachGroupIsToldWithItsKeyTypeAndEachAlias) {
+  const Host host;
+  Groups groups;
+  const auto tell = [](const OSSL_PARAM params[], void* arg) {
+    auto& seen = *static_cast<Groups*>(arg);
+    ++seen.count;
+    for (const char* name :
+         {OSSL_CAPABILITY_TLS_GROUP_NAME, OSSL_CAPABILITY_TLS_GROUP_NAME_INTERNAL,
+          OSSL_CAPABILITY_TLS_GROUP_ID, OSSL_CAPABILITY_TLS_GROUP_ALG,
+          OSSL_CAPABILITY_TLS_GROUP_SECURITY_BITS}) {
+      seen.complete = seen.complete && OSSL_PARAM_locate_const(params, name) != nullptr;
+    }
+    return 1;
+  };
+  EXPECT_EQ(OSSL_PROVIDER_get_capabilities(host.vhsm(), "TLS-GROUP", tell, &groups), 1);
+  EXPECT_EQ(groups.count, 8);
+  EXPECT_TRUE(groups.complete);
+}
+
+}  // namespace
+}  // namespace vhsm::test
