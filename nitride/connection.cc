@@ -34,9 +34,9 @@ Status Connection::shake_hands(TimePoint deadline) {
 Status Connection::flush(TimePoint deadline) {
   const std::string_view data = tls_->outgoing();
   if (data.empty()) return {};
-  VHSM_TRY(socket_.send(data, deadline));
-  tls_->sent();
-  return {};
+  const Status status = socket_.send(data, deadline);
+  tls_->sent();  // also what could not be sent: no second try would mend the stream
+  return status;
 }
 
 Status Connection::fill(TimePoint deadline) {

@@ -69,9 +69,10 @@ Result<HttpAnswer> Exchange::ask(const std::string& wire) {
   for (bool kept = connection_.has_value();; kept = false) {
     if (!kept) VHSM_TRY(connect());
     bool untouched = true;
-    Status written = connection_->write(wire, at_.limits.deadline);
-    Result<HttpAnswer> answer =
-        written.ok() ? read_answer(untouched) : Result<HttpAnswer>(written.error());
+    // A server that hangs up in the middle of a request may have said why.
+    const Status written = connection_->write(wire, at_.limits.deadline);
+    auto answer = read_answer(untouched);
+    if (!written.ok() && answer.ok()) connection_.reset();
     if (answer.ok()) return answer;
     connection_.reset();
     if (!kept || !untouched || Clock::now() >= at_.limits.deadline) return answer;
