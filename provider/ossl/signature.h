@@ -9,7 +9,6 @@
 
 #include "keystore/key.h"
 #include "provider/ossl/boundary.h"
-#include "provider/ossl/compat.h"
 #include "provider/ossl/dispatch.h"
 
 namespace vhsm::ossl {
@@ -273,33 +272,6 @@ struct SettableCtxMdParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SETTABL
                                   OSSL_FUNC_signature_settable_ctx_md_params_fn> {
   static const OSSL_PARAM* call(void* ctx) noexcept {
     return ctx != nullptr ? static_cast<const T*>(ctx)->settable_digest_params() : nullptr;
-  }
-};
-
-/// For types that sign whole messages, on hosts from 3.4: then sign() and verify() take the
-/// message.
-template <class T>
-struct SignMessageInit : Slot<OSSL_OP_SIGNATURE, compat::kSignMessageInit, compat::MessageInitFn> {
-  static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&] {
-      return self.begin_digest(OperationKind::kSign, {}, static_cast<const typename T::Key*>(key),
-                               params);
-    });
-  }
-};
-
-/// For types that sign whole messages, on hosts from 3.4: then sign() and verify() take the
-/// message.
-template <class T>
-struct VerifyMessageInit
-    : Slot<OSSL_OP_SIGNATURE, compat::kVerifyMessageInit, compat::MessageInitFn> {
-  static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&] {
-      return self.begin_digest(OperationKind::kVerify, {}, static_cast<const typename T::Key*>(key),
-                               params);
-    });
   }
 };
 
