@@ -154,6 +154,7 @@ Status set_component(snp::Tcb& tcb, std::string_view name, std::uint8_t value) {
 Status set_minimum_tcb(Config& config, std::string_view value) {
   for (const std::string_view word : words(value)) {
     const auto parts = words(word, ":");
+    if (parts.empty()) return fail(Errc::kBadConfig, "no product", word);
     snp::MinimumTcb minimum{};
     minimum.product = VHSM_TRY(snp::parse_product(parts.front()));
     for (std::size_t i = 1; i < parts.size(); ++i) {

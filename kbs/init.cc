@@ -45,7 +45,7 @@ Status check_options(const InitOptions& options) {
 Status check_absent(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(fs::symlink_status(path, ignored))) return {};
-  return fail(Errc::kWrongState, "the file exists already", path.string());
+  return fail(Errc::kInvalidArgument, "the file exists already", path.string());
 }
 
 Result<fs::path> make_folder(const fs::path& config) {
