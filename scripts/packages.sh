@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by demo.sh and test.sh: installs Debian packages that are not there yet.
+
+readonly BUILD_PACKAGES="g++ cmake ninja-build pkg-config git libssl-dev libfmt-dev nlohmann-json3-dev
+  libboost-dev libcli11-dev libsqlite3-dev libcpp-httplib-dev zlib1g-dev libzstd-dev openssl ca-certificates"
+readonly TEST_PACKAGES="libgtest-dev libgmock-dev valgrind binutils jose python3-jwcrypto"
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# install_packages NAME...: asks apt only for what is missing, so it is quick and needs no network
+# the second time.
+install_packages() {
+  local name missing=()
+  for name in "$@"; do
+    dpkg-query -W -f='${Status}\n' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+  done
+  [ ${#missing[@]} = 0 ] && return
+  echo "installing ${missing[*]}"
+  local log
+  log=$(mktemp)
+  if ! as_root env DEBIAN_FRONTEND=noninteractive sh -c \
+      'apt-get update -q && apt-get install -q -y --no-install-recommends "$@"' sh "${missing[@]}" \
+      >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "the packages could not be installed: see above" >&2
+    return 1
+  fi
+  rm -f "$log"
+}

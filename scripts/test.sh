@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# test.sh [STAGE...]: from a fresh Debian 12 or 13 to all tests passed. Without arguments all stages
+# run, in this order; each prints its seconds. CI and desk use the same script.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/packages.sh
+
+readonly STAGES=(packages rules build test asan tsan fuzz)
+readonly FUZZ_SECONDS=${FUZZ_SECONDS:-20}
+export GTEST_COLOR=no CTEST_OUTPUT_ON_FAILURE=1
+
+stage_packages() {
+  # shellcheck disable=SC2086  # lists of words
+  install_packages $BUILD_PACKAGES $TEST_PACKAGES $(lint_packages)
+}
+
+# The formatter and the fuzzers need LLVM 14, which Debian 13 does not have.
+lint_packages() {
+  if apt-cache show clang-14 >/dev/null 2>&1 || command -v clang++-14 >/dev/null; then
+    echo clang-14 clang-format-14 libclang-rt-14-dev
+  fi
+}
+
+stage_rules() { scripts/rules.sh; }
+
+configure() { cmake --preset "$1" -DVHSM_WERROR=ON >"build-$1.log" 2>&1 || { cat "build-$1.log"; return 1; }; rm "build-$1.log"; }
+
+build() {
+  local preset=$1
+  shift
+  configure "$preset"
+  cmake --build --preset "$preset" -- "$@" | tail -n 3
+}
+
+stage_build() { build release; }
+
+# Prints the skipped tests with their reasons, and keeps CTest's closing lines last.
+run_tests() {
+  local folder=$1 log status=0
+  shift
+  log=$(mktemp)
+  ctest --test-dir "$folder" --no-tests=error -j2 "$@" >"$log" 2>&1 || status=$?
+  if [ $status != 0 ]; then cat "$log"; fi
+  grep -E '\*\*\*Skipped' "$log" | sed 's/^ *[0-9/]* *Test *#[0-9]*: */skipped: /' || true
+  grep -E 'tests passed|Total Test time' "$log" || true
+  rm -f "$log"
+  return $status
+}
+
+stage_test() { run_tests build/release; }
+
+# What holds memory and parses input, under AddressSanitizer and UndefinedBehaviorSanitizer.
+stage_asan() {
+  build asan memory_test memory_limit_test keystore_test base_test names_test snp_test jose_test nitride_test
+  run_tests build/asan -R '^(memory|keystore|base|names|snp|jose|nitride)\.' \
+    -E 'AForeignPointer|AForkInsideAScope|ForkSigningTest|NOT_BUILT'
+}
+
+# What threads share, under ThreadSanitizer.
+stage_tsan() {
+  build tsan memory_test keystore_test
+  run_tests build/tsan -R '^(memory|keystore)\.' -E 'Fork|fork|Child|AForeignPointer|NOT_BUILT|LimitTest'
+}
+
+stage_fuzz() {
+  if ! command -v clang++-14 >/dev/null; then
+    echo "skipped: no clang 14 here (Debian 12 has it)"
+    return
+  fi
+  build fuzz
+  local target name
+  for target in build/fuzz/bin/*_fuzz; do
+    name=$(basename "$target" _fuzz)
+    local corpus
+    corpus=$(mktemp -d)
+    [ -d "tests/fuzz/corpus/$name" ] && cp -r "tests/fuzz/corpus/$name/." "$corpus/"
+    if ! "$target" -max_total_time="$FUZZ_SECONDS" -max_len=65536 -verbosity=0 -print_final_stats=1 \
+        -artifact_prefix="$corpus/" "$corpus" >"$corpus.log" 2>&1; then
+      tail -n 60 "$corpus.log"
+      return 1
+    fi
+    echo "$name: $(awk '/number_of_executed_units/ {print $2}' "$corpus.log") inputs, no finding"
+    rm -rf "$corpus" "$corpus.log"
+  done
+}
+
+main() {
+  local wanted=("$@") stage start total=$SECONDS
+  [ ${#wanted[@]} = 0 ] && wanted=("${STAGES[@]}")
+  for stage in "${wanted[@]}"; do
+    declare -F "stage_$stage" >/dev/null || { echo "test.sh: no stage $stage; there are: ${STAGES[*]}" >&2; exit 2; }
+    echo "== $stage"
+    start=$SECONDS
+    if ! "stage_$stage"; then
+      echo "== $stage FAILED after $((SECONDS - start)) s" >&2
+      exit 1
+    fi
+    echo "== $stage: $((SECONDS - start)) s"
+  done
+  echo "all stages passed in $((SECONDS - total)) s"
+}
+
+main "$@"
