@@ -80,7 +80,8 @@ Result<EcPublicJwk> point_from_json(const Json& json) {
   jwk.crv = VHSM_TRY(text_member(json, "crv"));
   jwk.x = VHSM_TRY(text_member(json, "x"));
   jwk.y = VHSM_TRY(text_member(json, "y"));
-  VHSM_TRY(to_pkey(jwk));
+  const auto key = to_pkey(jwk);
+  if (!key.ok()) return key.error();
   return jwk;
 }
 

@@ -24,7 +24,8 @@ void free_key(ossl::PKey& key) noexcept {
 
 Result<TeeKey> TeeKey::generate(const std::string& curve) {
   ossl::PKey key = VHSM_TRY(memory::run_protected([&]() -> Result<ossl::PKey> {
-    return made(ossl::PKey(EVP_EC_gen(curve.c_str())), "generating a TEE key");
+    return made(ossl::PKey(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", curve.c_str())),
+                "generating a TEE key");
   }));
   auto jwk = from_pkey(key.get(), kKeyAgreementAlg);
   if (!jwk.ok()) {

@@ -97,7 +97,8 @@ Result<Challenge> AttestationService::challenge(std::string_view body) const {
   VHSM_TRY(check_version(request));
   const auto tee = VHSM_TRY(jose::text_member(request, "tee"));
   if (tee != "snp") return fail(Errc::kUnsupported, "a TEE that is not snp", tee);
-  VHSM_TRY(member(request, "extra-params"));
+  const auto extra = member(request, "extra-params");
+  if (!extra.ok()) return extra.error();
   return sessions_->start();
 }
 

@@ -41,6 +41,12 @@ Result<bool> Statement::step() {
   return failed(sqlite3_db_handle(statement_.get()));
 }
 
+Status Statement::run() {
+  const auto row = step();
+  if (!row.ok()) return row.error();
+  return {};
+}
+
 std::string_view Statement::text(int column) const {
   const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
   if (data == nullptr) return {};

@@ -27,6 +27,10 @@ class Statement {
   /// @errors kIo.
   Result<bool> step();
 
+  /// For statements without rows.
+  /// @errors kIo.
+  Status run();
+
   /// Columns count from 0, and live until the next step().
   [[nodiscard]] std::string_view text(int column) const;
   [[nodiscard]] std::int64_t number(int column) const;

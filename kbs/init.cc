@@ -30,7 +30,8 @@ Status check_plain(const std::string& value) {
 }
 
 Status check_options(const InitOptions& options) {
-  VHSM_TRY(parse_listen(options.listen));
+  const auto listen = parse_listen(options.listen);
+  if (!listen.ok()) return listen.error();
   VHSM_TRY(check_plain(options.listen));
   VHSM_TRY(check_plain(options.trust_test_root));
   for (const std::string& measurement : options.measurements) {
@@ -55,7 +56,9 @@ Result<fs::path> make_folder(const fs::path& config) {
   fs::create_directories(folder, error);
   if (error) return fail(Errc::kIo, "a folder cannot be made", folder.string());
   VHSM_TRY(check_absent(config));
-  for (const char* file : kFiles) VHSM_TRY(check_absent(folder / file));
+  for (const char* file : kFiles) {
+    VHSM_TRY(check_absent(folder / file));
+  }
   return folder;
 }
 

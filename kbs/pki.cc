@@ -83,7 +83,9 @@ Result<ossl::X509Cert> make(const Plan& plan, EVP_PKEY* key, X509* issuer, EVP_P
   VHSM_TRY(crypto(X509_set_issuer_name(raw, X509_get_subject_name(by)), "X509_set_issuer_name"));
   VHSM_TRY(set_validity(raw, plan.days));
   VHSM_TRY(crypto(X509_set_pubkey(raw, key), "X509_set_pubkey"));
-  for (const Extension& extension : plan.extensions) VHSM_TRY(add_extension(raw, by, extension));
+  for (const Extension& extension : plan.extensions) {
+    VHSM_TRY(add_extension(raw, by, extension));
+  }
   VHSM_TRY(memory::run_protected([&]() -> Status {
     if (X509_sign(raw, issuer_key, EVP_sha256()) > 0) return {};
     return fail(Errc::kCrypto, "a certificate cannot be signed");

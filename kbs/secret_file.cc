@@ -116,7 +116,8 @@ Result<PrivateKey> PrivateKey::read(const std::string& path) {
 
 Result<PrivateKey> PrivateKey::generate_p256() {
   ossl::PKey key = VHSM_TRY(memory::run_protected([]() -> Result<ossl::PKey> {
-    return made(ossl::PKey(EVP_EC_gen("P-256")), "generating a P-256 key");
+    return made(ossl::PKey(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")),
+                "generating a P-256 key");
   }));
   return PrivateKey(std::move(key));
 }

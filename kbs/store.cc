@@ -78,7 +78,7 @@ Error missing(std::string_view path) { return fail(Errc::kMissing, "no such reso
 
 /// For statements that change one resource.
 Status run_on_one(Database& database, Statement& statement, std::string_view path) {
-  VHSM_TRY(statement.step());
+  VHSM_TRY(statement.run());
   if (database.changes() == 0) return missing(path);
   return {};
 }
@@ -139,7 +139,7 @@ Status Store::put(std::string_view path, const SecretBytes& content) {
       "changed = excluded.changed")));
   VHSM_TRY(statement.bind(1, path));
   VHSM_TRY(statement.bind(2, content.expose()));
-  VHSM_TRY(statement.step());
+  VHSM_TRY(statement.run());
   return {};
 }
 
@@ -207,7 +207,7 @@ Status Store::record(const AuditRow& row) {
                                    &row.reason, &row.measurement, &row.chip_id}) {
     VHSM_TRY(statement.bind(parameter++, std::string_view(*value)));
   }
-  VHSM_TRY(statement.step());
+  VHSM_TRY(statement.run());
   return {};
 }
 

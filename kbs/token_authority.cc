@@ -40,7 +40,9 @@ Result<ossl::X509Store> trusted_by(const Config& config,
   VHSM_TRY(trust(store.get(), own_chain.back()));
   if (config.token_trust.empty()) return store;
   const auto others = VHSM_TRY(read_certificates(config.token_trust));
-  for (const auto& certificate : others) VHSM_TRY(trust(store.get(), certificate));
+  for (const auto& certificate : others) {
+    VHSM_TRY(trust(store.get(), certificate));
+  }
   return store;
 }
 
@@ -58,7 +60,8 @@ Result<TokenAuthority> TokenAuthority::open(const Config& config, Clock now) {
                            config.token_lifetime, std::move(now));
   // Says now, not at the first attestation, that the key or the certificate cannot serve.
   const auto trial = VHSM_TRY(authority.sign(jose::Json::object()));
-  VHSM_TRY(authority.verify(trial));
+  const auto verified = authority.verify(trial);
+  if (!verified.ok()) return verified.error();
   return authority;
 }
 

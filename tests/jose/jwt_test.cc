@@ -21,7 +21,8 @@ struct Identity {
 
 /// A certificate for a fresh key, by `issuer` or by itself, valid for an hour from now.
 Identity identity(const char* name, const Identity* issuer, const char* curve = "P-256") {
-  Identity made{ossl::PKey(EVP_EC_gen(curve)), ossl::X509Cert(X509_new())};
+  Identity made{ossl::PKey(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", curve)),
+                ossl::X509Cert(X509_new())};
   X509* certificate = made.certificate.get();
   X509_set_version(certificate, 2);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
