@@ -54,13 +54,14 @@ struct Sizes {
   int bytes;
 };
 
+constexpr Sizes kX25519Sizes{253, 128, 32};
+constexpr Sizes kX448Sizes{448, 224, 56};
+
 /// libssl asks a blank X25519 key for its sizes before it gives it a public half.
 /// Source: RFC 7748, section 5; security bits as the default provider says.
 bool answer_sizes(const KeyType& type, OSSL_PARAM params[]) {
-  constexpr Sizes kX25519{253, 128, 32};
-  constexpr Sizes kX448{448, 224, 56};
   if (&type != &keystore::kX25519 && &type != &keystore::kX448) return false;
-  const Sizes& sizes = &type == &keystore::kX25519 ? kX25519 : kX448;
+  const Sizes& sizes = &type == &keystore::kX25519 ? kX25519Sizes : kX448Sizes;
   const auto answer = [params](const char* name, int value) {
     OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
     return param == nullptr || OSSL_PARAM_set_int(param, value) == 1;
@@ -87,6 +88,7 @@ std::string KeyHandle::name() const {
 
 const KeyHandle* KeyHandle::from_reference(const void* reference, std::size_t size,
                                            const KeyType& type) noexcept {
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): the reference is a pointer
   if (reference == nullptr || size != sizeof(const KeyHandle*)) return nullptr;
   const KeyHandle* handle = *static_cast<const KeyHandle* const*>(reference);
   return handle != nullptr && handle->type_ == &type ? handle : nullptr;

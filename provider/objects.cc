@@ -28,6 +28,7 @@ bool tell_key(const KeyHandle& handle, OSSL_CALLBACK* tell, void* arg) noexcept 
   const std::array<OSSL_PARAM, 4> params{
       OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object),
       utf8(OSSL_OBJECT_PARAM_DATA_TYPE, handle.type().name),
+      // NOLINTNEXTLINE(bugprone-sizeof-expression): the reference is a pointer
       OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &reference, sizeof(reference)),
       OSSL_PARAM_construct_end()};
   return tell(params.data(), arg) == 1;

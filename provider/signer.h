@@ -48,7 +48,7 @@ class Signer : public OperationContext {
 
  private:
   struct Hash {
-    std::uint8_t bytes[EVP_MAX_MD_SIZE];
+    std::uint8_t bytes[EVP_MAX_MD_SIZE] = {};
     unsigned size = 0;
     [[nodiscard]] std::span<const std::uint8_t> view() const noexcept { return {bytes, size}; }
   };

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::uint8_t kVersion = 1;
 constexpr std::array<std::uint8_t, 1> kVersionContents{kVersion};
+// What the SEQUENCE of a stand-in begins with.
+constexpr std::array<std::uint8_t, 4> kBegin{der::kInteger, 1, kVersion, der::kUtf8String};
 constexpr std::size_t kPemLineBytes = 48;  // 64 characters
 
 std::vector<std::uint8_t> bytes_of(std::string_view text) { return {text.begin(), text.end()}; }
@@ -61,7 +63,6 @@ Result<StandIn> parse_stand_in(std::span<const std::uint8_t> der) {
 }
 
 bool looks_like_stand_in(std::span<const std::uint8_t> head) noexcept {
-  constexpr std::array<std::uint8_t, 4> kBegin{der::kInteger, 1, kVersion, der::kUtf8String};
   if (head.size() < 2 || head.front() != der::kSequence) return false;
   const std::size_t header_bytes = head[1] < 0x80 ? 2 : 2 + (head[1] & 0x7fU);
   if (head.size() < header_bytes + kBegin.size()) return false;

@@ -33,7 +33,7 @@ class InnerErrors {
     if (memory::kind() != memory::Kind::kNone && ERR_peek_error() != 0) ERR_clear_error();
   }
 
-  void raise(const Core& core, const Error& error) const noexcept {
+  static void raise(const Core& core, const Error& error) noexcept {
     if (memory::kind() == memory::Kind::kNone) return core.raise(error);
     core.raise_with_inner(error);
   }
@@ -45,11 +45,11 @@ template <class T, std::invocable Body>
 requires std::same_as<std::invoke_result_t<Body>, Result<T>> T boundary(const Core& core,
                                                                         T otherwise, Body&& body)
 noexcept {
-  const InnerErrors inner;
+  const InnerErrors emptied;
   try {
     auto result = std::invoke(std::forward<Body>(body));
     if (result.ok()) return std::move(result).value();
-    inner.raise(core, result.error());
+    InnerErrors::raise(core, result.error());
   } catch (const std::bad_alloc&) {
     core.raise(fail(Errc::kOutOfMemory, "out of memory"));
   } catch (...) {
