@@ -21,12 +21,6 @@
 namespace vhsm::nitride {
 namespace {
 
-// libcpp-httplib's initialiser uses libcrypto before main(), so its allocator must be ours before
-// any library's initialiser runs.
-void adopt() { static_cast<void>(memory::adopt_allocator()); }
-using Initialiser = void (*)();
-[[gnu::used, gnu::section(".preinit_array")]] const Initialiser kAdopt = adopt;
-
 std::string pem_text(const std::function<int(BIO*)>& write) {
   const ossl::Bio bio(BIO_new(BIO_s_mem()));
   EXPECT_EQ(write(bio.get()), 1);
