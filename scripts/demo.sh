@@ -35,7 +35,9 @@ on_error() {
 trap 'on_error $? $LINENO' ERR
 
 # say WORDS...: what happens next, in a line.
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+say() {
+  if [ -t 1 ]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi
+}
 
 # show COMMAND...: prints the command, runs it, and indents what it prints.
 show() {
@@ -43,14 +45,15 @@ show() {
   "$@" 2>&1 | sed 's/^/    /'
 }
 
-# refuse COMMAND...: as show, for what must not work.
+# refuse COMMAND...: as show, for what must not work. Prints OpenSSL's error of vhsm: reason and sentence.
 refuse() {
   printf '  $ %s\n' "$*"
   if "$@" >"$FOLDER/refused.log" 2>&1; then
     echo "demo.sh: this should have been refused" >&2
     return 1
   fi
-  grep -o 'vhsm:.*' "$FOLDER/refused.log" | sed 's/^\(vhsm:[^:]*:\)\{0,1\}[^:]*:[^:]*:[0-9]*:/    /' | head -n 1
+  sed -nE 's/^[^:]*:error:[^:]*:vhsm:[^:]*:([^:]*):[^:]*:[0-9]+:/    \1: /p' "$FOLDER/refused.log" |
+    sed -n 1p
 }
 
 build() {

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The vhsm command as a user meets it: what it prints, what it writes, and how it ends.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/base/temp_dir.h"
+#include "tests/world/world.h"
+
+namespace vhsm::tests {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::StartsWith;
+
+constexpr const char* kName = "default/tls/www";
+constexpr const char* kUri = "vhsm:default/tls/www";
+
+Outcome vhsm(std::vector<std::string> arguments, const std::vector<std::string>& environment = {}) {
+  arguments.insert(arguments.begin(), std::string(VHSM_BIN_DIR) + "/vhsm");
+  return run(arguments, environment);
+}
+
+json parse(const Outcome& outcome) { return json::parse(outcome.out, nullptr, false); }
+
+/// Without platform and KBS.
+class BareTest : public testing::Test {
+ protected:
+  const test::TempDir folder_;
+  const std::vector<std::string> empty_{"VHSM_CONF=" + folder_.write("vhsm.cnf", "[vhsm]\n")};
+};
+
+TEST_F(BareTest, EndsWithTwoForWrongUsage) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{},
+                                             {"frobnicate"},
+                                             {"key"},
+                                             {"key", "show"},
+                                             {"doctor", "--fast"},
+                                             {"key", "show", "a/../b"},
+                                             {"attest", "--nonce", "0g", "--out", "/dev/null"},
+                                             {"attest", "--nonce", "00", "--report-data", "00"}}) {
+    const Outcome outcome = vhsm(arguments, empty_);
+    EXPECT_EQ(outcome.status, 2) << testing::PrintToString(arguments) << outcome.err;
+    EXPECT_THAT(outcome.out, IsEmpty());
+  }
+}
+
+TEST_F(BareTest, OffersOnlyWhatItHas) {
+  const Outcome outcome = vhsm({"--help"});
+  EXPECT_EQ(outcome.status, 0);
+  for (const char* command : {"doctor", "key", "attest", "report"}) {
+    EXPECT_THAT(outcome.out, HasSubstr(command));
+  }
+  EXPECT_THAT(outcome.out, Not(HasSubstr("measure")));
+}
+
+TEST_F(BareTest, NamesTheConfigurationThatIsNotThere) {
+  const Outcome outcome = vhsm({"--config", "/nonexistent.cnf", "key", "show", "www"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, StartsWith("vhsm: /nonexistent.cnf: "));
+}
+
+TEST_F(BareTest, DoctorGoesOnAfterABadConfiguration) {
+  const Outcome outcome = vhsm({"--config", "/nonexistent.cnf", "doctor"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, StartsWith("fail  configuration"));
+  EXPECT_THAT(outcome.out, HasSubstr("OpenSSL"));
+  EXPECT_THAT(outcome.out, HasSubstr("-> "));
+}
+
+TEST_F(BareTest, DoctorSaysWhatLockedMemoryLacks) {
+  const Outcome outcome = vhsm({"doctor"}, {empty_[0], "VHSM_MEMORY=locked"});
+  EXPECT_THAT(outcome.out, HasSubstr("warn  protected memory  mlock"));
+  EXPECT_THAT(outcome.out, HasSubstr("secretmem.enable=1"));
+}
+
+TEST_F(BareTest, DoctorFailsWithoutAKbs) {
+  const Outcome outcome = vhsm({"doctor"}, empty_);
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("fail  KBS"));
+  EXPECT_THAT(outcome.out, HasSubstr("set kbs and kbs_ca in vhsm.cnf"));
+}
+
+TEST_F(BareTest, ShowsARealReport) {
+  const char* const named = std::getenv("VHSM_VECTORS");
+  const std::string report = std::string(named != nullptr ? named : VHSM_TEST_VECTORS) +
+                             "/snp/11-genoa-v3-vcek-ccf/report.bin";
+  if (!std::filesystem::exists(report)) GTEST_SKIP() << "no vectors at " << report;
+  const Outcome shown = vhsm({"report", "show", report, "--json"});
+  ASSERT_EQ(shown.status, 0) << shown.err;
+  EXPECT_EQ(parse(shown).value("product", ""), "Genoa");
+  const Outcome verified = vhsm({"report", "verify", report, "--certs",
+                                 std::filesystem::path(report).parent_path().string(), "--json"});
+  EXPECT_EQ(verified.status, 0) << verified.err;
+  EXPECT_TRUE(parse(verified).value("genuine", false));
+  EXPECT_FALSE(parse(verified).value("development", true));
+}
+
+class WorldTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    world_ = std::make_unique<World>();
+    if (!world_->ready()) return;
+    world_->openssl({"req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=www.example",
+                     "-keyout", "www.key", "-out", "www.crt"});
+    world_->put(kName, read_file(world_->file("www.key")) + read_file(world_->file("www.crt")));
+  }
+  static void TearDownTestSuite() { world_.reset(); }
+
+  void SetUp() override { ASSERT_TRUE(world_->ready()); }
+
+  static Outcome in_world(std::vector<std::string> arguments) {
+    return vhsm(std::move(arguments), world_->environment());
+  }
+
+  static std::unique_ptr<World> world_;
+};
+std::unique_ptr<World> WorldTest::world_;
+
+TEST_F(WorldTest, DoctorFindsEverythingInOrderAndSaysDevelopment) {
+  const Outcome outcome = in_world({"doctor", "--json"});
+  EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+  const json answer = parse(outcome);
+  EXPECT_TRUE(answer.value("good", false));
+  const Outcome text = in_world({"doctor"});
+  EXPECT_THAT(text.out, HasSubstr("for development, no hardware behind it"));
+  EXPECT_THAT(text.out, HasSubstr("TLSv1."));
+  EXPECT_THAT(text.out, HasSubstr("inside the provider: OpenSSL "));
+}
+
+TEST_F(WorldTest, DoctorFailsWhenTheKbsIsAway) {
+  world_->stop_kbs();
+  const Outcome outcome = in_world({"doctor"});
+  world_->start_kbs();
+  world_->configure();
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("fail  KBS"));
+}
+
+TEST_F(WorldTest, KeyShowFetchesAndPrintsWhatIsPublic) {
+  for (const char* name : {kUri, kName, "tls/www"}) {
+    const Outcome outcome = in_world({"key", "show", name, "--json"});
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    const json key = parse(outcome);
+    EXPECT_EQ(key.value("uri", ""), kUri);
+    EXPECT_EQ(key.value("type", ""), "RSA");
+    EXPECT_EQ(key.value("bits", 0), 2048);
+    EXPECT_TRUE(key.value("fetched", false));
+    ASSERT_EQ(key["certificates"].size(), 1U);
+    EXPECT_EQ(key["certificates"][0].value("subject", ""), "CN=www.example");
+  }
+}
+
+TEST_F(WorldTest, KeyShowSaysMissingForAKeyThatIsNot) {
+  const Outcome outcome = in_world({"key", "show", "default/tls/nobody"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, StartsWith("vhsm: vhsm:default/tls/nobody"));
+  EXPECT_THAT(outcome.out, IsEmpty());
+}
+
+TEST_F(WorldTest, KeyPemWritesAStandInThatOpensslSignsWith) {
+  const std::string file = world_->file("stand-in.pem");
+  ASSERT_EQ(in_world({"key", "pem", kName, "--out", file}).status, 0);
+  EXPECT_THAT(read_file(file), StartsWith("-----BEGIN VHSM KEY URI-----\n"));
+  EXPECT_THAT(read_file(file), Not(HasSubstr("PRIVATE")));
+  write_file(world_->file("message"), "a message");
+  const Outcome signed_by =
+      world_->openssl({"dgst", "-sha256", "-provider", "vhsm", "-provider", "default", "-sign",
+                       file, "-out", "signature", "message"});
+  EXPECT_EQ(signed_by.status, 0) << signed_by.err;
+}
+
+TEST_F(WorldTest, AttestedReportIsGenuineOnlyUnderItsTestRoot) {
+  const std::string file = world_->file("report.bin");
+  ASSERT_EQ(in_world({"attest", "--nonce", "00ff", "--out", file}).status, 0);
+  EXPECT_EQ(read_file(file).size(), 1184U);
+  const Outcome shown = in_world({"report", "show", file, "--json"});
+  // SHA-512 of the bytes 00 ff.
+  EXPECT_EQ(parse(shown).value("report_data", ""),
+            "fb9c0429487655082fe197f64eb8f045a706a4a5de8817478ee3ab47e208c27f"
+            "d87502458026613794e69b0d1b3fc6916456754bd08088422144503682db5986");
+  const std::string folder = world_->folder();
+  EXPECT_EQ(in_world({"report", "verify", file, "--certs", folder, "--trust-test-root",
+                      folder + "/snp/ark.pem"})
+                .status,
+            0);
+  const Outcome untrusted = in_world({"report", "verify", file, "--certs", folder});
+  EXPECT_EQ(untrusted.status, 1);
+  EXPECT_THAT(untrusted.err, HasSubstr("report.bin"));
+}
+
+TEST_F(WorldTest, AttestTakesReportDataAsItIs) {
+  const std::string data(128, 'a');
+  const std::string file = world_->file("exact.bin");
+  ASSERT_EQ(in_world({"attest", "--report-data", data, "--out", file}).status, 0);
+  EXPECT_EQ(parse(in_world({"report", "show", file, "--json"})).value("report_data", ""), data);
+}
+
+TEST_F(WorldTest, ReportShowRefusesATruncatedReport) {
+  write_file(world_->file("short.bin"), std::string(1183, 'x'));
+  const Outcome outcome = in_world({"report", "show", world_->file("short.bin")});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("short.bin"));
+}
+
+}  // namespace
+}  // namespace vhsm::tests
