@@ -22,26 +22,26 @@ enum class Errc : std::uint8_t {
   kCrypto,
   kOutOfMemory,
   kInternal,
-  kBadUri,           ///< a malformed vhsm: URI
-  kBadConfig,        ///< a malformed configuration file, key or value
-  kBadFormat,        ///< bytes from outside that do not parse
-  kIo,               ///< a file or device that cannot be opened, read or written
-  kMemoryLimit,      ///< no more protected memory within the limit
-  kForked,           ///< a process made by a raw clone, or forked while keys were in use
-  kNoPrivateKey,     ///< the operation needs a private key
-  kNotExportable,    ///< private parts never leave protected memory
-  kPolicy,           ///< the key's own policy forbids the operation
-  kNoPlatform,       ///< no SNP platform here
-  kPlatform,         ///< the SNP platform refused or failed
-  kUntrusted,        ///< a certificate chain that does not end in a trusted root
-  kBadSignature,     ///< a signature that does not verify
-  kPolicyRefused,    ///< a genuine report that the verifier's policy refuses
-  kNotAttested,      ///< fetch: the attestation service did not accept this VM
-  kDenied,           ///< fetch: the KBS's policy denies the resource
-  kMissing,          ///< fetch: the KBS has no such resource
-  kVersion,          ///< fetch: the KBS speaks another protocol version
-  kUnreachable,      ///< fetch: no KBS answered in time
-  kForged,           ///< fetch: an answer that does not authenticate
+  kBadUri,         ///< a malformed vhsm: URI
+  kBadConfig,      ///< a malformed configuration file, key or value
+  kBadFormat,      ///< bytes from outside that do not parse
+  kIo,             ///< a file or device that cannot be opened, read or written
+  kMemoryLimit,    ///< no more protected memory within the limit
+  kForked,         ///< a process made by a raw clone, or forked while keys were in use
+  kNoPrivateKey,   ///< the operation needs a private key
+  kNotExportable,  ///< private parts never leave protected memory
+  kPolicy,         ///< the key's own policy forbids the operation
+  kNoPlatform,     ///< no SNP platform here
+  kPlatform,       ///< the SNP platform refused or failed
+  kUntrusted,      ///< a certificate chain that does not end in a trusted root
+  kBadSignature,   ///< a signature that does not verify
+  kPolicyRefused,  ///< a genuine report that the verifier's policy refuses
+  kNotAttested,    ///< fetch: the attestation service did not accept this VM
+  kDenied,         ///< fetch: the KBS's policy denies the resource
+  kMissing,        ///< fetch: the KBS has no such resource
+  kVersion,        ///< fetch: the KBS speaks another protocol version
+  kUnreachable,    ///< fetch: no KBS answered in time
+  kForged,         ///< fetch: an answer that does not authenticate
 };
 
 /// A string literal. Only the compiler can make one, so run-time bytes -- a PIN, a key, a

@@ -12,6 +12,7 @@ target_compile_options(vhsm_flags INTERFACE
     -Wlogical-op -Wuseless-cast -Wsuggest-override -Wcast-function-type
     -Wno-maybe-uninitialized>  # false alarms inside libstdc++ and nlohmann-json at -O2
   $<$<BOOL:${VHSM_WERROR}>:$<$<COMPILE_LANGUAGE:CXX>:-Werror>>
+  -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=
   -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
   $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-ftrivial-auto-var-init=zero>)
 target_link_libraries(vhsm_flags INTERFACE Threads::Threads)
@@ -28,14 +29,7 @@ endif()
 # A storey of the house: a static library of one folder. It compiles against OpenSSL's headers and
 # leaves the choice of copy (private static or the system's) to whoever links it.
 function(vhsm_storey name)
-  set(present "")  # DEV-FILTER: files that are still being written
-  foreach(file ${ARGN})
-    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
-      list(APPEND present ${file})
-    endif()
-  endforeach()
-  add_library(vhsm_${name} STATIC ${present})
-  set_target_properties(vhsm_${name} PROPERTIES LINKER_LANGUAGE CXX)
+  add_library(vhsm_${name} STATIC ${ARGN})
   target_link_libraries(vhsm_${name} PUBLIC vhsm_flags)
   target_include_directories(vhsm_${name} SYSTEM PUBLIC ${OPENSSL_INCLUDE_DIR})
 endfunction()

@@ -54,12 +54,6 @@ void Arena::adopt(std::span<std::byte> pages, std::span<std::uint8_t> page_map,
   run_pages_ = run_pages;
 }
 
-bool Arena::contains(const void* pointer) const noexcept {
-  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
-  const auto base = reinterpret_cast<std::uintptr_t>(pages_.data());
-  return address - base < pages_.size();
-}
-
 std::span<std::byte> Arena::used_pages() const noexcept {
   const auto last = std::find_if(page_map_.rbegin(), page_map_.rend(),
                                  [](std::uint8_t tag) { return tag != kFree; });

@@ -41,7 +41,10 @@ class Arena {
   /// Bytes that the object at `pointer` can hold.
   [[nodiscard]] std::size_t usable_bytes(const void* pointer) const noexcept;
 
-  [[nodiscard]] bool contains(const void* pointer) const noexcept;
+  [[nodiscard]] bool contains(const void* pointer) const noexcept {
+    const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+    return address - reinterpret_cast<std::uintptr_t>(pages_.data()) < pages_.size();
+  }
   [[nodiscard]] std::span<std::byte> pages() const noexcept { return pages_; }
   /// The pages up to the last one in use: what a fork has to copy. All behind them are zero.
   [[nodiscard]] std::span<std::byte> used_pages() const noexcept;

@@ -22,12 +22,18 @@ namespace {
 
 void* route_malloc(std::size_t size, const char* /*file*/, int /*line*/) {
   if (size == 0) return nullptr;
-  return in_scope() ? allocate(size) : std::malloc(size);
+  Slot* slot = t_slot;
+  if (slot == nullptr) return std::malloc(size);
+  // Who is in a scope has been let in: no need to ask again.
+  void* object = g_process.arena.allocate(slot->magazine, size);
+  if (object == nullptr) note_exhaustion();
+  return object;
 }
 
 void route_free(void* pointer, const char* /*file*/, int /*line*/) {
-  if (contains(pointer)) return release(pointer);
-  std::free(pointer);
+  if (!g_process.arena.contains(pointer)) return std::free(pointer);
+  if (t_slot != nullptr) return g_process.arena.release(t_slot->magazine, pointer);
+  release(pointer);
 }
 
 /// A block stays in the arena once it is there; a heap block that grows inside a scope moves in,

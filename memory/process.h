@@ -34,10 +34,15 @@ struct Process {
   std::atomic<bool> reseed{false};  ///< this child has not renewed its random generators yet
 };
 
-[[nodiscard]] Process& process() noexcept;
+/// Constant-initialised, so that reaching it costs no guard on the path of every allocation.
+extern constinit Process g_process;
+[[nodiscard]] inline Process& process() noexcept { return g_process; }
 
 /// The slot that the calling thread holds as its scope; null outside.
-[[nodiscard]] Slot* current_slot() noexcept;
+extern constinit thread_local Slot* t_slot;
+
+/// Remembers for detail::ran_out() that the arena was full.
+void note_exhaustion() noexcept;
 
 /// Backs the stacks of all slots with fresh pages: once, and in each child.
 /// Async-signal-safe. @errors kMemoryLimit.

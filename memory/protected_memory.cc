@@ -26,10 +26,7 @@ namespace {
 constexpr std::size_t kSmallestArenaBytes = std::size_t{256} << 10;
 constexpr std::size_t kStackStride = kScopeStackBytes + kPageBytes;  // with its guard page
 
-thread_local Slot* t_slot = nullptr;
 thread_local bool t_exhausted = false;
-
-constinit Process g_process;
 
 // ----- signals --------------------------------------------------------------------------------
 
@@ -164,8 +161,8 @@ void enter_scope(void* raw) {
 
 }  // namespace
 
-Process& process() noexcept { return g_process; }
-Slot* current_slot() noexcept { return t_slot; }
+constinit Process g_process;
+constinit thread_local Slot* t_slot = nullptr;
 
 Status back_stacks(Process& process) noexcept {
   for (const Slot& slot : process.gate.slots()) {
@@ -228,9 +225,11 @@ void* allocate(std::size_t size) noexcept {
     Inside inside;
     object = g_process.arena.allocate(inside.slot().magazine, size);
   }
-  if (object == nullptr) t_exhausted = true;
+  if (object == nullptr) note_exhaustion();
   return object;
 }
+
+void note_exhaustion() noexcept { t_exhausted = true; }
 
 void release(void* pointer) noexcept {
   if (pointer == nullptr || !usable()) return;

@@ -169,10 +169,10 @@ TEST_F(BadInputTest, MalformedConfiguration) {
     write_file(world_->file("vhsm.cnf"), "[vhsm]\nplatform = none\n" + line + "\n");
     expect_refused("vhsm:default/tls/www", parts);
   };
-  refuse("kbsx = https://127.0.0.1", {"bad configuration", "kbsx", "vhsm.cnf:3"});
-  refuse("platform = tpm", {"bad configuration", "platform"});
-  refuse("connect_timeout = soon", {"bad configuration", "connect_timeout", ":3"});
-  refuse("kbs = http://192.0.2.1", {"bad configuration", "kbs"});
+  refuse("kbsx = https://127.0.0.1", {"kbsx", "vhsm.cnf:3", "no such key"});
+  refuse("platform = tpm", {"platform = tpm", "allowed: auto", "vhsm.cnf:3"});
+  refuse("connect_timeout = soon", {"connect_timeout = soon", "vhsm.cnf:3"});
+  refuse("kbs = http://192.0.2.1", {"kbs = http://192.0.2.1", "kbs_insecure"});
   refuse("kbs_ca = /nonexistent/ca.pem\nkbs = https://127.0.0.1:1", {"/nonexistent/ca.pem"});
   refuse("lease = 60", {"lease"});
 }

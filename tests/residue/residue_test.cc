@@ -75,51 +75,62 @@ std::string needle_lines(EVP_PKEY* key) {
   return lines;
 }
 
-class ResidueTest : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {
+const auto kKinds =
+    ::testing::Values("RSA2048", "RSA4096", "P-256", "P-384", "P-521", "ED25519", "X25519");
+
+std::string printable(std::string name) {
+  std::erase(name, '-');
+  return name;
+}
+
+class ResidueTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { world_ = std::make_unique<World>(); }
   static void TearDownTestSuite() { world_.reset(); }
-  void SetUp() override {
+
+  void make_key(const char* kind) {
     ASSERT_TRUE(world_->ready());
-    key_ = keystore::make_key(std::get<0>(GetParam()));
+    key_ = keystore::make_key(kind);
     ASSERT_NE(key_, nullptr);
     write_file(world_->file("needles"), needle_lines(key_.get()));
   }
-  static std::string form() { return std::get<1>(GetParam()); }
 
   static std::unique_ptr<World> world_;
   ossl::PKey key_;
 };
 std::unique_ptr<World> ResidueTest::world_;
 
-TEST_P(ResidueTest, OfAHeldKeyNothingLiesOutsideProtectedMemory) {
-  const std::string name = std::string("default/residue/") + std::get<0>(GetParam()) + form();
+class HeldKeyTest : public ResidueTest,
+                    public ::testing::WithParamInterface<std::tuple<const char*, const char*>> {};
+class FileKeyTest : public ResidueTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(HeldKeyTest, LeavesNothingOutsideProtectedMemory) {
+  const auto [kind, form] = GetParam();
+  make_key(kind);
+  const std::string name = std::string("default/residue/") + kind + form;
   world_->put(name, keystore::pkcs8_pem(key_.get()));
   auto environment = world_->environment();
-  environment.push_back("VHSM_MEMORY=" + form());
+  environment.push_back(std::string("VHSM_MEMORY=") + form);
   const auto outcome = run({kHost, world_->file("needles"), "vhsm:" + name}, environment);
   EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
 }
 
-TEST_P(ResidueTest, OfAFileKeyTheSameSearchFindsParts) {
-  if (form() != "secret") GTEST_SKIP() << "a file key has no form; searched once";
+TEST_P(FileKeyTest, IsFoundByTheSameSearch) {
+  make_key(GetParam());
   write_file(world_->file("key.pem"), keystore::pkcs8_pem(key_.get()));
   const auto outcome =
       run({kHost, world_->file("needles"), world_->file("key.pem")}, world_->environment());
   EXPECT_EQ(outcome.status, 3) << outcome.out << outcome.err;
 }
 
-INSTANTIATE_TEST_SUITE_P(Keys, ResidueTest,
-                         ::testing::Combine(::testing::Values("RSA2048", "RSA4096", "P-256",
-                                                              "P-384", "P-521", "ED25519",
-                                                              "X25519"),
-                                            ::testing::Values("secret", "locked")),
+INSTANTIATE_TEST_SUITE_P(Keys, HeldKeyTest,
+                         ::testing::Combine(kKinds, ::testing::Values("secret", "locked")),
                          [](const auto& test) {
-                           std::string name =
-                               std::string(std::get<0>(test.param)) + "_" + std::get<1>(test.param);
-                           std::erase(name, '-');
-                           return name;
+                           return printable(std::string(std::get<0>(test.param)) + "_" +
+                                            std::get<1>(test.param));
                          });
+INSTANTIATE_TEST_SUITE_P(Keys, FileKeyTest, kKinds,
+                         [](const auto& test) { return printable(test.param); });
 
 }  // namespace
 }  // namespace vhsm::tests
