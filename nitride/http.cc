@@ -87,7 +87,6 @@ struct HttpReader::State {
   State() {
     parser.body_limit(kMaxBodyBytes);
     parser.header_limit(kMaxHeaderBytes);
-    parser.eager(true);
   }
   http::response_parser<http::string_body> parser;
   std::string pending;  ///< what the parser has not taken yet: the head until it is whole
@@ -108,6 +107,9 @@ Result<bool> HttpReader::feed(std::string_view piece) {
     state_->pending.append(piece);
     while (!parser.is_done()) {
       error_code error;
+      // The head by itself: an eager Beast 1.74 goes on over the error of a Content-Length beyond
+      // the limit, and reserves that much.
+      parser.eager(parser.is_header_done());
       const std::size_t taken = parser.put(net::buffer(std::as_const(state_->pending)), error);
       state_->pending.erase(0, taken);
       if (error == http::error::need_more) return false;

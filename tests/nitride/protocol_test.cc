@@ -140,6 +140,16 @@ TEST_F(ProtocolTest, AnAnswerIsTheSameInAnyPieces) {
   }
 }
 
+TEST_F(ProtocolTest, AnAnnouncedLengthIsJudgedBeforeMemoryIsTaken) {
+  for (const char* length : {"4194305", "99999999999", "211111111111111119"}) {
+    HttpReader reader;
+    const auto fed =
+        reader.feed(std::string("HTTP/1.1 200 OK\r\nContent-Length: ") + length + "\r\n\r\nx");
+    ASSERT_FALSE(fed.ok()) << length;
+    EXPECT_THAT(fed.error().what.c_str(), HasSubstr("larger than")) << length;
+  }
+}
+
 TEST_F(ProtocolTest, BytesAfterAnAnswerEndTheConnection) {
   HttpReader reader;
   ASSERT_TRUE(reader.feed("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200").value());
