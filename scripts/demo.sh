@@ -8,6 +8,7 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
 
+unset OPENSSL_CONF OPENSSL_MODULES VHSM_CONF VHSM_MEMORY
 readonly BUILD=$PWD/build/release
 readonly PATH=$BUILD/bin:$PATH
 FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/vhsm-demo.XXXXXX")

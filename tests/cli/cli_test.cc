@@ -112,13 +112,18 @@ class WorldTest : public testing::Test {
   static void SetUpTestSuite() {
     world_ = std::make_unique<World>();
     if (!world_->ready()) return;
-    world_->openssl({"req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=www.example",
-                     "-keyout", "www.key", "-out", "www.crt"});
+    write_file(world_->file("req.cnf"), "[req]\ndistinguished_name = name\n[name]\n");
+    const Outcome made = world_->openssl({"req", "-x509", "-config", path("req.cnf"), "-nodes",
+                                          "-newkey", "rsa:2048", "-subj", "/CN=www.example",
+                                          "-keyout", path("www.key"), "-out", path("www.crt")});
+    ASSERT_EQ(made.status, 0) << made.err;
     world_->put(kName, read_file(world_->file("www.key")) + read_file(world_->file("www.crt")));
   }
   static void TearDownTestSuite() { world_.reset(); }
 
   void SetUp() override { ASSERT_TRUE(world_->ready()); }
+
+  static std::string path(const std::string& name) { return world_->file(name); }
 
   static Outcome in_world(std::vector<std::string> arguments) {
     return vhsm(std::move(arguments), world_->environment());
@@ -170,19 +175,21 @@ TEST_F(WorldTest, KeyShowSaysMissingForAKeyThatIsNot) {
 }
 
 TEST_F(WorldTest, KeyPemWritesAStandInThatOpensslSignsWith) {
-  const std::string file = world_->file("stand-in.pem");
+  const std::string file = path("stand-in.pem");
   ASSERT_EQ(in_world({"key", "pem", kName, "--out", file}).status, 0);
   EXPECT_THAT(read_file(file), StartsWith("-----BEGIN VHSM KEY URI-----\n"));
   EXPECT_THAT(read_file(file), Not(HasSubstr("PRIVATE")));
   write_file(world_->file("message"), "a message");
   const Outcome signed_by =
       world_->openssl({"dgst", "-sha256", "-provider", "vhsm", "-provider", "default", "-sign",
-                       file, "-out", "signature", "message"});
+                       file, "-out", path("signature"), path("message")});
   EXPECT_EQ(signed_by.status, 0) << signed_by.err;
 }
 
 TEST_F(WorldTest, AttestedReportIsGenuineOnlyUnderItsTestRoot) {
-  const std::string file = world_->file("report.bin");
+  const std::string folder = path("evidence");
+  std::filesystem::create_directory(folder);
+  const std::string file = folder + "/report.bin";
   ASSERT_EQ(in_world({"attest", "--nonce", "00ff", "--out", file}).status, 0);
   EXPECT_EQ(read_file(file).size(), 1184U);
   const Outcome shown = in_world({"report", "show", file, "--json"});
@@ -190,9 +197,8 @@ TEST_F(WorldTest, AttestedReportIsGenuineOnlyUnderItsTestRoot) {
   EXPECT_EQ(parse(shown).value("report_data", ""),
             "fb9c0429487655082fe197f64eb8f045a706a4a5de8817478ee3ab47e208c27f"
             "d87502458026613794e69b0d1b3fc6916456754bd08088422144503682db5986");
-  const std::string folder = world_->folder();
   EXPECT_EQ(in_world({"report", "verify", file, "--certs", folder, "--trust-test-root",
-                      folder + "/snp/ark.pem"})
+                      path("snp/ark.pem")})
                 .status,
             0);
   const Outcome untrusted = in_world({"report", "verify", file, "--certs", folder});
@@ -202,14 +208,14 @@ TEST_F(WorldTest, AttestedReportIsGenuineOnlyUnderItsTestRoot) {
 
 TEST_F(WorldTest, AttestTakesReportDataAsItIs) {
   const std::string data(128, 'a');
-  const std::string file = world_->file("exact.bin");
+  const std::string file = path("exact.bin");
   ASSERT_EQ(in_world({"attest", "--report-data", data, "--out", file}).status, 0);
   EXPECT_EQ(parse(in_world({"report", "show", file, "--json"})).value("report_data", ""), data);
 }
 
 TEST_F(WorldTest, ReportShowRefusesATruncatedReport) {
   write_file(world_->file("short.bin"), std::string(1183, 'x'));
-  const Outcome outcome = in_world({"report", "show", world_->file("short.bin")});
+  const Outcome outcome = in_world({"report", "show", path("short.bin")});
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.err, HasSubstr("short.bin"));
 }
