@@ -3,6 +3,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/opensslv.h>
 #include <openssl/params.h>
 
 #include <algorithm>
@@ -72,7 +73,8 @@ const OSSL_PARAM* LocalOperation::gettable_params() const {
 }
 
 Status LocalOperation::renew_message() {
-  if (!inner_->message_used) return {};
+  constexpr bool kOncePerInit = OPENSSL_VERSION_NUMBER >= 0x30400000L;
+  if (!kOncePerInit || !inner_->message_used) return {};
   const auto init =
       inner_->kind == OperationKind::kSignMessage ? EVP_DigestSignInit_ex : EVP_DigestVerifyInit_ex;
   return crypto(init(inner_->message.get(), nullptr, nullptr, nullptr, nullptr, nullptr, nullptr),

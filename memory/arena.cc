@@ -16,10 +16,29 @@ constexpr std::uint8_t kFree = 0;
 constexpr std::uint8_t kRun = 0xFE;
 constexpr std::uint8_t kRunTail = 0xFF;
 
-/// Index into kClassBytes; kClassBytes.size() for what needs a run of pages.
+constexpr std::size_t kLargestClass = kClassBytes.back();
+constexpr std::size_t kGranule = kClassBytes.front();  // all classes are multiples of it
+
+/// Class of each number of granules: the look-up is on the path of every allocation.
+constexpr auto kClassOfGranules = [] {
+  std::array<std::uint8_t, kLargestClass / kGranule + 1> table{};
+  std::uint8_t size_class = 0;
+  for (std::size_t granules = 0; granules < table.size(); ++granules) {
+    while (kClassBytes[size_class] < granules * kGranule) ++size_class;
+    table[granules] = size_class;
+  }
+  return table;
+}();
+
+/// Index into kClassBytes for a size of at most kLargestClass.
 std::size_t class_of(std::size_t size) noexcept {
-  return static_cast<std::size_t>(std::ranges::lower_bound(kClassBytes, size) -
-                                  kClassBytes.begin());
+  return kClassOfGranules[(size + kGranule - 1) / kGranule];
+}
+
+/// The slot's owner alone writes its counter, so no locked instruction is needed.
+void count(Magazine& magazine, std::int64_t bytes) noexcept {
+  const auto now = magazine.in_use_bytes.load(std::memory_order_relaxed);
+  magazine.in_use_bytes.store(now + bytes, std::memory_order_relaxed);
 }
 
 void* next_of(void* object) noexcept {
@@ -75,19 +94,19 @@ std::size_t Arena::usable_bytes(const void* pointer) const noexcept {
 }
 
 void* Arena::allocate(Magazine& magazine, std::size_t size) noexcept {
-  if (size > pages_.size()) return nullptr;
+  if (size > kLargestClass) return allocate_run(magazine, size);
   const std::size_t size_class = class_of(size);
-  void* object = nullptr;
-  if (size_class < kClassBytes.size()) {
-    object = take_small(magazine.classes[size_class], size_class);
-  } else {
-    const Lock lock(busy_);
-    object = take_run((size + kPageBytes - 1) / kPageBytes, kRun);
-  }
-  if (object != nullptr) {
-    magazine.in_use_bytes.fetch_add(static_cast<std::int64_t>(usable_bytes(object)),
-                                    std::memory_order_relaxed);
-  }
+  void* object = take_small(magazine.classes[size_class], size_class);
+  if (object != nullptr) count(magazine, kClassBytes[size_class]);
+  return object;
+}
+
+void* Arena::allocate_run(Magazine& magazine, std::size_t size) noexcept {
+  if (size > pages_.size()) return nullptr;
+  const std::size_t pages = (size + kPageBytes - 1) / kPageBytes;
+  const Lock lock(busy_);
+  void* object = take_run(pages, kRun);
+  if (object != nullptr) count(magazine, static_cast<std::int64_t>(pages * kPageBytes));
   return object;
 }
 
@@ -132,7 +151,7 @@ void* Arena::take_run(std::size_t pages, std::uint8_t tag) noexcept {
 void Arena::release(Magazine& magazine, void* pointer) noexcept {
   const std::size_t size = usable_bytes(pointer);
   OPENSSL_cleanse(pointer, size);
-  magazine.in_use_bytes.fetch_sub(static_cast<std::int64_t>(size), std::memory_order_relaxed);
+  count(magazine, -static_cast<std::int64_t>(size));
   const std::size_t page = page_of(pointer);
   if (page_map_[page] == kRun) {
     const Lock lock(busy_);

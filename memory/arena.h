@@ -52,6 +52,7 @@ class Arena {
  private:
   class Lock;
 
+  [[nodiscard]] void* allocate_run(Magazine& magazine, std::size_t size) noexcept;
   [[nodiscard]] void* take_small(Magazine::Stack& stack, std::size_t size_class) noexcept;
   void refill(Magazine::Stack& stack, std::size_t size_class) noexcept;
   void spill(Magazine::Stack& stack, std::size_t size_class) noexcept;

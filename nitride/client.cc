@@ -188,7 +188,8 @@ Result<SecretBytes> Client::fetch(const keystore::KeyName& name, TimePoint deadl
 }
 
 Result<SecretBytes> Client::fetch_anywhere(Attempt& attempt) {
-  State& state = *VHSM_TRY(this->state());
+  State* const current = VHSM_TRY(this->state());
+  State& state = *current;
   std::optional<Error> told;  // the most telling so far: that of the first that answered at all
   for (std::size_t i = 0; i < endpoints_.size(); ++i) {
     const auto now = Clock::now();

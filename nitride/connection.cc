@@ -13,9 +13,11 @@ constexpr std::size_t kRecordBytes = std::size_t{17} << 10;  // one TLS record a
 
 Result<Connection> Connection::open(const Endpoint& endpoint, const Addresses& addresses,
                                     const TlsContext& tls, TimePoint deadline) {
-  Connection connection(VHSM_TRY(Socket::connect(addresses.all(), deadline)));
+  auto socket = VHSM_TRY(Socket::connect(addresses.all(), deadline));
+  Connection connection(std::move(socket));
   if (endpoint.scheme != "https") return connection;
-  connection.tls_.emplace(VHSM_TRY(tls.begin(endpoint)));
+  auto session = VHSM_TRY(tls.begin(endpoint));
+  connection.tls_.emplace(std::move(session));
   VHSM_TRY(connection.shake_hands(deadline));
   return connection;
 }

@@ -39,7 +39,8 @@ Status Exchange::connect() {
   const auto by =
       std::min<TimePoint>(at_.limits.deadline, Clock::now() + at_.limits.connect_timeout);
   const Addresses addresses = VHSM_TRY(at_.resolve(by));
-  connection_.emplace(VHSM_TRY(Connection::open(at_.endpoint, addresses, at_.tls, by)));
+  auto opened = VHSM_TRY(Connection::open(at_.endpoint, addresses, at_.tls, by));
+  connection_.emplace(std::move(opened));
   return {};
 }
 

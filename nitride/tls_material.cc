@@ -111,7 +111,8 @@ Result<TlsMaterial> TlsMaterial::load(const Settings& settings) {
   material.certificate_path = settings.kbs_cert;
   material.key_path = settings.kbs_key;
   for (const std::string& hex : settings.kbs_pin) {
-    material.pins.push_back(VHSM_TRY(parse_pin(hex)));
+    const auto pin = VHSM_TRY(parse_pin(hex));
+    material.pins.push_back(pin);
   }
   if (!settings.kbs_ca.empty()) {
     material.ca_pem = VHSM_TRY(read_certificates(settings.kbs_ca));

@@ -184,19 +184,16 @@ TEST_F(OpensslTest, PrivateExportIsRefusedInEveryFormAndWritesNoByte) {
   for (const char* kind : {"RSA2048", "P-256", "ED25519", "X25519"}) {
     // `openssl pkcs8` takes files only.
     good({"pkey", "-provider", "vhsm", "-in", uri(kind), "-out", path("stand-in.pem")});
-    for (const Arguments& with : {Arguments{}, Arguments{"-provider", "default"}}) {
-      const auto command = [&](Arguments arguments) {
-        arguments.insert(arguments.begin() + 1, {"-provider", "vhsm"});
-        arguments.insert(arguments.end(), with.begin(), with.end());
-        return arguments;
-      };
-      refused(command({"pkey", "-in", uri(kind), "-outform", "DER"}));
-      refused(command({"pkcs8", "-topk8", "-nocrypt", "-in", path("stand-in.pem")}));
-      refused(
-          command({"pkcs8", "-topk8", "-nocrypt", "-outform", "DER", "-in", path("stand-in.pem")}));
+    refused({"pkey", "-provider", "vhsm", "-in", uri(kind), "-outform", "DER"});
+    const Arguments both{"-provider", "vhsm", "-provider", "default"};
+    for (Arguments command :
+         {Arguments{"pkey", "-in", uri(kind), "-outform", "DER"},
+          Arguments{"pkcs8", "-topk8", "-nocrypt", "-in", path("stand-in.pem")},
+          Arguments{"pkcs8", "-topk8", "-nocrypt", "-outform", "DER", "-in", path("stand-in.pem")},
+          Arguments{"pkcs8", "-topk8", "-passout", "pass:secret", "-in", path("stand-in.pem")}}) {
+      command.insert(command.end(), both.begin(), both.end());
+      refused(command);
     }
-    refused({"pkcs8", "-provider", "vhsm", "-provider", "default", "-topk8", "-passout",
-             "pass:secret", "-in", path("stand-in.pem")});
   }
   refused({"rsa", "-provider", "vhsm", "-provider", "default", "-in", uri("RSA2048"), "-outform",
            "DER"});
