@@ -21,5 +21,7 @@ add_library(vhsm_private_openssl INTERFACE)
 target_include_directories(vhsm_private_openssl SYSTEM INTERFACE ${OPENSSL_INCLUDE_DIR})
 target_link_libraries(vhsm_private_openssl INTERFACE
   ${VHSM_LIBSSL_A} ${VHSM_LIBCRYPTO_A} ${VHSM_LIBCRYPTO_NEEDS} ${CMAKE_DL_LIBS})
-target_link_options(vhsm_private_openssl INTERFACE
-  -Wl,--exclude-libs,ALL $<$<NOT:$<BOOL:${VHSM_SANITIZE}>>:-static-libstdc++ -static-libgcc>)
+target_link_options(vhsm_private_openssl INTERFACE -Wl,--exclude-libs,ALL)
+if(NOT VHSM_SANITIZE)
+  target_link_options(vhsm_private_openssl INTERFACE -static-libstdc++ -static-libgcc)
+endif()

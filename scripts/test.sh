@@ -12,8 +12,10 @@ readonly FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 export GTEST_COLOR=no CTEST_OUTPUT_ON_FAILURE=1
 
 stage_packages() {
-  # shellcheck disable=SC2086  # lists of words
-  install_packages $BUILD_PACKAGES $TEST_PACKAGES $(lint_packages)
+  # shellcheck disable=SC2086,SC2046  # lists of words
+  install_packages $BUILD_PACKAGES $TEST_PACKAGES
+  # shellcheck disable=SC2046
+  install_packages $(lint_packages)
 }
 
 # The formatter and the fuzzers need LLVM 14, which Debian 13 does not have.
@@ -25,13 +27,22 @@ lint_packages() {
 
 stage_rules() { scripts/rules.sh; }
 
-configure() { cmake --preset "$1" -DVHSM_WERROR=ON >"build-$1.log" 2>&1 || { cat "build-$1.log"; return 1; }; rm "build-$1.log"; }
+# quietly COMMAND...: prints what it says only when it fails.
+quietly() {
+  local log status=0
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 || status=$?
+  if [ $status != 0 ]; then tail -n 80 "$log"; fi
+  rm -f "$log"
+  return $status
+}
 
+# build PRESET [TARGET...]
 build() {
   local preset=$1
   shift
-  configure "$preset"
-  cmake --build --preset "$preset" -- "$@" | tail -n 3
+  quietly cmake --preset "$preset" -DVHSM_WERROR=ON
+  quietly cmake --build --preset "$preset" -- "$@"
 }
 
 stage_build() { build release; }
@@ -87,13 +98,18 @@ stage_fuzz() {
 }
 
 main() {
-  local wanted=("$@") stage start total=$SECONDS
+  local wanted=("$@") stage start status total=$SECONDS
   [ ${#wanted[@]} = 0 ] && wanted=("${STAGES[@]}")
   for stage in "${wanted[@]}"; do
     declare -F "stage_$stage" >/dev/null || { echo "test.sh: no stage $stage; there are: ${STAGES[*]}" >&2; exit 2; }
     echo "== $stage"
     start=$SECONDS
-    if ! "stage_$stage"; then
+    # In a subshell of its own and not as a condition: there bash would ignore failures inside.
+    set +e
+    (set -e; "stage_$stage")
+    status=$?
+    set -e
+    if [ $status != 0 ]; then
       echo "== $stage FAILED after $((SECONDS - start)) s" >&2
       exit 1
     fi
