@@ -98,9 +98,7 @@ Status take_pem(std::span<const std::uint8_t> bytes, Material& material) {
 }
 
 bool is_pem(std::span<const std::uint8_t> bytes) noexcept {
-  return std::ranges::search(bytes, kPemMark, [](std::uint8_t a, char b) {
-           return a == static_cast<std::uint8_t>(b);
-         }).begin() != bytes.end();
+  return std::search(bytes.begin(), bytes.end(), kPemMark.begin(), kPemMark.end()) != bytes.end();
 }
 
 }  // namespace
@@ -114,8 +112,9 @@ Result<Material> parse_material(const SecretBytes& secret) {
     const ossl::ErrorMark quiet;
     VHSM_TRY(is_pem(secret.expose()) ? take_pem(secret.expose(), material)
                                      : take_private_key(secret.expose(), material));
-    if (material.pair != nullptr) VHSM_TRY(supported_type(material.pair.get()));
-    return {};
+    if (material.pair == nullptr) return {};
+    const auto supported = supported_type(material.pair.get());
+    return supported.ok() ? Status() : supported.error();
   };
   VHSM_TRY(memory::run_protected(parse));
   return material;
