@@ -31,7 +31,8 @@ class KeyName {
   [[nodiscard]] const std::string& path() const noexcept { return path_; }  ///< "default/tls/www"
   [[nodiscard]] std::string uri() const { return std::string(kScheme) + path_; }
 
-  friend auto operator<=>(const KeyName&, const KeyName&) = default;
+  friend bool operator==(const KeyName&, const KeyName&) = default;
+  friend bool operator<(const KeyName& a, const KeyName& b) noexcept { return a.path_ < b.path_; }
 
  private:
   explicit KeyName(std::string path) : path_(std::move(path)) {}

@@ -48,7 +48,7 @@ Result<Der> pkcs1_public_key(const Der& public_key_info) {
   der::Reader outer(public_key_info);
   const auto contents = VHSM_TRY(outer.take(der::kSequence));
   der::Reader reader(contents);
-  VHSM_TRY(reader.take(der::kSequence));  // AlgorithmIdentifier
+  [[maybe_unused]] const auto algorithm = VHSM_TRY(reader.take(der::kSequence));
   const auto bits = VHSM_TRY(reader.take(der::kBitString));
   if (bits.empty() || bits.front() != 0) return fail(Errc::kBadFormat, "not an RSA public key");
   return Der(bits.begin() + 1, bits.end());
