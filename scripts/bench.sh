@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# bench.sh [OPTION...]: signatures a second of vhsm against the same key in a file, and, where Debian
+# has pkcs11-provider (13 and later), of a SoftHSM token beside them. Options go to bench_sign.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/packages.sh
+
+readonly BUILD=$PWD/build/release
+FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/vhsm-bench.XXXXXX")
+trap 'rm -rf "$FOLDER"' EXIT
+
+build() {
+  # shellcheck disable=SC2086  # a list of words
+  install_packages $BUILD_PACKAGES libgtest-dev libgmock-dev
+  { cmake --preset release && cmake --build --preset release --target vhsm bench_sign; } >"$FOLDER/log" 2>&1 ||
+    { tail -n 40 "$FOLDER/log" >&2; return 1; }
+}
+
+# A token in the folder with a key of each type, labelled as bench_sign looks for it.
+make_token() {
+  export SOFTHSM2_CONF=$FOLDER/softhsm2.conf
+  mkdir "$FOLDER/tokens"
+  printf 'directories.tokendir = %s\nobjectstore.backend = file\n' "$FOLDER/tokens" >"$SOFTHSM2_CONF"
+  local module
+  module=$(find /usr/lib -name libsofthsm2.so | head -n 1)
+  softhsm2-util --init-token --free --label bench --pin 1234 --so-pin 1234 >/dev/null
+  local spec
+  for spec in RSA-2048=rsa:2048 P-256=EC:prime256v1 ED25519=EC:edwards25519; do
+    pkcs11-tool --module "$module" --login --pin 1234 --keypairgen --key-type "${spec#*=}" \
+      --label "${spec%%=*}" --usage-sign >/dev/null 2>&1 || echo "the token makes no ${spec%%=*} key"
+  done
+  cat >"$FOLDER/openssl.cnf" <<END
+openssl_conf = init
+[init]
+providers = providers
+[providers]
+pkcs11 = pkcs11
+[pkcs11]
+pkcs11-module-path = $module
+pkcs11-module-token-pin = 1234
+pkcs11-module-quirks = no-deinit
+END
+  export OPENSSL_CONF=$FOLDER/openssl.cnf
+}
+
+main() {
+  local pkcs11=()
+  build
+  if apt-cache show pkcs11-provider >/dev/null 2>&1; then
+    install_packages pkcs11-provider softhsm2 opensc
+    make_token
+    pkcs11=(--pkcs11)
+  else
+    echo "no pkcs11-provider in this Debian: measured without it"
+  fi
+  "$BUILD/bin/bench_sign" "${pkcs11[@]}" "$@"
+}
+
+main "$@"
