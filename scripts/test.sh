@@ -85,12 +85,12 @@ stage_fuzz() {
   fi
   build fuzz
   local target name
-  for target in build/fuzz/bin/*_fuzz; do
+  for target in build/fuzz/fuzz/*_fuzz; do
     name=$(basename "$target" _fuzz)
     local corpus
     corpus=$(mktemp -d)
     [ -d "tests/fuzz/corpus/$name" ] && cp -r "tests/fuzz/corpus/$name/." "$corpus/"
-    if ! "$target" -max_total_time="$FUZZ_SECONDS" -max_len=65536 -verbosity=0 -print_final_stats=1 \
+    if ! "$target" -max_total_time="$FUZZ_SECONDS" -max_len=65536 -verbosity=1 -print_final_stats=1 \
         -artifact_prefix="$corpus/" "$corpus" >"$corpus.log" 2>&1; then
       tail -n 60 "$corpus.log"
       return 1
