@@ -27,8 +27,6 @@ class Shelf {
   /// @errors as Keystore::open().
   Result<Entry> open(const KeyUri& uri, Deadline deadline);
 
-  [[nodiscard]] const std::shared_ptr<Metrics>& metrics() const noexcept { return metrics_; }
-
  private:
   struct Claim;
 
