@@ -16,14 +16,23 @@ enum class Signing : std::uint8_t {
   kMessage,  ///< the whole message at once (Ed25519)
 };
 
+/// The two names of an operation's algorithm; both null where the type has no such operation.
+/// Whoever fetches by name uses OpenSSL's. A key's own operations go by a name that no other
+/// provider has: by the common one OpenSSL first fetches from the preferred provider, tries to
+/// export the key there, and only then turns to the key's own provider, at each initialisation.
+struct OperationNames {
+  const char* common = nullptr;
+  const char* own = nullptr;
+};
+
 struct KeyType {
   const char* name;  ///< the private OpenSSL's name, e.g. "RSA", "ED25519"
   const char*
       names;  ///< every name of the type, as OpenSSL's tables want them: "EC:id-ecPublicKey:…"
   Signing signing;
-  const char* signature;                        ///< name of the signature algorithm, null for none
-  const char* exchange;                         ///< name of the key exchange, null for none
-  const char* cipher;                           ///< name of the asymmetric cipher, null for none
+  OperationNames signature{};
+  OperationNames exchange{};
+  OperationNames cipher{};  ///< asymmetric: RSA encryption
   std::span<const char* const> public_params;   ///< what get_params may answer: public names only
   std::span<const char* const> private_params;  ///< what must never be answered: d, p, q, priv, …
 };

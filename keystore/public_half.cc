@@ -64,6 +64,12 @@ Result<ossl::PKey> from_data(const KeyType& type, int selection, OSSL_PARAM* par
   return key;
 }
 
+std::optional<std::string> text_param(const EVP_PKEY* key, const char* name) {
+  std::array<char, 64> text{};
+  if (EVP_PKEY_get_utf8_string_param(key, name, text.data(), text.size(), nullptr) != 1) return {};
+  return text.data();
+}
+
 }  // namespace
 
 OwnedParams::OwnedParams(OwnedParams&& other) noexcept
@@ -87,13 +93,8 @@ Result<const KeyType*> supported_type(const EVP_PKEY* key) {
 
 PublicHalf::PublicHalf(const KeyType& type, ossl::PKey key) noexcept
     : type_(&type), key_(std::move(key)) {
-  const OSSL_PARAM* names = EVP_PKEY_gettable_params(key_.get());
-  std::array<char, 32> digest{};
-  if (names != nullptr &&
-      EVP_PKEY_get_default_digest_name(key_.get(), digest.data(), digest.size()) > 0) {
-    default_digest_ = digest.data();
-    if (default_digest_ == "UNDEF") default_digest_.clear();
-  }
+  default_digest_ = text_param(key_.get(), OSSL_PKEY_PARAM_DEFAULT_DIGEST);
+  mandatory_digest_ = text_param(key_.get(), OSSL_PKEY_PARAM_MANDATORY_DIGEST);
   const int size = EVP_PKEY_get_size(key_.get());
   max_output_bytes_ = size > 0 ? static_cast<std::size_t>(size) : 0;
 }
@@ -141,16 +142,30 @@ Result<PublicHalf> PublicHalf::of(EVP_PKEY* pair) {
   return from_params(*type, kPublicSelection, params.get());
 }
 
-Status PublicHalf::get_params(OSSL_PARAM params[]) const {
+std::string_view PublicHalf::default_digest() const noexcept {
+  if (mandatory_digest_) return *mandatory_digest_;
+  return default_digest_ ? std::string_view(*default_digest_) : std::string_view();
+}
+
+bool PublicHalf::answer(OSSL_PARAM& param) const {
+  const auto text = [&param](const std::optional<std::string>& value) {
+    return !value || OSSL_PARAM_set_utf8_string(&param, value->c_str()) == 1;
+  };
+  const std::string_view name = param.key;
+  if (name == OSSL_PKEY_PARAM_DEFAULT_DIGEST) return text(default_digest_);
+  if (name == OSSL_PKEY_PARAM_MANDATORY_DIGEST) return text(mandatory_digest_);
+  if (!one_of(type_->public_params, param.key)) return true;
   const ossl::ErrorMark quiet;
+  OSSL_PARAM one[] = {param, OSSL_PARAM_construct_end()};
+  const bool good = EVP_PKEY_get_params(key_.get(), one) == 1;
+  param.return_size = one[0].return_size;
+  return good;
+}
+
+Status PublicHalf::get_params(OSSL_PARAM params[]) const {
   // One by one: a name that this type does not know must not keep the others from their answer.
   for (OSSL_PARAM* p = params; p != nullptr && p->key != nullptr; ++p) {
-    if (!one_of(type_->public_params, p->key)) continue;
-    OSSL_PARAM one[] = {*p, OSSL_PARAM_construct_end()};
-    if (EVP_PKEY_get_params(key_.get(), one) != 1) {
-      return fail(Errc::kBadLength, "the parameter's buffer does not fit", p->key);
-    }
-    p->return_size = one[0].return_size;
+    if (!answer(*p)) return fail(Errc::kBadLength, "the parameter's buffer does not fit", p->key);
   }
   return {};
 }

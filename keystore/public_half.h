@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -60,17 +61,23 @@ class PublicHalf {
   [[nodiscard]] bool matches(const PublicHalf& other, Selection selection) const noexcept;
   Status validate(bool quick) const;
   Result<PublicHalf> with_public(std::span<const std::uint8_t> encoded) const;
-  [[nodiscard]] std::string_view default_digest() const noexcept { return default_digest_; }
+  /// The digest that signatures use unless told otherwise; empty when the type takes none.
+  [[nodiscard]] std::string_view default_digest() const noexcept;
 
  private:
   PublicHalf(const KeyType& type, ossl::PKey key) noexcept;
   static Result<PublicHalf> checked(ossl::PKey key);
+  /// Names that the type does not have stay unmodified, which is success.
+  bool answer(OSSL_PARAM& param) const;
 
   const KeyType* type_;
   ossl::PKey key_;
   bool has_public_ = false;
   std::size_t max_output_bytes_ = 0;  ///< of a signature, a ciphertext or a shared secret
-  std::string default_digest_;
+  // Asked for at each initialisation of a signature, hence known beforehand; none where the key
+  // has none. An empty mandatory digest means that the type hashes by itself.
+  std::optional<std::string> default_digest_;
+  std::optional<std::string> mandatory_digest_;
 };
 
 /// @errors kUnsupported (subject: type, curve or size): the sizes and curves that vhsm holds.

@@ -86,12 +86,16 @@ void add(std::vector<OSSL_ALGORITHM>& rows, const char* names, const char* prope
   rows.push_back({names, properties, table, nullptr});
 }
 
-/// Adds an operation's algorithm; two key types (RSA, RSA-PSS) may share it.
-void add_once(std::vector<OSSL_ALGORITHM>& rows, const char* name, const OSSL_DISPATCH* table) {
-  const auto same = [name](const OSSL_ALGORITHM& row) {
-    return std::string_view(row.algorithm_names) == name;
+/// Adds an operation's algorithm; two key types (RSA, RSA-PSS) may share it. Two rows: as aliases
+/// in one row the host would take both names for the same algorithm, and other providers' too.
+void add_once(std::vector<OSSL_ALGORITHM>& rows, const keystore::OperationNames& names,
+              const OSSL_DISPATCH* table) {
+  const auto same = [&names](const OSSL_ALGORITHM& row) {
+    return std::string_view(row.algorithm_names) == names.own;
   };
-  if (name != nullptr && std::ranges::none_of(rows, same)) add(rows, name, kProperties, table);
+  if (names.own == nullptr || std::ranges::any_of(rows, same)) return;
+  add(rows, names.common, kProperties, table);
+  add(rows, names.own, kProperties, table);
 }
 
 template <const KeyType& kType>

@@ -71,12 +71,6 @@ bool answer_sizes(const KeyType& type, OSSL_PARAM params[]) {
          answer(OSSL_PKEY_PARAM_MAX_SIZE, sizes.bytes);
 }
 
-void answer_digest(OSSL_PARAM params[], const char* name, std::string_view digest) {
-  OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
-  if (param == nullptr || OSSL_PARAM_modified(param) == 1) return;
-  static_cast<void>(OSSL_PARAM_set_utf8_string(param, std::string(digest).c_str()));
-}
-
 }  // namespace
 
 const ossl::Core& KeyHandle::core() const noexcept { return provider_->core(); }
@@ -164,11 +158,6 @@ Result<bool> KeyHandle::export_to(Selection selection, OSSL_CALLBACK* tell, void
 Result<bool> KeyHandle::get_params(OSSL_PARAM params[]) const {
   if (key_ == nullptr) return answer_sizes(*type_, params);
   VHSM_TRY(key_->get_params(params));
-  const std::string_view digest = key_->default_digest();
-  if (!digest.empty()) answer_digest(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST, digest);
-  if (type_->signing == keystore::Signing::kMessage) {
-    answer_digest(params, OSSL_PKEY_PARAM_MANDATORY_DIGEST, "");
-  }
   return true;
 }
 

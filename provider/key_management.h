@@ -38,9 +38,9 @@ struct KeyManagement {
   }
   static const char* operation_name(int operation) noexcept {
     switch (operation) {
-      case OSSL_OP_SIGNATURE: return kType.signature;
-      case OSSL_OP_KEYEXCH: return kType.exchange;
-      case OSSL_OP_ASYM_CIPHER: return kType.cipher;
+      case OSSL_OP_SIGNATURE: return kType.signature.own;
+      case OSSL_OP_KEYEXCH: return kType.exchange.own;
+      case OSSL_OP_ASYM_CIPHER: return kType.cipher.own;
       default: return nullptr;
     }
   }
