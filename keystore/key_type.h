@@ -32,7 +32,7 @@ struct KeyType {
   Signing signing;
   OperationNames signature{};
   OperationNames exchange{};
-  OperationNames cipher{};  ///< asymmetric: RSA encryption
+  OperationNames cipher{};                      ///< asymmetric: RSA encryption
   std::span<const char* const> public_params;   ///< what get_params may answer: public names only
   std::span<const char* const> private_params;  ///< what must never be answered: d, p, q, priv, …
 };
