@@ -35,8 +35,9 @@ class Keystore {
   virtual Result<Entry> open(const KeyUri& uri) = 0;
 
   /// The key of a PEM stand-in: at once, with the public half from `public_key_info` (DER). The
-  /// private half is fetched now if that succeeds in time, else at the first private operation.
-  /// A fetched key whose public half is another is an error of that operation.
+  /// private half is fetched now if that succeeds in time. Else private operations fail at once
+  /// with the reason, from the first one on a thread of this process goes on trying, and they
+  /// succeed when it has. A fetched key whose public half is another is an error of that operation.
   /// @errors kBadFormat.
   virtual Result<KeyPtr> open_stand_in(const KeyUri& uri, const KeyType& type,
                                        std::span<const std::uint8_t> public_key_info) = 0;
@@ -45,7 +46,7 @@ class Keystore {
 /// How long open() may wait for the KeySource.
 struct Deadlines {
   std::chrono::milliseconds load_wait{3000};       ///< for stand-ins, which can stay lazy
-  std::chrono::milliseconds fetch_timeout{10000};  ///< for a URI, and for a private operation
+  std::chrono::milliseconds fetch_timeout{10000};  ///< for a URI, and for each later try
 };
 
 /// `keystore = memory:`. Without a `source` every key that is not there is kMissing.

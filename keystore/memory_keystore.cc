@@ -5,6 +5,7 @@
 
 #include "keystore/keystore.h"
 #include "keystore/local_key.h"
+#include "keystore/retrier.h"
 #include "keystore/shelf.h"
 #include "keystore/stand_in_key.h"
 
@@ -15,8 +16,10 @@ using std::chrono::steady_clock;
 
 class MemoryKeystore final : public Keystore {
  public:
-  MemoryKeystore(std::shared_ptr<Shelf> shelf, const Deadlines& deadlines) noexcept
-      : shelf_(std::move(shelf)), deadlines_(deadlines) {}
+  MemoryKeystore(std::shared_ptr<Shelf> shelf, const Deadlines& deadlines)
+      : shelf_(std::move(shelf)),
+        retrier_(std::make_shared<Retrier>(shelf_, deadlines.fetch_timeout)),
+        deadlines_(deadlines) {}
 
   Result<Entry> open(const KeyUri& uri) override {
     return shelf_->open(uri, steady_clock::now() + deadlines_.fetch_timeout);
@@ -32,16 +35,17 @@ class MemoryKeystore final : public Keystore {
     auto same_half = VHSM_TRY(PublicHalf::from_key_info(public_key_info));
     auto key = std::make_shared<StandInKey>(
         std::move(half), std::make_shared<LocalKey>(std::move(same_half), nullptr), uri, shelf_,
-        deadlines_.fetch_timeout);
+        retrier_);
     // Fetched now, while device, files and names are still in reach; an outage is no reason not to
     // start, a key that is not ours is.
-    const auto real = key->resolve(steady_clock::now() + deadlines_.load_wait);
-    if (!real.ok() && real.error().code == Errc::kBadFormat) return real.error();
+    const Status loaded = key->load(steady_clock::now() + deadlines_.load_wait);
+    if (!loaded.ok() && loaded.error().code == Errc::kBadFormat) return loaded.error();
     return KeyPtr(std::move(key));
   }
 
  private:
   std::shared_ptr<Shelf> shelf_;
+  std::shared_ptr<Retrier> retrier_;
   Deadlines deadlines_;
 };
 

@@ -2,7 +2,6 @@
 #include "keystore/shelf.h"
 
 #include <condition_variable>
-#include <optional>
 #include <utility>
 
 #include "keystore/local_key.h"
@@ -39,6 +38,14 @@ struct Shelf::Claim {
   std::shared_ptr<Flight> flight;  ///< it is on its way
   bool mine = false;               ///< the caller has to fly
 };
+
+Result<std::optional<Entry>> Shelf::find(const KeyName& name) {
+  return memory::run_protected([&]() -> Result<std::optional<Entry>> {
+    const std::lock_guard lock(mutex_);
+    const auto found = entries_.find(name);
+    return found == entries_.end() ? std::nullopt : std::optional(found->second);
+  });
+}
 
 Result<Shelf::Claim> Shelf::claim(const KeyName& name) {
   return memory::run_protected([&]() -> Result<Claim> {

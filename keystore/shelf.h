@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "keystore/keystore.h"
 #include "keystore/material.h"
@@ -24,6 +25,11 @@ class Shelf {
   Shelf(std::shared_ptr<KeySource> source, std::shared_ptr<Metrics> metrics) noexcept
       : source_(std::move(source)), metrics_(std::move(metrics)) {}
 
+  /// What is here. Takes no time.
+  /// @errors kForked.
+  Result<std::optional<Entry>> find(const KeyName& name);
+
+  /// What is here, else what the source brings.
   /// @errors as Keystore::open().
   Result<Entry> open(const KeyUri& uri, Deadline deadline);
 

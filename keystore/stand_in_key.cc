@@ -8,16 +8,13 @@
 namespace vhsm::keystore {
 
 StandInKey::StandInKey(PublicHalf half, KeyPtr public_key, const KeyUri& uri,
-                       std::shared_ptr<Shelf> shelf,
-                       std::chrono::milliseconds fetch_timeout) noexcept
+                       std::shared_ptr<Shelf> shelf, std::shared_ptr<Retrier> retrier) noexcept
     : Key(std::move(half), uri),
       public_key_(std::move(public_key)),
       shelf_(std::move(shelf)),
-      fetch_timeout_(fetch_timeout) {}
+      retrier_(std::move(retrier)) {}
 
-Result<KeyPtr> StandInKey::resolve(std::chrono::steady_clock::time_point deadline) const {
-  // Once it is on the shelf this is a look-up; so nothing is cached here, and nothing goes stale.
-  const Entry entry = VHSM_TRY(shelf_->open(*uri(), deadline));
+Result<KeyPtr> StandInKey::checked(const Entry& entry) const {
   if (entry.key == nullptr) {
     return fail(Errc::kNoPrivateKey, "the KBS holds only certificates under this name",
                 uri()->name.uri());
@@ -29,11 +26,23 @@ Result<KeyPtr> StandInKey::resolve(std::chrono::steady_clock::time_point deadlin
   return entry.key;
 }
 
+Status StandInKey::load(std::chrono::steady_clock::time_point deadline) const {
+  const Entry entry = VHSM_TRY(shelf_->open(*uri(), deadline));
+  [[maybe_unused]] const KeyPtr key = VHSM_TRY(checked(entry));
+  return {};
+}
+
+/// Once it is on the shelf this is a look-up; so nothing is cached here, and nothing goes stale.
+Result<KeyPtr> StandInKey::real() const {
+  const Entry entry = VHSM_TRY(retrier_->open(*uri()));
+  return checked(entry);
+}
+
 Status StandInKey::validate(Selection selection, bool quick) const {
   if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) == 0) {
     return public_key_->validate(selection, quick);
   }
-  const KeyPtr real = VHSM_TRY(resolve(std::chrono::steady_clock::now() + fetch_timeout_));
+  const KeyPtr real = VHSM_TRY(this->real());
   return real->validate(selection, quick);
 }
 
@@ -42,7 +51,7 @@ Result<std::unique_ptr<Operation>> StandInKey::begin(const OperationRequest& req
                          request.kind == OperationKind::kVerifyMessage ||
                          request.kind == OperationKind::kEncrypt;
   if (is_public) return public_key_->begin(request);
-  const KeyPtr real = VHSM_TRY(resolve(std::chrono::steady_clock::now() + fetch_timeout_));
+  const KeyPtr real = VHSM_TRY(this->real());
   return real->begin(request);
 }
 

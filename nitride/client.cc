@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "memory/protected_memory.h"
-#include "nitride/breaker.h"
+#include "base/breaker.h"
 
 namespace vhsm::nitride {
 namespace {
@@ -86,7 +86,8 @@ struct Client::Attempt {
   const keystore::KeyName& name;
   TimePoint deadline;
   std::string endpoint = {};  ///< URL of the last that was tried
-  bool counted = false;
+  bool counted = false;  ///< in the metrics
+  bool asked = false;    ///< an endpoint: what a breaker refused leaves no line in the audit log
 };
 
 Client::Client(const Settings& settings, TlsMaterial material,
@@ -183,7 +184,7 @@ Result<SecretBytes> Client::fetch(const keystore::KeyName& name, TimePoint deadl
     const std::string where = attempt.endpoint.empty() ? "" : " from " + attempt.endpoint;
     answer = answer.error().about(name.uri() + where);
   }
-  record(attempt, answer);
+  if (attempt.asked) record(attempt, answer);
   return answer;
 }
 
@@ -214,6 +215,7 @@ Result<SecretBytes> Client::fetch_from(State& state, std::size_t endpoint, Attem
     const auto refusal = state.lines[endpoint].breaker.refusal(Clock::now());
     if (refusal.has_value()) return *refusal;
   }
+  attempt.asked = true;
   Exchange exchange = this->exchange(state, endpoint, limits);
   const auto ask = [&](const std::shared_ptr<const Session>& session) {
     if (!std::exchange(attempt.counted, true)) metrics_->fetches.fetch_add(1);

@@ -2,8 +2,6 @@
 #include "nitride/resolver.h"
 
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <condition_variable>
 #include <cstring>
@@ -11,38 +9,10 @@
 #include <string>
 #include <utility>
 
+#include "base/thread.h"
+
 namespace vhsm::nitride {
 namespace {
-
-constexpr std::size_t kThreadStackBytes = std::size_t{256} << 10;  // NSS modules are not small
-
-/// Blocks all signals of this thread, for a new thread to inherit.
-class SignalsBlocked {
- public:
-  SignalsBlocked() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &old_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t old_{};
-};
-
-bool start_detached(void* (*body)(void*), void* argument) noexcept {
-  pthread_attr_t attributes;
-  if (pthread_attr_init(&attributes) != 0) return false;
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attributes, kThreadStackBytes);
-  const SignalsBlocked quiet;
-  pthread_t thread{};
-  const int rc = pthread_create(&thread, &attributes, body, argument);
-  pthread_attr_destroy(&attributes);
-  return rc == 0;
-}
 
 /// @return whether there is an address.
 bool look_up(const std::string& host, const std::string& port, int flags, Addresses& found) {
@@ -85,14 +55,10 @@ struct Lookup::Shared {
   }
 };
 
-void* Lookup::run(void* argument) noexcept {
-  const std::unique_ptr<std::shared_ptr<Shared>> held(
-      static_cast<std::shared_ptr<Shared>*>(argument));
-  Shared& shared = **held;
+void Lookup::run(Shared& shared) {
   Addresses found;
   look_up(shared.host, shared.port, AI_ADDRCONFIG, found);
   shared.finish(found);
-  return nullptr;
 }
 
 Lookup Lookup::start(const Endpoint& endpoint) {
@@ -103,12 +69,7 @@ Lookup Lookup::start(const Endpoint& endpoint) {
     shared->done = true;
     return Lookup(std::move(shared));
   }
-  auto handed_over = std::make_unique<std::shared_ptr<Shared>>(shared);
-  if (start_detached(&Lookup::run, handed_over.get())) {
-    static_cast<void>(handed_over.release());  // run() owns it now
-  } else {
-    shared->done = true;
-  }
+  if (!start_thread([shared] { run(*shared); })) shared->done = true;
   return Lookup(std::move(shared));
 }
 

@@ -57,7 +57,7 @@ class Lookup {
  private:
   struct Shared;
   explicit Lookup(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
-  static void* run(void* argument) noexcept;
+  static void run(Shared& shared);
 
   std::shared_ptr<Shared> shared_;
 };

@@ -20,15 +20,16 @@ class FakeSource final : public KeySource {
   Result<SecretBytes> fetch(const KeyName& name,
                             std::chrono::steady_clock::time_point /*deadline*/) override {
     ++fetches;
-    std::this_thread::sleep_for(delay);
-    if (broken) return fail(*broken, "the test says so", name.uri());
+    std::this_thread::sleep_for(delay.load());
+    const auto error = broken.load();
+    if (error) return fail(*error, "the test says so", name.uri());
     return SecretBytes::copy(
         {reinterpret_cast<const std::uint8_t*>(resource.data()), resource.size()});
   }
 
   std::string resource;
-  std::optional<Errc> broken;
-  milliseconds delay{0};
+  std::atomic<std::optional<Errc>> broken;
+  std::atomic<milliseconds> delay{milliseconds(0)};
   std::atomic<int> fetches{0};
 };
 
@@ -45,6 +46,19 @@ class ShelfTest : public KeystoreTest {
   Result<KeyPtr> stand_in(EVP_PKEY* key, const KeyType& type) {
     const auto info = PublicHalf::of(key).value().key_info().value();
     return keystore_->open_stand_in(uri(), type, info);
+  }
+
+  static std::optional<Errc> signing(const KeyPtr& key) {
+    const auto begun = key->begin({OperationKind::kSign, "SHA256"});
+    return begun.ok() ? std::nullopt : std::optional(begun.error().code);
+  }
+  static bool signs_within(const KeyPtr& key, milliseconds patience) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (std::chrono::steady_clock::now() < deadline) {
+      if (!signing(key)) return true;
+      std::this_thread::sleep_for(milliseconds(20));
+    }
+    return false;
   }
 
   ossl::PKey key_ = make_key("P-256");
@@ -77,7 +91,7 @@ TEST_F(ShelfTest, ErrorsNameTheKeyAndAreNotRemembered) {
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, Errc::kDenied);
   EXPECT_NE(describe(refused.error()).find("vhsm:default/tls/www"), std::string::npos);
-  source_->broken.reset();
+  source_->broken = std::nullopt;
   EXPECT_TRUE(keystore_->open(uri()).ok());
 }
 
@@ -118,10 +132,55 @@ TEST_F(ShelfTest, AStandInStartsDuringAnOutageAndWorksAfterIt) {
   const auto key = stand_in(key_.get(), kEc);
   ASSERT_TRUE(key.ok()) << describe(key.error());
   EXPECT_TRUE(key.value()->has_private());
-  EXPECT_EQ(key.value()->begin({OperationKind::kSign, "SHA256"}).error().code, Errc::kUnreachable);
+  EXPECT_EQ(signing(key.value()), Errc::kUnreachable);
   EXPECT_TRUE(key.value()->begin({OperationKind::kVerify, "SHA256"}).ok());
-  source_->broken.reset();
-  EXPECT_TRUE(key.value()->begin({OperationKind::kSign, "SHA256"}).ok());
+  source_->broken = std::nullopt;
+  EXPECT_TRUE(signs_within(key.value(), milliseconds(5000)));
+}
+
+TEST_F(ShelfTest, ALostKeyIsSoughtByOneThreadAndItsReasonToldAtOnce) {
+  source_->broken = Errc::kDenied;
+  const auto key = stand_in(key_.get(), kEc).value();
+  EXPECT_EQ(signing(key), Errc::kDenied);
+  const int after_the_first = source_->fetches;
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(signing(key), Errc::kDenied);
+  EXPECT_LE(source_->fetches, after_the_first + 1);
+}
+
+TEST_F(ShelfTest, ASourceThatHangsDelaysOnlyThoseWhoAskFirst) {
+  source_->broken = Errc::kUnreachable;
+  const auto key = stand_in(key_.get(), kEc).value();
+  source_->delay = milliseconds(1500);
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(signing(key), Errc::kUnreachable);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(1400));
+}
+
+TEST_F(ShelfTest, AChildOfAProcessThatSeeksAKeySeeksItItself) {
+  source_->broken = Errc::kUnreachable;
+  const auto key = stand_in(key_.get(), kEc).value();
+  EXPECT_EQ(signing(key), Errc::kUnreachable);  // this process has its thread now
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool refused = signing(key) == Errc::kUnreachable;
+    source_->broken = std::nullopt;
+    ::_exit(refused && signs_within(key, milliseconds(5000)) ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  source_->broken = std::nullopt;
+  EXPECT_TRUE(signs_within(key, milliseconds(5000)));
+}
+
+TEST_F(ShelfTest, AKeystoreCanGoWhileAKeyIsSought) {
+  source_->broken = Errc::kUnreachable;
+  EXPECT_EQ(signing(stand_in(key_.get(), kEc).value()), Errc::kUnreachable);
+  keystore_.reset();
+  for (int i = 0; i < 500 && source_.use_count() > 1; ++i) {
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  EXPECT_EQ(source_.use_count(), 1) << "the thread goes on";
 }
 
 TEST_F(ShelfTest, AStandInOfAnotherKeyIsRefused) {

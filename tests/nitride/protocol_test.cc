@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "jose/base64.h"
-#include "nitride/breaker.h"
+#include "base/breaker.h"
 #include "nitride/http.h"
 #include "snp/evidence_json.h"
 #include "tests/nitride/support.h"

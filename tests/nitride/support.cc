@@ -185,9 +185,12 @@ void FakeKbs::auth(const httplib::Request& request, httplib::Response& response)
 }
 
 FakeKbs::Session* FakeKbs::session_of(const httplib::Request& request) {
-  const std::string cookie = request.get_header_value("Cookie");
-  const std::string id = cookie.substr(0, cookie.find(';'));
-  const auto found = sessions_.find(id.substr(id.find('=') + 1));
+  const std::string name = "kbs-session-id=";  // not always the first: cookies have no order
+  const std::string cookies = request.get_header_value("Cookie");
+  const std::size_t start = cookies.find(name);
+  if (start == std::string::npos) return nullptr;
+  const std::size_t value = start + name.size();
+  const auto found = sessions_.find(cookies.substr(value, cookies.find(';', value) - value));
   return found == sessions_.end() ? nullptr : &found->second;
 }
 

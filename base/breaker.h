@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Spares callers the wait for an endpoint that was just found dead.
+// Spares callers the wait for what was just found dead, and spares the dead a crowd at its door.
 #pragma once
 
 #include <algorithm>
@@ -9,22 +9,27 @@
 #include <optional>
 
 #include "base/error.h"
-#include "nitride/deadline.h"
 
-namespace vhsm::nitride {
+namespace vhsm {
 
 /// Closed at first, so the first try always goes through. One thread at a time.
 class Breaker {
  public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   static constexpr std::chrono::milliseconds kFirst{1000};
-  static constexpr std::chrono::milliseconds kMost{30000};
+  /// Also the longest time for which an outage outlasts its cause.
+  static constexpr std::chrono::milliseconds kMost{5000};
 
   /// Why not to try at `now`; nothing when a try is due.
   [[nodiscard]] std::optional<Error> refusal(TimePoint now) const {
     return now < until_ ? reason_ : std::nullopt;
   }
 
-  /// Opens for 1 s, and twice as long after each further failure up to 30 s.
+  /// When a try is due.
+  [[nodiscard]] TimePoint until() const noexcept { return until_; }
+
+  /// Opens for 1 s, and twice as long after each further failure up to 5 s.
   /// @param jitter  random: spreads the wait over 3/4 to 5/4 of that, so that a thousand VMs do not
   ///                come back at the same moment.
   void failed(const Error& reason, TimePoint now, std::uint8_t jitter) {
@@ -41,4 +46,4 @@ class Breaker {
   std::chrono::milliseconds wait_ = kFirst;
 };
 
-}  // namespace vhsm::nitride
+}  // namespace vhsm

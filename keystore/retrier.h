@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Keys that could not be had when their stand-ins were loaded. A server answers many clients from
+// one thread: it gets the key, or the reason why not, at once, and a thread of ours waits instead.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+
+#include "keystore/keystore.h"
+#include "keystore/shelf.h"
+
+namespace vhsm::keystore {
+
+/// Thread-safe; usable on both sides of a fork. Each process has a thread of its own while
+/// somebody wants a key that is missing there, and none otherwise.
+class Retrier {
+ public:
+  /// How long the first who asks waits for the first outcome: a KBS that answers serves the first
+  /// client already, one that does not must not hold up the others.
+  static constexpr std::chrono::milliseconds kPatience{200};
+
+  Retrier(std::shared_ptr<Shelf> shelf, std::chrono::milliseconds fetch_timeout) noexcept
+      : shelf_(std::move(shelf)), fetch_timeout_(fetch_timeout) {}
+  Retrier(const Retrier&) = delete;
+  Retrier& operator=(const Retrier&) = delete;
+  /// Tells the thread to end; does not wait for it.
+  ~Retrier();
+
+  /// The key if it is here. Else it is wanted from now on, until it comes.
+  /// @errors at once those of the last try, as Keystore::open(); kUnreachable while the first lasts.
+  Result<Entry> open(const KeyUri& uri);
+
+ private:
+  class Wanted;
+
+  Result<std::shared_ptr<Wanted>> wanted();
+  static void work(Wanted& wanted, Shelf& shelf, std::chrono::milliseconds fetch_timeout);
+
+  std::shared_ptr<Shelf> shelf_;
+  std::chrono::milliseconds fetch_timeout_;
+  std::mutex mutex_;  ///< held inside scopes only, as the shelf's
+  std::shared_ptr<Wanted> wanted_;
+};
+
+}  // namespace vhsm::keystore
