@@ -3,6 +3,8 @@
 // The key pair of one attestation.
 #include "jose/tee_key.h"
 
+#include <openssl/x509.h>
+
 #include <utility>
 
 #include "memory/protected_memory.h"
@@ -27,12 +29,37 @@ Result<TeeKey> TeeKey::generate(const std::string& curve) {
     return made(ossl::PKey(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", curve.c_str())),
                 "generating a TEE key");
   }));
+  return adopt(std::move(key));
+}
+
+Result<TeeKey> TeeKey::adopt(ossl::PKey key) {
   auto jwk = from_pkey(key.get(), kKeyAgreementAlg);
   if (!jwk.ok()) {
     free_key(key);
     return jwk.error();
   }
   return TeeKey(std::move(key), std::move(jwk).value());
+}
+
+Result<TeeKey> TeeKey::imported(const SecretBytes& exported) {
+  ossl::PKey key = VHSM_TRY(memory::run_protected([&]() -> Result<ossl::PKey> {
+    const ossl::ErrorMark quiet;
+    const std::uint8_t* next = exported.expose().data();
+    return made(ossl::PKey(d2i_AutoPrivateKey(nullptr, &next, static_cast<long>(exported.size()))),
+                "reading a TEE key");
+  }));
+  return adopt(std::move(key));
+}
+
+Result<SecretBytes> TeeKey::exported() const {
+  return memory::run_protected([&]() -> Result<SecretBytes> {
+    const int size = i2d_PrivateKey(key_.get(), nullptr);
+    if (size <= 0) return fail(Errc::kCrypto, "writing a TEE key");
+    auto bytes = VHSM_TRY(SecretBytes::zeros(static_cast<std::size_t>(size)));
+    std::uint8_t* next = bytes.expose().data();
+    if (i2d_PrivateKey(key_.get(), &next) != size) return fail(Errc::kCrypto, "writing a TEE key");
+    return bytes;
+  });
 }
 
 TeeKey& TeeKey::operator=(TeeKey&& other) noexcept {

@@ -10,6 +10,7 @@
 #include "base/handle.h"
 #include "base/result.h"
 #include "jose/jwk.h"
+#include "memory/secret_bytes.h"
 
 namespace vhsm::jose {
 
@@ -21,6 +22,10 @@ class TeeKey {
   /// @errors kUnsupported, kCrypto, kMemoryLimit, kForked.
   static Result<TeeKey> generate(const std::string& curve = "P-256");
 
+  /// What exported() gave.
+  /// @errors kBadFormat, kUnsupported, kCrypto, kMemoryLimit, kForked.
+  static Result<TeeKey> imported(const SecretBytes& exported);
+
   TeeKey(TeeKey&&) noexcept = default;
   TeeKey& operator=(TeeKey&& other) noexcept;
   TeeKey(const TeeKey&) = delete;
@@ -30,8 +35,12 @@ class TeeKey {
   /// For decrypt(); never null but in a moved-from object.
   [[nodiscard]] EVP_PKEY* key() const noexcept { return key_.get(); }
   [[nodiscard]] const EcPublicJwk& public_jwk() const noexcept { return jwk_; }
+  /// The pair as SEC 1 DER (RFC 5915), for another process that is to use the same attestation.
+  /// @errors kCrypto, kMemoryLimit, kForked.
+  [[nodiscard]] Result<SecretBytes> exported() const;
 
  private:
+  static Result<TeeKey> adopt(ossl::PKey key);
   TeeKey(ossl::PKey key, EcPublicJwk jwk) : key_(std::move(key)), jwk_(std::move(jwk)) {}
 
   ossl::PKey key_;

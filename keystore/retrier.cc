@@ -52,8 +52,8 @@ class Retrier::Wanted {
   std::optional<KeyUri> next() {
     std::unique_lock lock(mutex_);
     while (!closed_ && !keys_.empty()) {
-      const auto soonest = std::ranges::min_element(
-          keys_, {}, [](const auto& item) { return item.second.due; });
+      const auto soonest =
+          std::ranges::min_element(keys_, {}, [](const auto& item) { return item.second.due; });
       if (soonest->second.due <= steady_clock::now()) return soonest->second.uri;
       const auto due = soonest->second.due;  // the key may be gone when the wait ends
       changed_.wait_until(lock, due);
@@ -132,9 +132,8 @@ Result<Entry> Retrier::open(const KeyUri& uri) {
     if (here.has_value()) return *std::move(here);
     const auto wanted = VHSM_TRY(this->wanted());
     const auto reason = wanted->want(uri, [&] {
-      return start_thread([wanted, shelf = shelf_, timeout = fetch_timeout_] {
-        work(*wanted, *shelf, timeout);
-      });
+      return start_thread(
+          [wanted, shelf = shelf_, timeout = fetch_timeout_] { work(*wanted, *shelf, timeout); });
     });
     if (reason.has_value()) return *reason;
   }

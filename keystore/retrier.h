@@ -29,7 +29,8 @@ class Retrier {
   ~Retrier();
 
   /// The key if it is here. Else it is wanted from now on, until it comes.
-  /// @errors at once those of the last try, as Keystore::open(); kUnreachable while the first lasts.
+  /// @errors at once those of the last try, as Keystore::open(); kUnreachable while the first
+  /// lasts.
   Result<Entry> open(const KeyUri& uri);
 
  private:

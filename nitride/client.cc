@@ -8,8 +8,8 @@
 #include <mutex>
 #include <utility>
 
-#include "memory/protected_memory.h"
 #include "base/breaker.h"
+#include "memory/protected_memory.h"
 
 namespace vhsm::nitride {
 namespace {
@@ -52,8 +52,10 @@ struct Client::State {
   struct Line {
     Addresses addresses;  ///< the last that were found: names may stop resolving in a chroot
     Breaker breaker;
+    std::uint64_t heard = 0;  ///< the family's last session when the breaker opened
     std::shared_ptr<const Session> session;
-    bool attesting = false;  ///< a thread is at it; the others wait for its outcome
+    std::uint64_t ended = 0;  ///< sessions up to this number are of no use
+    bool attesting = false;   ///< a thread is at it; the others wait for its outcome
     std::uint64_t attestations = 0;
     std::optional<Error> outcome;  ///< why the last attestation failed
   };
@@ -86,13 +88,13 @@ struct Client::Attempt {
   const keystore::KeyName& name;
   TimePoint deadline;
   std::string endpoint = {};  ///< URL of the last that was tried
-  bool counted = false;  ///< in the metrics
-  bool asked = false;    ///< an endpoint: what a breaker refused leaves no line in the audit log
+  bool counted = false;       ///< in the metrics
+  bool asked = false;  ///< an endpoint: what a breaker refused leaves no line in the audit log
 };
 
 Client::Client(const Settings& settings, TlsMaterial material,
                std::shared_ptr<snp::Platform> platform, std::shared_ptr<Metrics> metrics, Log log,
-               AuditLog audit, ForkWord word)
+               AuditLog audit, ForkWord word, Family family)
     : connect_timeout_(settings.connect_timeout),
       fetch_timeout_(settings.fetch_timeout),
       material_(std::move(material)),
@@ -100,6 +102,7 @@ Client::Client(const Settings& settings, TlsMaterial material,
       metrics_(std::move(metrics)),
       log_(std::move(log)),
       audit_(std::move(audit)),
+      family_(std::move(family)),
       state_(std::move(word)) {}
 
 Result<std::shared_ptr<Client>> Client::create(const Settings& settings,
@@ -109,9 +112,10 @@ Result<std::shared_ptr<Client>> Client::create(const Settings& settings,
   auto endpoints = VHSM_TRY(read_endpoints(settings));
   auto material = VHSM_TRY(TlsMaterial::load(settings));
   auto word = VHSM_TRY(ForkWord::create());
+  auto family = VHSM_TRY(Family::create(endpoints.size()));
   std::shared_ptr<Client> client(new Client(settings, std::move(material), std::move(platform),
                                             std::move(metrics), std::move(log), std::move(audit),
-                                            std::move(word)));
+                                            std::move(word), std::move(family)));
   client->endpoints_ = std::move(endpoints);
   client->resolve_all();
   const auto state = client->state();
@@ -212,8 +216,10 @@ Result<SecretBytes> Client::fetch_from(State& state, std::size_t endpoint, Attem
                                        const Limits& limits) {
   {
     const std::lock_guard lock(state.mutex);
-    const auto refusal = state.lines[endpoint].breaker.refusal(Clock::now());
-    if (refusal.has_value()) return *refusal;
+    State::Line& line = state.lines[endpoint];
+    const bool another_got_through = family_.last(endpoint) != line.heard;
+    const auto refusal = line.breaker.refusal(Clock::now());
+    if (refusal.has_value() && !another_got_through) return *refusal;
   }
   attempt.asked = true;
   Exchange exchange = this->exchange(state, endpoint, limits);
@@ -221,35 +227,44 @@ Result<SecretBytes> Client::fetch_from(State& state, std::size_t endpoint, Attem
     if (!std::exchange(attempt.counted, true)) metrics_->fetches.fetch_add(1);
     return exchange.resource(*session, attempt.name);
   };
-  std::shared_ptr<const Session> stale;
   for (bool last = false;; last = true) {
-    auto with = session(state, endpoint, exchange, stale, limits.deadline);
+    auto with = session(state, endpoint, exchange, limits.deadline);
     auto release = with.ok() ? ask(with.value()) : Release{with.error()};
     if (release.session_ended && !last) {
-      stale = with.value();
+      drop(state, endpoint, with.value()->number);
       continue;
     }
+    const bool forged = !release.secret.ok() && release.secret.error().code == Errc::kForged;
+    if (forged && with.ok()) drop(state, endpoint, with.value()->number);
     settle(state, endpoint, release.secret);
     return std::move(release.secret);
   }
 }
 
+/// No process of the family uses sessions up to `number` again.
+void Client::drop(State& state, std::size_t endpoint, std::uint64_t number) {
+  std::shared_ptr<const Session> dropped;  // ends after the lock
+  const std::lock_guard lock(state.mutex);
+  State::Line& line = state.lines[endpoint];
+  line.ended = std::max(line.ended, number);
+  if (line.session != nullptr && line.session->number <= line.ended) dropped.swap(line.session);
+}
+
 /// The endpoint's session, or a new one. One thread attests; the others wait and share its outcome.
 /// They look every few milliseconds, since a condition variable does not survive a fork.
 Result<std::shared_ptr<const Session>> Client::session(State& state, std::size_t endpoint,
-                                                       Exchange& exchange,
-                                                       const std::shared_ptr<const Session>& stale,
-                                                       TimePoint deadline) {
+                                                       Exchange& exchange, TimePoint deadline) {
   std::optional<std::uint64_t> waiting_for;
+  std::uint64_t ended = 0;
   for (;;) {
     {
       const std::lock_guard lock(state.mutex);
       State::Line& line = state.lines[endpoint];
-      const bool usable = line.session != nullptr && line.session != stale;
-      if (usable && Clock::now() < line.session->expires) return line.session;
+      if (line.session != nullptr && Clock::now() < line.session->expires) return line.session;
       if (waiting_for.has_value() && *waiting_for != line.attestations && line.outcome) {
         return *line.outcome;
       }
+      ended = line.ended;
       if (!line.attesting) {
         line.attesting = true;
         break;
@@ -262,7 +277,7 @@ Result<std::shared_ptr<const Session>> Client::session(State& state, std::size_t
     ::poll(nullptr, 0, kWaitStepMilliseconds);
   }
   const State::Turn turn(state, endpoint);
-  auto made = attest(exchange);
+  auto made = share(endpoint, exchange, ended, deadline);
   auto kept = made.ok() ? made.value() : nullptr;
   const std::lock_guard lock(state.mutex);
   state.lines[endpoint].session.swap(kept);  // the old one ends after the lock
@@ -270,23 +285,36 @@ Result<std::shared_ptr<const Session>> Client::session(State& state, std::size_t
   return made;
 }
 
-Result<std::shared_ptr<const Session>> Client::attest(Exchange& exchange) {
+/// The family's session with a number above `after`, or a new one for the family.
+Result<std::shared_ptr<const Session>> Client::share(std::size_t endpoint, Exchange& exchange,
+                                                     std::uint64_t after, TimePoint deadline) {
+  const auto turn = family_.wait(endpoint, deadline);
+  if (turn == nullptr) {
+    return fail(Errc::kUnreachable, "another process's attestation takes too long");
+  }
+  if (auto shared = turn->newest(after)) {
+    return std::make_shared<const Session>(*std::move(shared));
+  }
+  Session made = VHSM_TRY(attest(exchange));
+  made.number = after;
+  turn->publish(made);
+  return std::make_shared<const Session>(std::move(made));
+}
+
+Result<Session> Client::attest(Exchange& exchange) {
   if (platform_ == nullptr) return fail(Errc::kNoPlatform, "no SNP platform for an attestation");
-  auto session = VHSM_TRY(exchange.attest(*platform_, *metrics_));
-  return std::make_shared<const Session>(std::move(session));
+  return exchange.attest(*platform_, *metrics_);
 }
 
 void Client::settle(State& state, std::size_t endpoint, const Result<SecretBytes>& answer) {
   std::uint8_t jitter = 0;
   static_cast<void>(RAND_bytes_ex(state.tls->library(), &jitter, 1, 0));  // 0 does as well
-  std::shared_ptr<const Session> dropped;                                 // ends after the lock
   const std::lock_guard lock(state.mutex);
   State::Line& line = state.lines[endpoint];
   if (was_reached(answer)) return line.breaker.succeeded();
-  if (answer.error().code == Errc::kForged) dropped.swap(line.session);
-  if (answer.error().code == Errc::kUnreachable) {
-    line.breaker.failed(answer.error(), Clock::now(), jitter);
-  }
+  if (answer.error().code != Errc::kUnreachable) return;
+  line.breaker.failed(answer.error(), Clock::now(), jitter);
+  line.heard = family_.last(endpoint);
 }
 
 void Client::record(const Attempt& attempt, const Result<SecretBytes>& answer) const {

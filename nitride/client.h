@@ -21,6 +21,7 @@
 #include "base/settings.h"
 #include "keystore/key_source.h"
 #include "nitride/exchange.h"
+#include "nitride/family.h"
 #include "nitride/per_process.h"
 #include "nitride/tls.h"
 #include "snp/platform.h"
@@ -35,7 +36,8 @@ struct Probe {
   std::optional<Error> failure;       ///< empty: a KBS of protocol 0.4.0 answers there
 };
 
-/// Thread-safe; goes on working in forked children, which inherit the attestation.
+/// Thread-safe; goes on working in forked children, which inherit the attestation, and share
+/// those that are made later.
 class Client final : public keystore::KeySource {
  public:
   /// Reads kbs_ca, kbs_cert and kbs_key and resolves the endpoints' names (at most 1 s; that it
@@ -63,7 +65,7 @@ class Client final : public keystore::KeySource {
   struct Attempt;
 
   Client(const Settings& settings, TlsMaterial material, std::shared_ptr<snp::Platform> platform,
-         std::shared_ptr<Metrics> metrics, Log log, AuditLog audit, ForkWord word);
+         std::shared_ptr<Metrics> metrics, Log log, AuditLog audit, ForkWord word, Family family);
 
   Result<State*> state();
   Result<std::unique_ptr<State>> make_state(State* inherited);
@@ -74,10 +76,11 @@ class Client final : public keystore::KeySource {
   Result<SecretBytes> fetch_from(State& state, std::size_t endpoint, Attempt& attempt,
                                  const Limits& limits);
   Result<std::shared_ptr<const Session>> session(State& state, std::size_t endpoint,
-                                                 Exchange& exchange,
-                                                 const std::shared_ptr<const Session>& stale,
-                                                 TimePoint deadline);
-  Result<std::shared_ptr<const Session>> attest(Exchange& exchange);
+                                                 Exchange& exchange, TimePoint deadline);
+  Result<std::shared_ptr<const Session>> share(std::size_t endpoint, Exchange& exchange,
+                                               std::uint64_t after, TimePoint deadline);
+  Result<Session> attest(Exchange& exchange);
+  static void drop(State& state, std::size_t endpoint, std::uint64_t number);
   void settle(State& state, std::size_t endpoint, const Result<SecretBytes>& answer);
   void record(const Attempt& attempt, const Result<SecretBytes>& answer) const;
 
@@ -90,6 +93,7 @@ class Client final : public keystore::KeySource {
   std::shared_ptr<Metrics> metrics_;
   Log log_;
   AuditLog audit_;
+  Family family_;
   PerProcess<State> state_;
 };
 

@@ -116,7 +116,7 @@ Result<Session> Exchange::attest(snp::Platform& platform, Metrics& metrics) {
   if (answer.status != kHttpOk) return refused(Stage::kAttest, answer);
   take_cookies(answer, cookies);
   const auto life = VHSM_TRY(session_life(answer.body));
-  return Session{std::move(cookies), std::move(tee_key), start + life - kSessionMargin};
+  return Session{std::move(cookies), std::move(tee_key), start + life - kSessionMargin, 0};
 }
 
 Release Exchange::resource(const Session& session, const keystore::KeyName& name) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -32,6 +33,7 @@ struct Session {
   CookieJar cookies;
   jose::TeeKey tee_key;
   TimePoint expires;
+  std::uint64_t number = 0;  ///< rises from session to session of an endpoint, in all processes
 };
 
 struct Limits {
