@@ -18,7 +18,7 @@ class MemoryKeystore final : public Keystore {
  public:
   MemoryKeystore(std::shared_ptr<Shelf> shelf, const Deadlines& deadlines)
       : shelf_(std::move(shelf)),
-        retrier_(std::make_shared<Retrier>(shelf_, deadlines.fetch_timeout)),
+        retrier_(std::make_shared<Retrier>(shelf_, deadlines)),
         deadlines_(deadlines) {}
 
   Result<Entry> open(const KeyUri& uri) override {

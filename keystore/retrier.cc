@@ -30,21 +30,38 @@ class Retrier::Wanted {
   /// Another process's: its thread is not here, and its locks may be taken for ever.
   [[nodiscard]] bool ours() const noexcept { return generation_ == memory::generation(); }
 
-  /// Adds a key and waits for the outcome of its first try.
-  /// @param start  starts the thread; called when there is none.
-  /// @return why it is not here yet; nothing when it is.
-  template <class Start>
-  std::optional<Error> want(const KeyUri& uri, Start&& start) {
-    std::unique_lock lock(mutex_);
+  void add(const KeyUri& uri) {
+    const std::lock_guard lock(mutex_);
     keys_.try_emplace(uri.name, Key{uri, {}, {}, {}});
     changed_.notify_all();
-    if (!at_work_ && !(at_work_ = start())) {
-      return fail(Errc::kUnreachable, "no thread can be had to fetch the key", uri.name.uri());
-    }
-    changed_.wait_for(lock, kPatience, [&] { return gone(uri.name) || tried(uri.name); });
-    if (gone(uri.name)) return std::nullopt;
-    if (tried(uri.name)) return keys_.at(uri.name).reason;
-    return fail(Errc::kUnreachable, "the key is still being fetched", uri.name.uri());
+  }
+
+  /// @return whether nobody is at work; then the caller is, until next() or rest().
+  bool hire() {
+    const std::lock_guard lock(mutex_);
+    return !std::exchange(at_work_, true);
+  }
+  void rest() {
+    const std::lock_guard lock(mutex_);
+    at_work_ = false;
+  }
+
+  /// Waits for the outcome of a key's first try.
+  /// @return why it is not here yet; nothing when it is.
+  std::optional<Error> outcome(const KeyName& name) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kPatience, [&] { return gone(name) || tried(name); });
+    if (gone(name)) return std::nullopt;
+    if (tried(name)) return keys_.at(name).reason;
+    return fail(Errc::kUnreachable, "the key is still being fetched", name.uri());
+  }
+
+  /// A key for which a try is due now.
+  std::optional<KeyUri> due() {
+    const std::lock_guard lock(mutex_);
+    const auto soonest = this->soonest();
+    if (soonest == keys_.end() || soonest->second.due > steady_clock::now()) return std::nullopt;
+    return soonest->second.uri;
   }
 
   /// Waits until a try is due.
@@ -52,8 +69,7 @@ class Retrier::Wanted {
   std::optional<KeyUri> next() {
     std::unique_lock lock(mutex_);
     while (!closed_ && !keys_.empty()) {
-      const auto soonest =
-          std::ranges::min_element(keys_, {}, [](const auto& item) { return item.second.due; });
+      const auto soonest = this->soonest();
       if (soonest->second.due <= steady_clock::now()) return soonest->second.uri;
       const auto due = soonest->second.due;  // the key may be gone when the wait ends
       changed_.wait_until(lock, due);
@@ -95,6 +111,9 @@ class Retrier::Wanted {
     key.due = key.breaker.until();
   }
 
+  [[nodiscard]] std::map<KeyName, Key>::const_iterator soonest() const {
+    return std::ranges::min_element(keys_, {}, [](const auto& item) { return item.second.due; });
+  }
   bool gone(const KeyName& name) const { return !keys_.contains(name); }
   bool tried(const KeyName& name) const { return keys_.at(name).reason.has_value(); }
 
@@ -119,11 +138,17 @@ Result<std::shared_ptr<Retrier::Wanted>> Retrier::wanted() {
   });
 }
 
-void Retrier::work(Wanted& wanted, Shelf& shelf, std::chrono::milliseconds fetch_timeout) {
-  while (const auto uri = wanted.next()) {
-    const auto entry = shelf.open(*uri, steady_clock::now() + fetch_timeout);
-    wanted.settle(uri->name, entry.ok() ? std::nullopt : std::optional(entry.error()));
-  }
+void Retrier::attempt(Wanted& wanted, Shelf& shelf, const KeyUri& uri,
+                      std::chrono::milliseconds patience) {
+  const auto entry = shelf.open(uri, steady_clock::now() + patience);
+  wanted.settle(uri.name, entry.ok() ? std::nullopt : std::optional(entry.error()));
+}
+
+/// HAProxy's workers may not start threads (RLIMIT_NPROC is 0): there the caller makes the try that
+/// is due, and others get the last reason meanwhile.
+void Retrier::attempt_here(Wanted& wanted) {
+  if (const auto uri = wanted.due()) attempt(wanted, *shelf_, *uri, load_wait_);
+  wanted.rest();
 }
 
 Result<Entry> Retrier::open(const KeyUri& uri) {
@@ -131,10 +156,14 @@ Result<Entry> Retrier::open(const KeyUri& uri) {
     auto here = VHSM_TRY(shelf_->find(uri.name));
     if (here.has_value()) return *std::move(here);
     const auto wanted = VHSM_TRY(this->wanted());
-    const auto reason = wanted->want(uri, [&] {
-      return start_thread(
-          [wanted, shelf = shelf_, timeout = fetch_timeout_] { work(*wanted, *shelf, timeout); });
-    });
+    wanted->add(uri);
+    if (wanted->hire()) {
+      const bool started = start_thread([wanted, shelf = shelf_, patience = fetch_timeout_] {
+        while (const auto next = wanted->next()) attempt(*wanted, *shelf, *next, patience);
+      });
+      if (!started) attempt_here(*wanted);
+    }
+    const auto reason = wanted->outcome(uri.name);
     if (reason.has_value()) return *reason;
   }
 }

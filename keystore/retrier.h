@@ -21,14 +21,17 @@ class Retrier {
   /// client already, one that does not must not hold up the others.
   static constexpr std::chrono::milliseconds kPatience{200};
 
-  Retrier(std::shared_ptr<Shelf> shelf, std::chrono::milliseconds fetch_timeout) noexcept
-      : shelf_(std::move(shelf)), fetch_timeout_(fetch_timeout) {}
+  Retrier(std::shared_ptr<Shelf> shelf, const Deadlines& deadlines) noexcept
+      : shelf_(std::move(shelf)),
+        load_wait_(deadlines.load_wait),
+        fetch_timeout_(deadlines.fetch_timeout) {}
   Retrier(const Retrier&) = delete;
   Retrier& operator=(const Retrier&) = delete;
   /// Tells the thread to end; does not wait for it.
   ~Retrier();
 
-  /// The key if it is here. Else it is wanted from now on, until it comes.
+  /// The key if it is here. Else it is wanted from now on, until it comes. Where the system gives
+  /// no thread, a caller makes the try that is due itself, for load_wait at most.
   /// @errors at once those of the last try, as Keystore::open(); kUnreachable while the first
   /// lasts.
   Result<Entry> open(const KeyUri& uri);
@@ -37,9 +40,12 @@ class Retrier {
   class Wanted;
 
   Result<std::shared_ptr<Wanted>> wanted();
-  static void work(Wanted& wanted, Shelf& shelf, std::chrono::milliseconds fetch_timeout);
+  static void attempt(Wanted& wanted, Shelf& shelf, const KeyUri& uri,
+                      std::chrono::milliseconds patience);
+  void attempt_here(Wanted& wanted);
 
   std::shared_ptr<Shelf> shelf_;
+  std::chrono::milliseconds load_wait_;
   std::chrono::milliseconds fetch_timeout_;
   std::mutex mutex_;  ///< held inside scopes only, as the shelf's
   std::shared_ptr<Wanted> wanted_;

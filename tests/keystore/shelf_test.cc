@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,6 +172,23 @@ TEST_F(ShelfTest, AChildOfAProcessThatSeeksAKeySeeksItItself) {
   EXPECT_EQ(status, 0);
   source_->broken = std::nullopt;
   EXPECT_TRUE(signs_within(key, milliseconds(5000)));
+}
+
+TEST_F(ShelfTest, WhereNoThreadCanBeHadTheCallersFetch) {
+  source_->broken = Errc::kUnreachable;
+  const auto key = stand_in(key_.get(), kEc).value();
+  const pid_t child = ::fork();
+  if (child == 0) {  // as HAProxy does with its workers; the limit does not bind root
+    const rlimit none{0, 0};
+    const bool bound = ::setrlimit(RLIMIT_NPROC, &none) == 0 && ::setuid(65534) == 0;
+    const bool refused = signing(key) == Errc::kUnreachable;
+    source_->broken = std::nullopt;
+    ::_exit(!bound ? 77 : refused && signs_within(key, milliseconds(5000)) ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "only root can become nobody";
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(ShelfTest, AKeystoreCanGoWhileAKeyIsSought) {
