@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/servers/load.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+namespace vhsm::tests {
+namespace {
+
+template <class T, void (*Free)(T*)>
+struct Freed {
+  void operator()(T* object) const noexcept { Free(object); }
+};
+using Context = std::unique_ptr<SSL_CTX, Freed<SSL_CTX, SSL_CTX_free>>;
+using Session = std::unique_ptr<SSL, Freed<SSL, SSL_free>>;
+
+constexpr std::size_t kMaxFailures = 5;
+
+/// A connected socket, closed at the end.
+class Socket {
+ public:
+  explicit Socket(int port) : descriptor_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const timeval patience{10, 0};
+    ::setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    connected_ = ::connect(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  }
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+  ~Socket() { ::close(descriptor_); }
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+  [[nodiscard]] bool connected() const noexcept { return connected_; }
+
+ private:
+  int descriptor_;
+  bool connected_ = false;
+};
+
+std::string last_error(const char* what) {
+  const int error = errno;
+  const unsigned long code = ERR_get_error();
+  ERR_clear_error();
+  const char* const reason = code == 0 ? nullptr : ERR_reason_error_string(code);
+  return std::string(what) + ": " + (reason == nullptr ? std::strerror(error) : reason);
+}
+
+Context context_for(const Handshake& how) {
+  Context context(SSL_CTX_new(TLS_client_method()));
+  SSL_CTX_set_min_proto_version(context.get(), how.version);
+  SSL_CTX_set_max_proto_version(context.get(), how.version);
+  if (!how.ciphers.empty()) SSL_CTX_set_cipher_list(context.get(), how.ciphers.c_str());
+  return context;
+}
+
+std::string fetch_page(SSL* ssl) {
+  constexpr char kRequest[] = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  if (SSL_write(ssl, kRequest, sizeof kRequest - 1) <= 0) return last_error("write");
+  std::string answer;
+  char buffer[1024];
+  for (int got = 0; (got = SSL_read(ssl, buffer, sizeof buffer)) > 0;) {
+    answer.append(buffer, static_cast<std::size_t>(got));
+  }
+  ERR_clear_error();
+  return answer.find("a page") == std::string::npos ? "no page: " + answer : std::string();
+}
+
+}  // namespace
+
+std::string visit(int port, const Handshake& how) {
+  const Context context = context_for(how);
+  const Socket socket(port);
+  if (!socket.connected()) return last_error("connect");
+  const Session ssl(SSL_new(context.get()));
+  SSL_set_fd(ssl.get(), socket.descriptor());
+  errno = 0;
+  if (SSL_connect(ssl.get()) != 1) return last_error("handshake");
+  return fetch_page(ssl.get());
+}
+
+Load::Load(int port, int clients) {
+  for (int i = 0; i < clients; ++i) {
+    threads_.emplace_back([this, port, i] { visit_until_stopped(port, i); });
+  }
+}
+
+void Load::visit_until_stopped(int port, int client) {
+  for (int round = client; !stopped_; ++round) {
+    const int version = round % 2 == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
+    const std::string failure = visit(port, {version});
+    ++visits_;
+    if (failure.empty()) continue;
+    const std::lock_guard lock(mutex_);
+    if (failures_.size() < kMaxFailures) failures_.push_back(failure);
+  }
+}
+
+void Load::stop() {
+  stopped_ = true;
+  for (auto& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+}  // namespace vhsm::tests

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Debian's nginx and HAProxy with a stand-in for a key file, and nothing else changed. Both start
+// as root and serve as another user who cannot reach platform, configuration or CA.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+
+#include "tests/servers/load.h"
+#include "tests/servers/server.h"
+
+namespace vhsm::tests {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+/// How often to reload under load; the campaign sets 200.
+int reloads() {
+  const char* const wanted = std::getenv("VHSM_RELOADS");
+  return wanted == nullptr ? 12 : std::atoi(wanted);
+}
+
+struct Case {
+  const char* server;
+  const char* kind;
+};
+
+void PrintTo(const Case& param, std::ostream* out) { *out << param.server << param.kind; }
+
+class ServersTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(world.ready());
+    world.configure("log = " + world.file("vhsm.log").string() + "\n");
+    if (::geteuid() != 0) GTEST_SKIP() << "only root can start servers that drop privileges";
+  }
+
+  std::unique_ptr<Server> make(const std::string& server, const std::string& kind) {
+    const auto identity = make_identity(world, kind);
+    if (server == "nginx") return std::make_unique<Nginx>(world, identity);
+    return std::make_unique<Haproxy>(world, identity);
+  }
+  long attestations() {
+    const std::string lines =
+        world.kbs({"--config", world.file("kbs/vhsm-kbs.cnf"), "audit", "list"}).out;
+    long count = 0;
+    for (auto at = lines.find(" attest granted"); at != std::string::npos;
+         at = lines.find(" attest granted", at + 1)) {
+      ++count;
+    }
+    return count;
+  }
+
+  void TearDown() override {
+    if (HasFailure()) std::cout << "vhsm's log:\n" << read_file(world.file("vhsm.log"));
+  }
+
+  World world;
+};
+
+class EachServerTest : public ServersTest, public ::testing::WithParamInterface<Case> {
+ protected:
+  std::unique_ptr<Server> make() { return ServersTest::make(GetParam().server, GetParam().kind); }
+};
+
+TEST_P(EachServerTest, ServesTls12And13FromUnprivilegedWorkersForOneAttestation) {
+  const auto server = make();
+  const long before = attestations();
+  ASSERT_EQ(server->start(), "");
+  EXPECT_EQ(visit(server->port(), {TLS1_2_VERSION}), "") << server->log();
+  EXPECT_EQ(visit(server->port(), {TLS1_3_VERSION}), "") << server->log();
+  for (const pid_t worker : server->workers()) EXPECT_NE(user_of(worker), "root");
+  EXPECT_EQ(attestations() - before, 1);
+}
+
+TEST_P(EachServerTest, ReloadsUnderLoadWithoutAFailedHandshake) {
+  const auto server = make();
+  ASSERT_EQ(server->start(), "");
+  Load load(server->port(), 2);
+  const pid_t master = server->master();
+  long early = 0;
+  for (int i = 1; i <= reloads(); ++i) {
+    server->reload();
+    if (i == std::min(20, reloads() / 2)) early = private_kib(master);
+  }
+  load.stop();
+  EXPECT_EQ(server->master(), master);
+  EXPECT_THAT(load.failures(), IsEmpty()) << server->log();
+  EXPECT_GT(load.visits(), reloads());
+  const long late = private_kib(master);
+  RecordProperty("visits", static_cast<int>(load.visits()));
+  RecordProperty("early_kib", static_cast<int>(early));
+  RecordProperty("late_kib", static_cast<int>(late));
+  EXPECT_LE(late, early + early / 20) << "KiB of the master's own memory";
+}
+
+TEST_P(EachServerTest, StartsWithoutAKbsRefusesAtOnceAndServesWhenItIsBack) {
+  const auto server = make();
+  world.stop_kbs();
+  ASSERT_EQ(server->start(), "");
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_THAT(visit(server->port()), ::testing::HasSubstr(" alert "));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  const long before = attestations();
+  world.start_kbs();
+  EXPECT_TRUE(eventually([&] { return visit(server->port()).empty(); })) << server->log();
+  EXPECT_TRUE(eventually([&] {  // all workers: several clients in a row are served
+    int served = 0;
+    while (served < 16 && visit(server->port()).empty()) ++served;
+    return served == 16;
+  }));
+  EXPECT_EQ(attestations() - before, 1) << "for all workers";
+}
+
+TEST_P(EachServerTest, AKilledWorkerIsReplacedAndServes) {
+  const auto server = make();
+  ASSERT_EQ(server->start(), "");
+  ASSERT_EQ(visit(server->port()), "");
+  const auto workers = server->workers();
+  ASSERT_FALSE(workers.empty());
+  if (GetParam().server == std::string("haproxy")) {
+    ::kill(workers[0], SIGKILL);  // HAProxy's master ends with its worker, unless told otherwise
+    EXPECT_TRUE(eventually([&] { return server->workers().empty(); }));
+    return;
+  }
+  for (const pid_t worker : workers) ::kill(worker, SIGSEGV);
+  EXPECT_TRUE(eventually([&] {
+    const auto now = server->workers();
+    return now.size() == workers.size() && now != workers;
+  }));
+  EXPECT_EQ(visit(server->port()), "") << server->log();
+}
+
+INSTANTIATE_TEST_SUITE_P(Debian, EachServerTest,
+                         ::testing::Values(Case{"nginx", "rsa"}, Case{"nginx", "ec"},
+                                           Case{"haproxy", "rsa"}, Case{"haproxy", "ec"}),
+                         [](const auto& value) {
+                           return std::string(value.param.server) + "_" + value.param.kind;
+                         });
+
+TEST_F(ServersTest, NginxServesThroughABinaryUpgrade) {
+  Nginx nginx(world, make_identity(world, "ec"));
+  ASSERT_EQ(nginx.start(), "");
+  Load load(nginx.port(), 2);
+  EXPECT_TRUE(nginx.upgrade()) << nginx.log();
+  load.stop();
+  EXPECT_THAT(load.failures(), IsEmpty()) << nginx.log();
+  EXPECT_EQ(visit(nginx.port()), "");
+}
+
+TEST_F(ServersTest, Tls12KeyTransportWorksUnderNginx) {
+  Nginx nginx(world, make_identity(world, "rsa"));
+  ASSERT_EQ(nginx.start(), "");
+  EXPECT_EQ(visit(nginx.port(), {TLS1_2_VERSION, "AES128-SHA256:AES128-GCM-SHA256"}), "")
+      << nginx.log();
+}
+
+}  // namespace
+}  // namespace vhsm::tests
