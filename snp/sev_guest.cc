@@ -17,9 +17,6 @@ namespace vhsm::snp {
 namespace {
 
 constexpr int kMaxAttempts = 3;
-constexpr std::uint32_t kInvalidParameter = 0x16;
-constexpr std::uint32_t kInvalidKey = 0x27;
-constexpr std::uint64_t kHostInvalidLength = 1;  // SNP_GUEST_VMM_ERR_INVALID_LEN
 
 class KernelDevice final : public GuestDevice {
  public:
@@ -42,7 +39,7 @@ std::uint64_t address_of(const void* object) { return reinterpret_cast<std::uint
 /// pages.
 using Table = std::vector<std::uint8_t>;
 
-std::uint64_t host_error(const GuestRequest& request) { return request.exit_info >> 32; }
+std::uint64_t host_error_of(const GuestRequest& request) { return request.exit_info >> 32; }
 
 /// The sentence for an errno. All but the first two are final until the guest reboots.
 Error device_error(int error, const GuestRequest& request) {
@@ -64,29 +61,10 @@ Error device_error(int error, const GuestRequest& request) {
                   kSevGuestPath);
     default: break;
   }
-  if (error == EIO && host_error(request) == kHostInvalidLength) {
+  if (error == EIO && host_error_of(request) == host_error::kInvalidLength) {
     return fail(Errc::kPlatform, "the host's certificates grow with each request", kSevGuestPath);
   }
   return fail(Errc::kPlatform, "the firmware or the host failed; reboot the guest", kSevGuestPath);
-}
-
-/// In the fact sheet's order: ioctl (by the caller), status, size, then the bytes.
-Result<RawReport> report_of(const ReportResponse& response) {
-  switch (response.status) {
-    case 0: break;
-    case kInvalidParameter:
-      return fail(Errc::kPlatform,
-                  "the firmware refuses the request: its VMPL is not between the guest's and 3",
-                  kSevGuestPath);
-    case kInvalidKey:
-      return fail(Errc::kPlatform, "the firmware has no key of the kind asked for", kSevGuestPath);
-    default:
-      return fail(Errc::kPlatform, "the firmware answers with an error status", kSevGuestPath);
-  }
-  if (response.report_bytes != kReportBytes) {
-    return fail(Errc::kPlatform, "the firmware's report is not 1184 bytes", kSevGuestPath);
-  }
-  return response.report;
 }
 
 ReportRequest request_for(const ReportData& data, unsigned vmpl) {
@@ -103,7 +81,7 @@ Result<RawReport> get_report(GuestDevice& device, const ReportRequest& request) 
   call.response_address = address_of(&response);
   const int error = device.ioctl(kGetReport, call);
   if (error != 0) return device_error(error, call);
-  return report_of(response);
+  return report_of(response, kSevGuestPath);
 }
 
 /// One extended request: the report, or that `need` bytes of room are wanted, or that the host's
@@ -127,7 +105,8 @@ Result<Extended> get_extended(GuestDevice& device, const ReportRequest& report, 
     answer.outcome = Extended::Outcome::kNotToBeHad;
     return answer;
   }
-  if (error != EIO || host_error(call) != kHostInvalidLength) return device_error(error, call);
+  if (error != EIO || host_error_of(call) != host_error::kInvalidLength)
+    return device_error(error, call);
   answer.need = request.certificates_bytes;
   const bool fits = answer.need > table.size() && answer.need <= kMaxTableBytes;
   answer.outcome = fits ? Extended::Outcome::kMoreRoom : Extended::Outcome::kNotToBeHad;
@@ -140,7 +119,7 @@ std::size_t whole_pages(std::size_t bytes) {
 
 Result<Evidence> evidence_of(const Extended& answer, const Table& table) {
   Evidence evidence;
-  evidence.report = VHSM_TRY(report_of(answer.response));
+  evidence.report = VHSM_TRY(report_of(answer.response, kSevGuestPath));
   evidence.certificates = VHSM_TRY(parse_certificate_table(table));
   return evidence;
 }

@@ -1,18 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// vhsm-snp-emulator: makes the folder of an emulated SEV-SNP machine.
+// vhsm-snp-emulator: makes the folder of an emulated SEV-SNP machine, and runs commands on one.
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <exception>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "snp/emulated_firmware.h"
 #include "snp/emulator.h"
 #include "snp/hex.h"
+#include "snp/tools/supervisor.h"
 
 namespace {
 
@@ -85,23 +96,102 @@ void declare(CLI::App& app, Arguments& arguments) {
   init->add_option("--report-version", arguments.report_version, "2 to 5")->capture_default_str();
 }
 
-/// The form DIR -- COMMAND, which answers /dev/sev-guest for COMMAND.
-bool asks_for_supervision(int argc, char** argv) {
-  for (int i = 1; i < argc; ++i) {
-    if (std::string_view(argv[i]) == "--") return true;
+// ---- DIR -- COMMAND --------------------------------------------------------------------------
+
+struct Host {
+  std::string folder;
+  vhsm::snp::Faults faults;
+  std::uint32_t busy_seconds = 0;
+  std::string certificates = "all";
+};
+
+void declare(CLI::App& app, Host& host) {
+  auto& faults = host.faults;
+  app.add_option("DIR", host.folder, "Folder of an emulated machine")->required();
+  app.add_option("--busy", host.busy_seconds, "The host is busy for so many seconds");
+  app.add_option("--firmware-error", faults.firmware_error, "The firmware fails with this code");
+  app.add_flag("--tampered", faults.tampered, "The firmware's answers do not authenticate");
+  app.add_flag("--vmpck-wiped", faults.wiped, "The guest's key is gone after an earlier failure");
+  app.add_flag("--counter-exhausted", faults.exhausted, "The guest's messages are used up");
+  app.add_option("--certificates", host.certificates,
+                 "What the host gives: all, none, growing (never enough room), too-many")
+      ->check(CLI::IsMember({"all", "none", "growing", "too-many"}))
+      ->capture_default_str();
+  app.add_option("--after", faults.after, "Requests that go well before that")
+      ->capture_default_str();
+}
+
+vhsm::snp::Faults faults_of(const Host& host) {
+  vhsm::snp::Faults faults = host.faults;
+  faults.busy = std::chrono::seconds(host.busy_seconds);
+  faults.no_certificates = host.certificates == "none";
+  faults.growing_certificates = host.certificates == "growing";
+  faults.too_many_certificates = host.certificates == "too-many";
+  return faults;
+}
+
+/// Beside the program: in a build, or where CMake installs it.
+Result<std::string> find_shim() {
+  const auto program = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  for (const char* folder : {"../lib", VHSM_LIBDIR_FROM_BINDIR}) {
+    const auto shim = (program / folder / "libvhsm-snp-emulator.so").lexically_normal();
+    if (std::filesystem::exists(shim)) return shim.string();
   }
-  return false;
+  return vhsm::fail(vhsm::Errc::kIo, "libvhsm-snp-emulator.so is not where it belongs",
+                    program.string());
+}
+
+void preload(const std::string& shim) {
+  const char* const others = std::getenv("LD_PRELOAD");
+  const std::string all = others == nullptr || *others == 0 ? shim : shim + ":" + others;
+  ::setenv("LD_PRELOAD", all.c_str(), 1);
+}
+
+Status prepare(const Host& host) {
+  const auto shim = VHSM_TRY(find_shim());
+  const auto firmware = VHSM_TRY(vhsm::snp::EmulatedFirmware::open(host.folder));
+  VHSM_TRY(vhsm::snp::supervise(firmware, faults_of(host)));
+  preload(shim);
+  return {};
+}
+
+/// @return what a shell does for a command that it cannot run.
+int execute(char** command) {
+  constexpr int kNoCommand = 127;
+  ::execvp(command[0], command);
+  std::fprintf(stderr, "vhsm-snp-emulator: %s: %s\n", command[0], std::strerror(errno));
+  return kNoCommand;
+}
+
+int run_on_machine(int argc, char** argv, char** command) {
+  CLI::App app(
+      "vhsm-snp-emulator DIR [OPTIONS] -- COMMAND [ARGUMENT...]\n"
+      "Runs COMMAND with a /dev/sev-guest that answers as the kernel does.");
+  Host host;
+  declare(app, host);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;
+  }
+  if (*command == nullptr) {
+    std::fputs("vhsm-snp-emulator: a command belongs after --\n", stderr);
+    return kUsage;
+  }
+  const Status ready = prepare(host);
+  return ready.ok() ? execute(command) : report(ready);
 }
 
 int run(int argc, char** argv) {
-  if (asks_for_supervision(argc, argv)) {
-    std::fputs(
-        "vhsm-snp-emulator: DIR -- COMMAND is not supported yet; set platform = emulator:DIR "
-        "in vhsm.cnf instead\n",
-        stderr);
-    return kUsage;
+  char** const dashes = std::find_if(
+      argv, argv + argc, [](const char* word) { return std::string_view(word) == "--"; });
+  if (dashes != argv + argc) {
+    return run_on_machine(static_cast<int>(dashes - argv), argv, dashes + 1);
   }
   CLI::App app("Makes the folder of an emulated SEV-SNP machine, for platform = emulator:DIR.");
+  app.footer(
+      "vhsm-snp-emulator DIR [OPTIONS] -- COMMAND runs a command on that machine, where\n"
+      "/dev/sev-guest answers (platform = sev-guest); its options: DIR --help --");
   Arguments arguments;
   declare(app, arguments);
   try {

@@ -164,10 +164,24 @@ void World::stop_kbs() {
   kbs_ = -1;
 }
 
-void World::configure(const std::string& more) const {
-  write_file(file("vhsm.cnf"), "[vhsm]\nplatform = emulator:" + file("snp").string() +
+void World::configure(const std::string& more, const std::string& platform) const {
+  const std::string emulator = "emulator:" + file("snp").string();
+  write_file(file("vhsm.cnf"), "[vhsm]\nplatform = " + (platform.empty() ? emulator : platform) +
                                    "\nkbs = " + endpoint_ +
                                    "\nkbs_ca = " + file("kbs/ca.pem").string() + "\n" + more);
+}
+
+std::vector<std::string> World::on_machine(std::vector<std::string> command,
+                                           std::vector<std::string> host) const {
+  std::vector<std::string> argv{kBin + "/vhsm-snp-emulator", file("snp")};
+  argv.insert(argv.end(), host.begin(), host.end());
+  argv.emplace_back("--");
+  argv.insert(argv.end(), command.begin(), command.end());
+  return argv;
+}
+
+Outcome World::emulated(std::vector<std::string> command, std::vector<std::string> host) const {
+  return run(on_machine(std::move(command), std::move(host)), environment());
 }
 
 std::vector<std::string> World::environment() const {

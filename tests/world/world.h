@@ -42,10 +42,18 @@ class World {
   void stop_kbs();
 
   /// Writes vhsm.cnf: the defaults that reach our KBS, and `more` lines.
-  void configure(const std::string& more = "") const;
+  /// @param platform  empty: our emulator by its folder.
+  void configure(const std::string& more = "", const std::string& platform = "") const;
 
   /// VHSM_CONF and OPENSSL_MODULES for a program that is to find us.
   [[nodiscard]] std::vector<std::string> environment() const;
+
+  /// Runs a command on our emulated machine, where /dev/sev-guest answers.
+  /// @param host  options for how host and firmware behave.
+  [[nodiscard]] std::vector<std::string> on_machine(std::vector<std::string> command,
+                                                    std::vector<std::string> host = {}) const;
+  [[nodiscard]] Outcome emulated(std::vector<std::string> command,
+                                 std::vector<std::string> host = {}) const;
 
   /// Runs the openssl command in the folder.
   Outcome openssl(std::vector<std::string> arguments) const;

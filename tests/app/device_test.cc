@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// platform = sev-guest in unmodified programs, with the kernel's interface emulated below them.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/keystore/samples.h"
+#include "tests/world/world.h"
+
+namespace vhsm::tests {
+namespace {
+
+using ::testing::HasSubstr;
+using Arguments = std::vector<std::string>;
+
+class DeviceTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    world_ = std::make_unique<World>();
+    ASSERT_TRUE(world_->ready());
+    world_->configure("", "sev-guest");
+    world_->put("default/tls/www", keystore::pkcs8_pem(keystore::make_key("P-256").get()));
+    write_file(world_->file("message"), "what is signed\n");
+  }
+  static void TearDownTestSuite() { world_.reset(); }
+  void SetUp() override {
+    ASSERT_TRUE(world_->ready());
+    if (::access("/dev/sev-guest", F_OK) == 0) GTEST_SKIP() << "this machine has /dev/sev-guest";
+    if (world_->emulated({"true"}).err.find("this kernel, or its sandbox") != std::string::npos) {
+      GTEST_SKIP() << "no seccomp notifications here";
+    }
+  }
+
+  static std::string path(const std::string& name) { return world_->file(name); }
+  static Arguments sign() {
+    return {"openssl",
+            "pkeyutl",
+            "-provider",
+            "vhsm",
+            "-sign",
+            "-inkey",
+            "vhsm:default/tls/www",
+            "-rawin",
+            "-in",
+            path("message"),
+            "-out",
+            path("signature")};
+  }
+
+  static std::unique_ptr<World> world_;
+};
+std::unique_ptr<World> DeviceTest::world_;
+
+TEST_F(DeviceTest, StockOpensslSignsWithAKeyAttestedThroughTheDevice) {
+  const Outcome outcome = world_->emulated(sign());
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const Outcome pub = world_->emulated({"openssl", "pkey", "-provider", "vhsm", "-in",
+                                        "vhsm:default/tls/www", "-pubout", "-out", path("pub")});
+  ASSERT_EQ(pub.status, 0) << pub.err;
+  EXPECT_EQ(world_
+                ->openssl({"pkeyutl", "-verify", "-pubin", "-inkey", path("pub"), "-rawin", "-in",
+                           path("message"), "-sigfile", path("signature")})
+                .status,
+            0);
+}
+
+TEST_F(DeviceTest, OutsideThereIsNoDevice) {
+  EXPECT_NE(run(sign(), world_->environment()).status, 0);
+}
+
+TEST_F(DeviceTest, DoctorAndAttestTakeItForTheRealThing) {
+  const Outcome doctor = world_->emulated({std::string(VHSM_BIN_DIR) + "/vhsm", "doctor"});
+  EXPECT_EQ(doctor.status, 0) << doctor.out;
+  EXPECT_THAT(doctor.out, HasSubstr("sev-guest"));
+}
+
+TEST_F(DeviceTest, AWipedKeySaysSoAndTheProgramGoesOn) {
+  const Outcome outcome = world_->emulated(sign(), {"--vmpck-wiped"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("VMPCK"));
+}
+
+TEST_F(DeviceTest, WhateverTheHostsCertificatesAreTheReportComes) {
+  // The KBS knows no chain without the host's certificates: not attested, but asked.
+  for (const char* certificates : {"none", "growing", "too-many"}) {
+    const Outcome outcome = world_->emulated(sign(), {"--certificates", certificates});
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_THAT(outcome.err, HasSubstr("not attested")) << certificates;
+  }
+}
+
+TEST_F(DeviceTest, ABusyHostIsWaitedFor) {
+  EXPECT_EQ(world_->emulated(sign(), {"--busy", "2"}).status, 0);
+}
+
+TEST_F(DeviceTest, ItIsItsOwnersAlone) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  EXPECT_EQ(world_->emulated({"sh", "-c", ": <>/dev/sev-guest"}).status, 0);
+  const Outcome other = world_->emulated(
+      {"setpriv", "--reuid=65534", "--clear-groups", "sh", "-c", ": <>/dev/sev-guest"});
+  EXPECT_NE(other.status, 0);
+  EXPECT_THAT(other.err, HasSubstr("Permission denied"));
+}
+
+TEST_F(DeviceTest, IsFoundByRelativePathsAndNotInAChroot) {
+  EXPECT_EQ(world_->emulated({"sh", "-c", "cd /dev && : <>sev-guest"}).status, 0);
+  EXPECT_EQ(world_->emulated({"sh", "-c", ": <>/dev/../dev/./sev-guest"}).status, 0);
+  EXPECT_NE(world_->emulated({"sh", "-c", "cd /tmp && : <sev-guest"}).status, 0);
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can go into a chroot";
+  EXPECT_EQ(world_->emulated({VHSM_DERIVED_KEY_PROBE, world_->folder()}).err,
+            "/dev/sev-guest: No such file or directory\n");
+}
+
+TEST_F(DeviceTest, TheCommandEndsAsItWould) {
+  EXPECT_EQ(world_->emulated({"sh", "-c", "exit 7"}).status, 7);
+  EXPECT_EQ(world_->emulated({"sh", "-c", "kill -9 $$"}).status, -1);
+  EXPECT_EQ(world_->emulated({"/no/such/command"}).status, 127);
+  EXPECT_EQ(world_->emulated({"sh", "-c", "cat; echo done"}).out, "done\n");
+}
+
+TEST_F(DeviceTest, ASupervisorInASupervisorIsRefused) {
+  const Outcome outcome = world_->emulated(
+      {std::string(VHSM_BIN_DIR) + "/vhsm-snp-emulator", path("snp"), "--", "true"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("a supervisor is there already"));
+}
+
+TEST_F(DeviceTest, DerivedKeysReachProtectedMemory) {
+  const Outcome first = world_->emulated({VHSM_DERIVED_KEY_PROBE});
+  ASSERT_EQ(first.status, 0) << first.err;
+  EXPECT_THAT(first.out, HasSubstr("memfd_secret"));
+  EXPECT_EQ(world_->emulated({VHSM_DERIVED_KEY_PROBE}).out, first.out);
+  const Outcome without = world_->emulated({"env", "-u", "LD_PRELOAD", VHSM_DERIVED_KEY_PROBE});
+  EXPECT_EQ(without.err, "SNP_GET_DERIVED_KEY: Bad address\n");
+}
+
+TEST_F(DeviceTest, WrongUsageIsTwo) {
+  const std::string tool = std::string(VHSM_BIN_DIR) + "/vhsm-snp-emulator";
+  EXPECT_EQ(run({tool, path("snp"), "--"}).status, 2);
+  EXPECT_EQ(run({tool, "--", "true"}).status, 2);
+  EXPECT_EQ(run({tool, path("snp"), "--certificates", "some", "--", "true"}).status, 2);
+  EXPECT_EQ(run({tool, "/nonexistent", "--", "true"}).status, 1);
+}
+
+}  // namespace
+}  // namespace vhsm::tests
