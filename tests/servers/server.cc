@@ -138,6 +138,7 @@ void Server::stop() {
 }
 
 Outcome Server::run_limited(std::vector<std::string> argv) const {
+  if (on_machine_) argv = world_.on_machine(std::move(argv));
   argv.insert(argv.begin(), {"prlimit", std::string("--memlock=") + kMemlockBytes, "--"});
   auto environment = world_.environment();
   std::erase_if(environment, [](const auto& entry) { return entry.starts_with("OPENSSL_CONF="); });

@@ -45,6 +45,8 @@ class Server {
   /// @return what it printed when it failed; empty when it runs.
   virtual std::string start() = 0;
   virtual void reload() = 0;
+  /// From now on it runs where /dev/sev-guest answers.
+  void move_to_machine() { on_machine_ = true; }
 
   [[nodiscard]] int port() const noexcept { return port_; }
   [[nodiscard]] pid_t master() const;
@@ -59,6 +61,7 @@ class Server {
   std::filesystem::path folder_;
   std::filesystem::path identity_;
   int port_;
+  bool on_machine_ = false;
 };
 
 /// Four workers, daemon on, workers as www-data.

@@ -123,6 +123,37 @@ TEST_P(EachServerTest, StartsWithoutAKbsRefusesAtOnceAndServesWhenItIsBack) {
   EXPECT_EQ(attestations() - before, 1) << "for all workers";
 }
 
+/// Whether a supervisor of this machine is still there.
+bool is_supervised(const World& world) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string command = read_file(entry.path() / "cmdline");
+    if (command.find("vhsm-snp-emulator") != std::string::npos &&
+        command.find(world.folder().string()) != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+TEST_P(EachServerTest, AttestsThroughADeviceThatItsWorkersCouldNotOpen) {
+  if (::access("/dev/sev-guest", F_OK) == 0) GTEST_SKIP() << "this machine has /dev/sev-guest";
+  auto server = make();
+  world.configure("log = " + world.file("vhsm.log").string() + "\n", "sev-guest");
+  server->move_to_machine();
+  world.stop_kbs();
+  ASSERT_EQ(server->start(), "");
+  EXPECT_TRUE(is_supervised(world));
+  EXPECT_THAT(visit(server->port()), ::testing::HasSubstr(" alert "));
+  const long before = attestations();
+  world.start_kbs();
+  EXPECT_TRUE(eventually([&] { return visit(server->port()).empty(); })) << server->log();
+  EXPECT_EQ(attestations() - before, 1);
+  server->reload();
+  EXPECT_EQ(visit(server->port()), "") << server->log();
+  server.reset();
+  EXPECT_TRUE(eventually([&] { return !is_supervised(world); })) << "it ends with the last of them";
+}
+
 TEST_P(EachServerTest, AKilledWorkerIsReplacedAndServes) {
   const auto server = make();
   ASSERT_EQ(server->start(), "");
