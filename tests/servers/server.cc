@@ -30,6 +30,23 @@ bool alive(pid_t process) {
   return process > 0 && name_end != std::string::npos && stat[name_end + 2] != 'Z';
 }
 
+/// The environment that our drop-in for systemd gives nginx, with this tree in place of the
+/// installed one.
+std::vector<std::string> service_environment() {
+  const std::string installed = "/usr/share/vhsm";
+  std::istringstream lines(read_file(VHSM_SOURCE_DIR "/openssl.cnf.d/nginx.service.conf"));
+  std::vector<std::string> variables;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("Environment=")) continue;
+    if (const auto at = line.find(installed); at != std::string::npos) {
+      line.replace(at, installed.size(), VHSM_SOURCE_DIR);
+    }
+    variables.push_back(line.substr(line.find('=') + 1));
+  }
+  EXPECT_FALSE(variables.empty());
+  return variables;
+}
+
 }  // namespace
 
 int free_port() {
@@ -137,19 +154,20 @@ void Server::stop() {
   }
 }
 
-Outcome Server::run_limited(std::vector<std::string> argv) const {
+Outcome Server::run_limited(std::vector<std::string> argv,
+                            const std::vector<std::string>& variables) const {
   if (on_machine_) argv = world_.on_machine(std::move(argv));
   argv.insert(argv.begin(), {"prlimit", std::string("--memlock=") + kMemlockBytes, "--"});
   auto environment = world_.environment();
   std::erase_if(environment, [](const auto& entry) { return entry.starts_with("OPENSSL_CONF="); });
-  environment.push_back("OPENSSL_CONF=" VHSM_SOURCE_DIR "/openssl.cnf.d/vhsm.cnf");
+  environment.insert(environment.end(), variables.begin(), variables.end());
   return run(argv, environment);
 }
 
-std::vector<std::string> Nginx::command(std::vector<std::string> more) const {
+Outcome Nginx::run_nginx(std::vector<std::string> more) const {
   more.insert(more.begin(), {"/usr/sbin/nginx", "-p", folder_.string() + "/", "-e",
                              (folder_ / "error.log").string(), "-c", folder_ / "nginx.conf"});
-  return more;
+  return run_limited(more, service_environment());
 }
 
 bool Nginx::ready() const {
@@ -161,7 +179,7 @@ bool Nginx::ready() const {
 std::string Nginx::start() {
   write_file(folder_ / "nginx.conf", R"(user www-data;
 worker_processes 4;
-env OPENSSL_CONF; env OPENSSL_MODULES; env VHSM_CONF;  # for the new master of a binary upgrade
+include )" VHSM_SOURCE_DIR R"(/openssl.cnf.d/nginx.conf;
 pid )" + (folder_ / "pid").string() + R"(;
 events { worker_connections 256; }
 http {
@@ -179,14 +197,14 @@ http {
   }
 }
 )");
-  const Outcome started = run_limited(command({}));
+  const Outcome started = run_nginx({});
   if (started.status != 0) return started.err + log();
   return eventually([&] { return ready(); }) ? std::string() : "its workers do not get ready";
 }
 
 void Nginx::reload() {
   const auto old = workers();
-  const Outcome told = run_limited(command({"-s", "reload"}));
+  const Outcome told = run_nginx({"-s", "reload"});
   EXPECT_EQ(told.status, 0) << told.err;
   EXPECT_TRUE(eventually([&] {
     const auto now = workers();
@@ -235,7 +253,9 @@ frontend www
   http-request return status 200 content-type text/plain string "a page\n"
 )");
   const Outcome started =
-      run_limited({"haproxy", "-W", "-f", folder_ / "haproxy.cfg", "-p", folder_ / "pid"});
+      run_limited({"haproxy", "-W", "-f", VHSM_SOURCE_DIR "/openssl.cnf.d/haproxy.cfg", "-f",
+                   folder_ / "haproxy.cfg", "-p", folder_ / "pid"},
+                  {});
   if (started.status != 0) return started.err + started.out;
   return eventually([&] { return ready(); }) ? std::string() : "its master does not get ready";
 }

@@ -55,7 +55,9 @@ class Server {
 
  protected:
   void stop();
-  Outcome run_limited(std::vector<std::string> argv) const;
+  /// @param variables  in its environment, beside those that find module and configuration.
+  [[nodiscard]] Outcome run_limited(std::vector<std::string> argv,
+                                    const std::vector<std::string>& variables) const;
 
   World& world_;
   std::filesystem::path folder_;
@@ -77,7 +79,7 @@ class Nginx final : public Server {
  private:
   /// Its workers are there and have given up root.
   [[nodiscard]] bool ready() const;
-  [[nodiscard]] std::vector<std::string> command(std::vector<std::string> more) const;
+  [[nodiscard]] Outcome run_nginx(std::vector<std::string> more) const;
 };
 
 /// Master-worker mode, threads as they come, user haproxy, Debian's chroot.
