@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -164,6 +165,14 @@ Outcome Server::run_limited(std::vector<std::string> argv,
   return run(argv, environment);
 }
 
+std::pair<int, int> Nginx::version() {
+  const std::string text = run({"/usr/sbin/nginx", "-v"}).err;  // nginx version: nginx/1.22.1
+  int major = 0;
+  int minor = 0;
+  EXPECT_EQ(std::sscanf(text.c_str(), "nginx version: nginx/%d.%d", &major, &minor), 2) << text;
+  return {major, minor};
+}
+
 Outcome Nginx::run_nginx(std::vector<std::string> more) const {
   more.insert(more.begin(), {"/usr/sbin/nginx", "-p", folder_.string() + "/", "-e",
                              (folder_ / "error.log").string(), "-c", folder_ / "nginx.conf"});
@@ -189,7 +198,7 @@ http {
                                          R"( ssl;
     ssl_certificate )" + identity_.string() +
                                          R"(;
-    ssl_certificate_key )" + identity_.string() +
+    ssl_certificate_key )" + key_ +
                                          R"(;
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_ciphers ALL:@SECLEVEL=1;

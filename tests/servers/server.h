@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/world/world.h"
@@ -69,8 +70,12 @@ class Server {
 /// Four workers, daemon on, workers as www-data.
 class Nginx final : public Server {
  public:
-  using Server::Server;
+  /// @param key  what `ssl_certificate_key` says; empty: the file `identity`.
+  Nginx(World& world, const std::filesystem::path& identity, std::string key = "")
+      : Server(world, identity), key_(key.empty() ? identity.string() : std::move(key)) {}
   ~Nginx() override { stop(); }
+  /// As in 1.22.
+  static std::pair<int, int> version();
   std::string start() override;
   void reload() override;
   /// SIGUSR2, then the old master ends: nginx's binary upgrade.
@@ -80,6 +85,8 @@ class Nginx final : public Server {
   /// Its workers are there and have given up root.
   [[nodiscard]] bool ready() const;
   [[nodiscard]] Outcome run_nginx(std::vector<std::string> more) const;
+
+  std::string key_;
 };
 
 /// Master-worker mode, threads as they come, user haproxy, Debian's chroot.

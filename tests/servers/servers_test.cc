@@ -190,6 +190,15 @@ TEST_F(ServersTest, NginxServesThroughABinaryUpgrade) {
   EXPECT_EQ(visit(nginx.port()), "");
 }
 
+TEST_F(ServersTest, NewNginxTakesTheUriItself) {
+  if (Nginx::version() < std::pair(1, 29)) GTEST_SKIP() << "nginx takes URIs from 1.29 on";
+  Nginx nginx(world, make_identity(world, "ec"), "\"store:vhsm:default/tls/ec\"");
+  ASSERT_EQ(nginx.start(), "");
+  EXPECT_EQ(visit(nginx.port()), "") << nginx.log();
+  nginx.reload();
+  EXPECT_EQ(visit(nginx.port()), "") << nginx.log();
+}
+
 TEST_F(ServersTest, Tls12KeyTransportWorksUnderNginx) {
   Nginx nginx(world, make_identity(world, "rsa"));
   ASSERT_EQ(nginx.start(), "");
