@@ -10,11 +10,12 @@ cd "$(dirname "$0")/.."
 
 unset OPENSSL_CONF OPENSSL_MODULES VHSM_CONF VHSM_MEMORY
 readonly BUILD=$PWD/build/release
-readonly PATH=$BUILD/bin:$PATH
+readonly PATH=$BUILD/bin:$PATH SOURCE=$PWD NGINX=/usr/sbin/nginx
 FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/vhsm-demo.XXXXXX")
 KBS=
 
 clean_up() {
+  if [ -s "$FOLDER/nginx.pid" ]; then kill -QUIT "$(cat "$FOLDER/nginx.pid")" || true; fi
   if [ -n "$KBS" ]; then
     kill "$KBS" 2>/dev/null || true
     wait "$KBS" 2>/dev/null || true
@@ -27,6 +28,10 @@ trap 'exit 130' INT TERM
 on_error() {
   local status=$1 line=$2
   echo "demo.sh: FAILED at line $line (status $status)" >&2
+  if [ -s "$FOLDER/nginx.log" ]; then
+    echo "nginx said:" >&2
+    tail -n 5 "$FOLDER/nginx.log" >&2
+  fi
   if [ -s "$FOLDER/kbs.log" ]; then
     echo "the KBS said:" >&2
     tail -n 5 "$FOLDER/kbs.log" >&2
@@ -59,7 +64,7 @@ refuse() {
 
 build() {
   # shellcheck disable=SC2086  # a list of words
-  install_packages $BUILD_PACKAGES libgtest-dev libgmock-dev
+  install_packages $BUILD_PACKAGES libgtest-dev libgmock-dev nginx-light curl
   local log=$FOLDER/build.log
   if ! { cmake --preset release &&
     cmake --build --preset release --target vhsm vhsm_cli vhsm-kbs vhsm-snp-emulator vhsm-case-ab; } \
@@ -132,6 +137,41 @@ keep_private() {
   refuse openssl pkeyutl -provider vhsm -sign -inkey vhsm:default/tls/nobody -rawin -in FILE -out SIG
 }
 
+# start_nginx: Debian's, on a free port, with the key's stand-in for a key file. Sets PORT.
+start_nginx() {
+  vhsm key pem tls/www --out www.pem
+  local i
+  for ((i = 0; i < 20; i++)); do
+    PORT=$((20000 + RANDOM % 20000))
+    cat >nginx.conf <<END
+pid $FOLDER/nginx.pid;
+error_log $FOLDER/nginx.log;
+events {}
+http {
+  access_log off;
+  client_body_temp_path $FOLDER/temp; proxy_temp_path $FOLDER/temp; fastcgi_temp_path $FOLDER/temp;
+  uwsgi_temp_path $FOLDER/temp; scgi_temp_path $FOLDER/temp;
+  server {
+    listen 127.0.0.1:$PORT ssl;
+    ssl_certificate     $FOLDER/www.crt;
+    ssl_certificate_key $FOLDER/www.pem;
+    location / { return 200 "a page, served with a key that is in no file\\n"; }
+  }
+}
+END
+    if OPENSSL_CONF=$SOURCE/openssl.cnf.d/vhsm.cnf "$NGINX" -e nginx.log -p "$FOLDER" -c nginx.conf 2>>nginx.log
+    then return; fi
+  done
+  echo "demo.sh: nginx does not start" >&2
+  return 1
+}
+
+serve_with_nginx() {
+  start_nginx
+  sed -n 's/^ *ssl_certificate/    ssl_certificate/p' nginx.conf
+  show curl -sS --cacert www.crt --resolve "www.example:$PORT:127.0.0.1" "https://www.example:$PORT/"
+}
+
 main() {
   say "Packages and build (the first time takes minutes)"
   build
@@ -144,7 +184,7 @@ main() {
     --trust-test-root "$FOLDER/snp/ark.pem" --measurement any
   start_kbs
   say "3. Two keys with certificates go to the KBS, and are deleted here"
-  make_key www -newkey rsa:2048
+  make_key www -newkey rsa:2048 -addext subjectAltName=DNS:www.example
   make_key ec -newkey ec -pkeyopt ec_paramgen_curve:P-256
   say "4. vhsm.cnf says where reports and keys come from"
   configure
@@ -165,6 +205,8 @@ main() {
   keep_private
   say "11. The KBS has it all on record"
   show vhsm-kbs --config kbs/vhsm-kbs.cnf audit list --limit 4
+  say "12. Debian's nginx serves with it; the stand-in takes the place of the key file"
+  serve_with_nginx
   say "Done in $((SECONDS - start)) s after the build. By hand: see README.md"
 }
 
