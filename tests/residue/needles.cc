@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/residue/needles.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <functional>
 #include <set>
 #include <sstream>
 
@@ -21,9 +26,9 @@ struct Mapping {
 };
 
 /// From smaps, whose VmFlags tell locked (lo) and not dumped (dd).
-std::vector<Mapping> mappings() {
+std::vector<Mapping> mappings(const std::string& process) {
   std::vector<Mapping> all;
-  std::ifstream smaps("/proc/self/smaps");
+  std::ifstream smaps("/proc/" + process + "/smaps");
   for (std::string line; std::getline(smaps, line);) {
     Mapping next;
     std::array<char, 5> access{};
@@ -41,6 +46,31 @@ std::vector<Mapping> mappings() {
 }
 
 std::size_t start_index(const std::uint8_t* at) { return std::size_t{at[0]} << 8 | at[1]; }
+
+/// Goes through [from, to) of an open file in pieces that overlap by a window, and leaves out what
+/// cannot be read, page by page.
+/// @return the bytes read.
+std::size_t for_each_piece(
+    int file, std::uintptr_t from, std::uintptr_t to,
+    const std::function<void(const std::uint8_t* begin, std::size_t size)>& body) {
+  constexpr std::size_t kPiece = 1 << 20;
+  constexpr std::uintptr_t kPage = 4096;
+  std::vector<std::uint8_t> piece(kPiece + kWindowBytes);
+  std::size_t total = 0;
+  for (std::uintptr_t at = from; at < to;) {
+    const std::size_t size = std::min<std::uintptr_t>(piece.size(), to - at);
+    const ssize_t got = ::pread(file, piece.data(), size, static_cast<off_t>(at));
+    if (got > 0) {
+      const auto read = static_cast<std::size_t>(got);
+      body(piece.data(), read);
+      total += read;
+      at += read == piece.size() ? kPiece : read;
+    } else {
+      at = at / kPage * kPage + kPage;
+    }
+  }
+  return total;
+}
 
 }  // namespace
 
@@ -78,7 +108,7 @@ std::vector<std::string> Windows::find(const std::uint8_t* begin, std::size_t si
 
 std::vector<Finding> search_own_memory(const Windows& windows) {
   std::vector<Finding> findings;
-  for (const Mapping& mapping : mappings()) {
+  for (const Mapping& mapping : mappings("self")) {
     const bool kernels = mapping.line.find("[vvar") != std::string::npos ||
                          mapping.line.find("[vsyscall") != std::string::npos;
     if (!mapping.readable || mapping.is_protected || kernels) continue;
@@ -88,6 +118,41 @@ std::vector<Finding> search_own_memory(const Windows& windows) {
     }
   }
   return findings;
+}
+
+Search search_process(pid_t process, const Windows& windows) {
+  const std::string folder = "/proc/" + std::to_string(process);
+  const int file = ::open((folder + "/mem").c_str(), O_RDONLY | O_CLOEXEC);
+  Search search;
+  for (const Mapping& mapping : mappings(std::to_string(process))) {
+    std::set<std::string> found;
+    const auto look = [&](const std::uint8_t* begin, std::size_t size) {
+      for (auto& name : windows.find(begin, size)) found.insert(name);
+    };
+    const std::size_t bytes = for_each_piece(file, mapping.from, mapping.to, look);
+    search.bytes += bytes;
+    if (bytes == 0) search.unreadable.push_back(mapping.line);
+    if (bytes != 0 && mapping.is_protected) {
+      search.left_out.push_back(mapping.line);
+      continue;
+    }
+    for (const auto& name : found) search.findings.push_back({name, mapping.line});
+  }
+  ::close(file);
+  return search;
+}
+
+Search search_file(const std::string& path, const Windows& windows) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  Search search;
+  std::set<std::string> found;
+  const auto look = [&](const std::uint8_t* begin, std::size_t size) {
+    for (auto& name : windows.find(begin, size)) found.insert(name);
+  };
+  search.bytes = for_each_piece(file, 0, std::filesystem::file_size(path), look);
+  for (const auto& name : found) search.findings.push_back({name, path});
+  ::close(file);
+  return search;
 }
 
 std::vector<Needle> read_needles(const std::string& path) {

@@ -4,8 +4,11 @@
 // is looked for is masked, and memory is masked byte by byte while it is compared.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -38,10 +41,27 @@ class Windows {
 struct Finding {
   std::string needle;
   std::string mapping;
+  friend void PrintTo(const Finding& finding, std::ostream* out) {
+    *out << finding.needle << " in " << finding.mapping;
+  }
 };
 
 /// Reads every readable mapping of this process except protected memory (locked and never dumped).
 std::vector<Finding> search_own_memory(const Windows& windows);
+
+/// What another process's memory has.
+struct Search {
+  std::vector<Finding> findings;
+  std::size_t bytes = 0;                ///< looked at
+  std::vector<std::string> unreadable;  ///< mappings of which the kernel gives nothing
+  std::vector<std::string> left_out;    ///< protected memory that could be read
+};
+
+/// Reads all that /proc/PID/mem gives of the process, now, while it runs.
+Search search_process(pid_t process, const Windows& windows);
+
+/// @param path  e.g. a core dump.
+Search search_file(const std::string& path, const Windows& windows);
 
 /// Reads "name hex" lines, in which hex is masked.
 std::vector<Needle> read_needles(const std::string& path);

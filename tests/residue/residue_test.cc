@@ -2,78 +2,19 @@
 //
 // No private component lies outside protected memory: not whole and not in any 16 bytes of it.
 #include <gtest/gtest.h>
-#include <openssl/core_names.h>
-#include <openssl/ec.h>
-#include <openssl/pem.h>
-#include <openssl/rsa.h>
-#include <openssl/sha.h>
 
-#include <array>
-#include <cstdio>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "base/handle.h"
 #include "tests/keystore/samples.h"
-#include "tests/residue/needles.h"
+#include "tests/residue/key_needles.h"
 #include "tests/world/world.h"
 
 namespace vhsm::tests {
 namespace {
 
 const std::string kHost = std::string(VHSM_BIN_DIR) + "/residue_host";
-
-void add_line(std::string& lines, const std::string& name, const unsigned char* bytes,
-              std::size_t size) {
-  lines += name + " ";
-  for (std::size_t i = 0; i < size; ++i) {
-    std::array<char, 3> hex{};
-    std::snprintf(hex.data(), hex.size(), "%02x", static_cast<unsigned>(bytes[i] ^ kMask));
-    lines += hex.data();
-  }
-  lines += "\n";
-}
-
-void add_number(std::string& lines, EVP_PKEY* key, const char* name) {
-  ossl::Bignum number;
-  ASSERT_EQ(EVP_PKEY_get_bn_param(key, name, ossl::Receive(number)), 1) << name;
-  std::vector<unsigned char> bytes(static_cast<std::size_t>(BN_num_bytes(number.get())));
-  BN_bn2bin(number.get(), bytes.data());
-  add_line(lines, name, bytes.data(), bytes.size());
-}
-
-/// Seed, and for Ed25519 what it expands to: the clamped scalar and the nonce prefix
-/// (RFC 8032, section 5.1.5).
-void add_raw(std::string& lines, EVP_PKEY* key) {
-  std::array<unsigned char, 32> seed{};
-  std::size_t size = seed.size();
-  ASSERT_EQ(EVP_PKEY_get_raw_private_key(key, seed.data(), &size), 1);
-  add_line(lines, "seed", seed.data(), size);
-  if (EVP_PKEY_is_a(key, "ED25519") != 1) return;
-  std::array<unsigned char, SHA512_DIGEST_LENGTH> expanded{};
-  SHA512(seed.data(), size, expanded.data());
-  add_line(lines, "prefix", expanded.data() + 32, 32);
-  expanded[0] &= 0xF8;
-  expanded[31] = static_cast<unsigned char>((expanded[31] & 0x7F) | 0x40);
-  add_line(lines, "scalar", expanded.data(), 32);
-}
-
-std::string needle_lines(EVP_PKEY* key) {
-  std::string lines;
-  if (EVP_PKEY_is_a(key, "RSA") == 1) {
-    for (const char* name : {OSSL_PKEY_PARAM_RSA_D, OSSL_PKEY_PARAM_RSA_FACTOR1,
-                             OSSL_PKEY_PARAM_RSA_FACTOR2, OSSL_PKEY_PARAM_RSA_EXPONENT1,
-                             OSSL_PKEY_PARAM_RSA_EXPONENT2, OSSL_PKEY_PARAM_RSA_COEFFICIENT1}) {
-      add_number(lines, key, name);
-    }
-  } else if (EVP_PKEY_is_a(key, "EC") == 1) {
-    add_number(lines, key, OSSL_PKEY_PARAM_PRIV_KEY);
-  } else {
-    add_raw(lines, key);
-  }
-  return lines;
-}
 
 const auto kKinds =
     ::testing::Values("RSA2048", "RSA4096", "P-256", "P-384", "P-521", "ED25519", "X25519");

@@ -79,13 +79,12 @@ std::vector<pid_t> children_of(pid_t process) {
   return children;
 }
 
-long private_kib(pid_t process) {
+long resident_kib(pid_t process) {
   std::istringstream lines(read_file("/proc/" + std::to_string(process) + "/smaps_rollup"));
-  long total = 0;
   for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("Private_")) total += std::stol(line.substr(line.find(':') + 1));
+    if (line.starts_with("Rss:")) return std::stol(line.substr(line.find(':') + 1));
   }
-  return total;
+  return 0;
 }
 
 std::string user_of(pid_t process) {
@@ -189,7 +188,8 @@ std::string Nginx::start() {
   write_file(folder_ / "nginx.conf", R"(user www-data;
 worker_processes 4;
 include )" VHSM_SOURCE_DIR R"(/openssl.cnf.d/nginx.conf;
-pid )" + (folder_ / "pid").string() + R"(;
+)" + core_directives_ + R"(pid )" + (folder_ / "pid").string() +
+                                         R"(;
 events { worker_connections 256; }
 http {
   access_log off;
@@ -221,6 +221,16 @@ void Nginx::reload() {
              return std::ranges::find(now, worker) != now.end();
            });
   })) << log();
+}
+
+std::filesystem::path Nginx::dump_cores() {
+  const auto cores = folder_ / "cores";
+  std::filesystem::create_directory(cores);
+  for (const auto& folder : {world_.folder(), folder_, cores}) {  // for www-data
+    ::chmod(folder.c_str(), folder == cores ? 0777 : 0711);
+  }
+  core_directives_ = "worker_rlimit_core 1g; working_directory " + cores.string() + ";\n";
+  return cores;
 }
 
 bool Nginx::upgrade() {

@@ -23,8 +23,8 @@ bool eventually(const std::function<bool()>& condition);
 
 /// The children of a process.
 std::vector<pid_t> children_of(pid_t process);
-/// Resident memory that is the process's own, in KiB.
-long private_kib(pid_t process);
+/// Resident memory, in KiB.
+long resident_kib(pid_t process);
 std::string user_of(pid_t process);
 
 /// A key in the KBS under `default/tls/KIND`, its certificate, and a stand-in with that certificate
@@ -80,6 +80,9 @@ class Nginx final : public Server {
   void reload() override;
   /// SIGUSR2, then the old master ends: nginx's binary upgrade.
   bool upgrade();
+  /// From its start on, workers that crash leave their core.
+  /// @return the folder for that.
+  std::filesystem::path dump_cores();
 
  private:
   /// Its workers are there and have given up root.
@@ -87,6 +90,7 @@ class Nginx final : public Server {
   [[nodiscard]] Outcome run_nginx(std::vector<std::string> more) const;
 
   std::string key_;
+  std::string core_directives_;
 };
 
 /// Master-worker mode, threads as they come, user haproxy, Debian's chroot.
