@@ -64,6 +64,32 @@ Context context_for(const Handshake& how) {
   return context;
 }
 
+/// A handshake that has been tried.
+class Connection {
+ public:
+  Connection(int port, const Handshake& how) : context_(context_for(how)), socket_(port) {
+    if (!socket_.connected()) {
+      failure_ = last_error("connect");
+      return;
+    }
+    ssl_.reset(SSL_new(context_.get()));
+    SSL_set_fd(ssl_.get(), socket_.descriptor());
+    errno = 0;
+    if (SSL_connect(ssl_.get()) == 1) return;
+    failure_ = last_error("handshake");
+    ssl_.reset();
+  }
+  /// Null when it failed.
+  [[nodiscard]] SSL* ssl() const noexcept { return ssl_.get(); }
+  [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
+
+ private:
+  Context context_;
+  Socket socket_;
+  Session ssl_;
+  std::string failure_;
+};
+
 std::string fetch_page(SSL* ssl) {
   constexpr char kRequest[] = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
   if (SSL_write(ssl, kRequest, sizeof kRequest - 1) <= 0) return last_error("write");
@@ -78,15 +104,16 @@ std::string fetch_page(SSL* ssl) {
 
 }  // namespace
 
+std::string shake_hands(int port, const Handshake& how) {
+  const Connection connection(port, how);
+  if (connection.ssl() == nullptr) return connection.failure();
+  SSL_shutdown(connection.ssl());
+  return {};
+}
+
 std::string visit(int port, const Handshake& how) {
-  const Context context = context_for(how);
-  const Socket socket(port);
-  if (!socket.connected()) return last_error("connect");
-  const Session ssl(SSL_new(context.get()));
-  SSL_set_fd(ssl.get(), socket.descriptor());
-  errno = 0;
-  if (SSL_connect(ssl.get()) != 1) return last_error("handshake");
-  return fetch_page(ssl.get());
+  const Connection connection(port, how);
+  return connection.ssl() == nullptr ? connection.failure() : fetch_page(connection.ssl());
 }
 
 Load::Load(int port, int clients) {

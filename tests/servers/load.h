@@ -19,6 +19,8 @@ struct Handshake {
   std::string ciphers = {};      ///< for TLS 1.2; empty: the library's choice
 };
 
+/// @return what went wrong; empty when the server has agreed and taken its leave.
+std::string shake_hands(int port, const Handshake& how = {});
 /// @return what went wrong; empty for a handshake and a page.
 std::string visit(int port, const Handshake& how = {});
 

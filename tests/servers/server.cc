@@ -164,6 +164,11 @@ Outcome Server::run_limited(std::vector<std::string> argv,
   return run(argv, environment);
 }
 
+Nginx::Nginx(World& world, const std::filesystem::path& identity, std::string key)
+    : Server(world, identity),
+      key_(key.empty() ? identity.string() : std::move(key)),
+      environment_(service_environment()) {}
+
 std::pair<int, int> Nginx::version() {
   const std::string text = run({"/usr/sbin/nginx", "-v"}).err;  // nginx version: nginx/1.22.1
   int major = 0;
@@ -175,18 +180,19 @@ std::pair<int, int> Nginx::version() {
 Outcome Nginx::run_nginx(std::vector<std::string> more) const {
   more.insert(more.begin(), {"/usr/sbin/nginx", "-p", folder_.string() + "/", "-e",
                              (folder_ / "error.log").string(), "-c", folder_ / "nginx.conf"});
-  return run_limited(more, service_environment());
+  return run_limited(more, environment_);
 }
 
 bool Nginx::ready() const {
   const auto all = workers();
-  return all.size() == 4 &&
+  return all.size() == worker_count_ &&
          std::ranges::all_of(all, [](pid_t worker) { return user_of(worker) == "www-data"; });
 }
 
 std::string Nginx::start() {
   write_file(folder_ / "nginx.conf", R"(user www-data;
-worker_processes 4;
+worker_processes )" + std::to_string(worker_count_) +
+                                         R"(;
 include )" VHSM_SOURCE_DIR R"(/openssl.cnf.d/nginx.conf;
 )" + core_directives_ + R"(pid )" + (folder_ / "pid").string() +
                                          R"(;

@@ -67,13 +67,15 @@ class Server {
   bool on_machine_ = false;
 };
 
-/// Four workers, daemon on, workers as www-data.
+/// Four workers unless told otherwise, daemon on, workers as www-data.
 class Nginx final : public Server {
  public:
   /// @param key  what `ssl_certificate_key` says; empty: the file `identity`.
-  Nginx(World& world, const std::filesystem::path& identity, std::string key = "")
-      : Server(world, identity), key_(key.empty() ? identity.string() : std::move(key)) {}
+  Nginx(World& world, const std::filesystem::path& identity, std::string key = "");
   ~Nginx() override { stop(); }
+  void set_workers(std::size_t count) { worker_count_ = count; }
+  /// In place of the one that our drop-in names.
+  void use_openssl_conf(const std::string& path) { environment_ = {"OPENSSL_CONF=" + path}; }
   /// As in 1.22.
   static std::pair<int, int> version();
   std::string start() override;
@@ -90,6 +92,8 @@ class Nginx final : public Server {
   [[nodiscard]] Outcome run_nginx(std::vector<std::string> more) const;
 
   std::string key_;
+  std::vector<std::string> environment_;
+  std::size_t worker_count_ = 4;
   std::string core_directives_;
 };
 

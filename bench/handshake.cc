@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// bench_handshake: CPU time of nginx's worker for a full TLS handshake, with a vhsm key against the
+// same key in a file: two servers side by side, short rounds in turns, medians. The client's time
+// does not count, nor does waiting. With $PKCS11_OPENSSL_CONF and a token as scripts/bench.sh makes
+// it, pkcs11-provider is measured beside them.
+// Options by environment: BENCH_ROUNDS (31), BENCH_HANDSHAKES in a round (200).
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+#include <thread>
+
+#include "tests/servers/fixture.h"
+#include "tests/servers/load.h"
+
+namespace vhsm::tests {
+namespace {
+
+int number_from(const char* variable, int otherwise) {
+  const char* const text = std::getenv(variable);
+  return text == nullptr ? otherwise : std::max(1, std::atoi(text));
+}
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+/// Nanoseconds that the process has run.
+double cpu_time(pid_t process) {
+  return std::stod(read_file("/proc/" + std::to_string(process) + "/schedstat"));
+}
+
+/// One nginx with one worker.
+class Subject {
+ public:
+  Subject(World& world, const std::filesystem::path& identity, const std::string& openssl_conf)
+      : nginx_(world, identity) {
+    nginx_.set_workers(1);
+    if (!openssl_conf.empty()) nginx_.use_openssl_conf(openssl_conf);
+    failure_ = nginx_.start();
+  }
+  [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
+
+  /// @return microseconds of the worker for one handshake.
+  double measure(int handshakes, int version) {
+    const pid_t worker = nginx_.workers()[0];
+    const double before = cpu_time(worker);
+    for (int i = 0; i < handshakes; ++i) {
+      if (const auto problem = shake_hands(nginx_.port(), {version}); !problem.empty()) {
+        ADD_FAILURE() << problem;
+        break;
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the last one ends
+    return (cpu_time(worker) - before) / handshakes / 1000;
+  }
+
+ private:
+  Nginx nginx_;
+  std::string failure_;
+};
+
+struct Figures {
+  std::vector<double> file;
+  std::vector<double> ratio;
+  std::vector<double> token_ratio;
+};
+
+class HandshakeBench : public ServersTest {
+ protected:
+  void SetUp() override {
+    ServersTest::SetUp();
+    const char* const conf = std::getenv("PKCS11_OPENSSL_CONF");
+    if (conf != nullptr) pkcs11_conf_ = conf;
+  }
+
+  void compare(const std::string& kind, const std::string& name) {
+    const auto vhsm_identity = make_identity(world, kind);  // makes the one with the key as well
+    Subject held(world, vhsm_identity, "");
+    Subject file(world, world.file(kind + "-file.pem"), kSystemConf);
+    ASSERT_EQ(held.failure() + file.failure(), "");
+    std::unique_ptr<Subject> token;
+    if (!pkcs11_conf_.empty()) {
+      token = std::make_unique<Subject>(world, token_identity(kind, name), pkcs11_conf_);
+      ASSERT_EQ(token->failure(), "");
+    }
+    for (const int version : {TLS1_3_VERSION, TLS1_2_VERSION}) {
+      print(name, version, run_rounds(held, file, token.get(), version));
+    }
+  }
+
+ private:
+  static constexpr const char* kSystemConf = "/etc/ssl/openssl.cnf";
+
+  Figures run_rounds(Subject& held, Subject& file, Subject* token, int version) const {
+    Figures figures;
+    for (int round = 0; round < rounds_; ++round) {
+      const bool held_first = round % 2 == 0;
+      const double first = (held_first ? held : file).measure(handshakes_, version);
+      const double second = (held_first ? file : held).measure(handshakes_, version);
+      figures.file.push_back(held_first ? second : first);
+      figures.ratio.push_back(held_first ? first / second : second / first);
+      if (token == nullptr) continue;
+      figures.token_ratio.push_back(token->measure(handshakes_, version) / figures.file.back());
+    }
+    return figures;
+  }
+
+  static void print(const std::string& name, int version, const Figures& figures) {
+    std::printf("%-9s TLS 1.%d   file %6.0f us   vhsm x %.3f", name.c_str(),
+                version == TLS1_3_VERSION ? 3 : 2, median(figures.file), median(figures.ratio));
+    if (!figures.token_ratio.empty()) {
+      std::printf("   pkcs11-provider+SoftHSM x %.2f", median(figures.token_ratio));
+    }
+    std::printf("\n");
+    std::fflush(stdout);
+  }
+
+  /// The token's key and a certificate for it, in the files that pkcs11-provider knows.
+  std::filesystem::path token_identity(const std::string& kind, const std::string& label) const {
+    const auto path = world.file(kind + "-pkcs11.pem");
+    const std::string uri = "pkcs11:object=" + label + ";type=private";
+    const Outcome made = run({"openssl", "req", "-x509", "-new", "-key", uri, "-days", "1", "-subj",
+                              "/CN=token", "-out", path},
+                             {"OPENSSL_CONF=" + pkcs11_conf_});
+    EXPECT_EQ(made.status, 0) << made.err;
+    write_file(world.file("uri.cnf"),
+               "asn1=SEQUENCE:uri\n[uri]\ntype=VISIBLESTRING:PKCS#11 Provider "
+               "URI v1.0\nuri=UTF8:" +
+                   uri + "\n");
+    const Outcome der = run({"openssl", "asn1parse", "-genconf", world.file("uri.cnf"), "-noout",
+                             "-out", world.file("uri.der")});
+    EXPECT_EQ(der.status, 0) << der.err;
+    const Outcome text = run({"openssl", "base64", "-in", world.file("uri.der")});
+    write_file(path, read_file(path) + "-----BEGIN PKCS#11 PROVIDER URI-----\n" + text.out +
+                         "-----END PKCS#11 PROVIDER URI-----\n");
+    return path;
+  }
+
+  std::string pkcs11_conf_;
+  int rounds_ = number_from("BENCH_ROUNDS", 31);
+  int handshakes_ = number_from("BENCH_HANDSHAKES", 200);
+};
+
+TEST_F(HandshakeBench, WorkerTimeAgainstAFileKey) {
+  std::printf("%s, %d rounds of %d full handshakes\n", OpenSSL_version(OPENSSL_VERSION),
+              number_from("BENCH_ROUNDS", 31), number_from("BENCH_HANDSHAKES", 200));
+  compare("rsa", "RSA-2048");
+  compare("ec", "P-256");
+}
+
+}  // namespace
+}  // namespace vhsm::tests
