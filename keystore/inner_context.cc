@@ -92,6 +92,8 @@ Result<InnerContextPtr> clone_inner(const InnerContext& context) {
   };
   VHSM_TRY(scoped_if(context.held, duplicate));
   copy->message_used = context.message_used;
+  copy->settings = context.settings;
+  copy->reusable = context.reusable;
   return copy;
 }
 
@@ -99,18 +101,20 @@ ContextPool::~ContextPool() {
   for (auto& place : places_) InnerContextPtr(place.exchange(nullptr));
 }
 
-InnerContextPtr ContextPool::take(OperationKind kind, std::string_view digest) noexcept {
+InnerContextPtr ContextPool::take(OperationKind kind, std::string_view digest,
+                                  std::string_view settings) noexcept {
   for (auto& place : places_) {
     if (place.load(std::memory_order_relaxed) == nullptr) continue;
     InnerContextPtr found(place.exchange(nullptr, std::memory_order_acq_rel));
     if (found == nullptr) continue;
-    if (found->kind == kind && found->digest == digest) return found;
+    if (found->kind == kind && found->digest == digest && found->settings == settings) return found;
     put(std::move(found));
   }
   return nullptr;
 }
 
 void ContextPool::put(InnerContextPtr context) noexcept {
+  if (!context->reusable) return;
   for (auto& place : places_) {
     InnerContext* none = nullptr;
     if (place.compare_exchange_strong(none, context.get(), std::memory_order_acq_rel)) {
@@ -118,6 +122,8 @@ void ContextPool::put(InnerContextPtr context) noexcept {
       return;
     }
   }
+  const std::size_t victim = next_victim_.fetch_add(1, std::memory_order_relaxed) % kPlaces;
+  context.reset(places_[victim].exchange(context.release(), std::memory_order_acq_rel));
 }
 
 }  // namespace vhsm::keystore

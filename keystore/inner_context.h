@@ -48,6 +48,8 @@ struct InnerContext {
   ossl::PKeyCtx plain;
   ossl::MdCtx message;        ///< for whole messages (Signing::kMessage)
   bool message_used = false;  ///< OpenSSL 3.4 and later sign once per initialisation
+  std::string settings = {};  ///< what was set since it was begun, in that order
+  bool reusable = true;       ///< `settings` says all that was
 
   [[nodiscard]] EVP_PKEY_CTX* get() const noexcept {
     return message != nullptr ? EVP_MD_CTX_get_pkey_ctx(message.get()) : plain.get();
@@ -74,14 +76,17 @@ class ContextPool {
   ContextPool& operator=(const ContextPool&) = delete;
   ~ContextPool();
 
-  /// An idle context begun as `kind` with `digest`; null if there is none.
-  InnerContextPtr take(OperationKind kind, std::string_view digest) noexcept;
-  /// Keeps `context`, which must be as it was begun; frees it when the pool is full.
+  /// An idle context begun as `kind` with `digest`, and then given `settings`; null if there is
+  /// none.
+  InnerContextPtr take(OperationKind kind, std::string_view digest,
+                       std::string_view settings) noexcept;
+  /// Keeps `context` if it is reusable; in a full pool in the place of another.
   void put(InnerContextPtr context) noexcept;
 
  private:
   static constexpr std::size_t kPlaces = 8;
   std::array<std::atomic<InnerContext*>, kPlaces> places_{};
+  std::atomic<std::size_t> next_victim_{0};
 };
 
 }  // namespace vhsm::keystore

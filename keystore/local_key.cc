@@ -78,7 +78,7 @@ Result<std::unique_ptr<Operation>> LocalKey::begin(const OperationRequest& reque
   if (held && pair_ == nullptr) {
     return fail(Errc::kNoPrivateKey, "the operation needs a private key");
   }
-  auto inner = pool_.take(request.kind, request.digest);
+  auto inner = pool_.take(request.kind, request.digest, {});
   if (inner == nullptr) {
     inner = VHSM_TRY(begin_inner(held ? pair_.get() : public_half().get(), held, request));
   }

@@ -8,7 +8,10 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace vhsm::keystore {
@@ -43,19 +46,52 @@ Result<std::vector<OSSL_PARAM>> fenced(const OSSL_PARAM params[], const OSSL_PAR
   return kept;
 }
 
+/// The parameters in a form that can be compared; empty where they cannot be told by their bytes,
+/// are long, or might be secret (octets).
+std::string described(const std::vector<OSSL_PARAM>& params) {
+  constexpr std::size_t kMaxBytes = 64;
+  std::string text;
+  for (const OSSL_PARAM& param : std::span(params).first(params.size() - 1)) {
+    const bool plain = param.data_type == OSSL_PARAM_INTEGER ||
+                       param.data_type == OSSL_PARAM_UNSIGNED_INTEGER ||
+                       param.data_type == OSSL_PARAM_UTF8_STRING;
+    if (!plain || param.data == nullptr || param.data_size > kMaxBytes) return {};
+    text.append(param.key).push_back('\0');
+    text.push_back(static_cast<char>(param.data_type));
+    text.push_back(static_cast<char>(param.data_size));
+    text.append(static_cast<const char*>(param.data), param.data_size);
+  }
+  return text;
+}
+
 }  // namespace
 
 LocalOperation::~LocalOperation() {
-  if (pristine_ && inner_ != nullptr) key_->pool().put(std::move(inner_));
+  if (inner_ != nullptr) key_->pool().put(std::move(inner_));
 }
 
 Status LocalOperation::set_params(const OSSL_PARAM params[]) {
   if (params == nullptr || params->key == nullptr) return {};
   const auto kept = VHSM_TRY(fenced(params, settable_params()));
-  pristine_ = false;
-  return scoped_if(inner_->held, [&] {
+  const std::string settings = inner_->settings + described(kept);
+  const bool known = inner_->reusable && settings.size() > inner_->settings.size();
+  if (known && trade(settings)) return {};
+  inner_->reusable = false;  // until it is known what it has become
+  VHSM_TRY(scoped_if(inner_->held, [&] {
     return crypto(EVP_PKEY_CTX_set_params(inner_->get(), kept.data()), "the parameter is refused");
-  });
+  }));
+  inner_->settings = settings;
+  inner_->reusable = known;
+  return {};
+}
+
+/// A TLS server sets the same parameters for each handshake, which costs more than to go on with an
+/// idle context that has them already.
+bool LocalOperation::trade(const std::string& settings) {
+  auto idle = key_->pool().take(inner_->kind, inner_->digest, settings);
+  if (idle == nullptr) return false;
+  key_->pool().put(std::exchange(inner_, std::move(idle)));
+  return true;
 }
 
 Status LocalOperation::get_params(OSSL_PARAM params[]) const {
@@ -133,7 +169,7 @@ Result<bool> LocalOperation::verify(std::span<const std::uint8_t> in,
 }
 
 Status LocalOperation::set_peer(const Key& peer) {
-  pristine_ = false;
+  inner_->reusable = false;
   return scoped_if(inner_->held, [&] {
     return crypto(EVP_PKEY_derive_set_peer(inner_->get(), peer.public_half().get()),
                   "the peer's key does not go with this one");
@@ -142,9 +178,7 @@ Status LocalOperation::set_peer(const Key& peer) {
 
 Result<std::unique_ptr<Operation>> LocalOperation::clone() const {
   auto inner = VHSM_TRY(clone_inner(*inner_));
-  auto copy = std::make_unique<LocalOperation>(key_, std::move(inner));
-  copy->pristine_ = pristine_;
-  return std::unique_ptr<Operation>(std::move(copy));
+  return std::unique_ptr<Operation>(std::make_unique<LocalOperation>(key_, std::move(inner)));
 }
 
 }  // namespace vhsm::keystore

@@ -14,7 +14,7 @@ class LocalOperation final : public Operation {
  public:
   LocalOperation(std::shared_ptr<const LocalKey> key, InnerContextPtr inner) noexcept
       : key_(std::move(key)), inner_(std::move(inner)) {}
-  /// Gives the inner context back to the key's pool if it is as it was begun.
+  /// Gives the inner context back to the key's pool.
   ~LocalOperation() override;
   LocalOperation(const LocalOperation&) = delete;
   LocalOperation& operator=(const LocalOperation&) = delete;
@@ -33,10 +33,10 @@ class LocalOperation final : public Operation {
   Result<std::size_t> perform(std::span<const std::uint8_t> in, unsigned char* out,
                               std::size_t capacity);
   Status renew_message();
+  bool trade(const std::string& settings);
 
   std::shared_ptr<const LocalKey> key_;
   InnerContextPtr inner_;
-  bool pristine_ = true;
 };
 
 }  // namespace vhsm::keystore

@@ -23,7 +23,19 @@ Result<KeyPtr> StandInKey::checked(const Entry& entry) const {
     return fail(Errc::kBadFormat, "the KBS holds another key than this stand-in was made for",
                 uri()->name.uri());
   }
+  proven_.remember(entry.key);
   return entry.key;
+}
+
+KeyPtr StandInKey::Proven::get() const noexcept {
+  return state_.load(std::memory_order_acquire) == State::kKnown ? key_ : nullptr;
+}
+
+void StandInKey::Proven::remember(const KeyPtr& key) noexcept {
+  State empty = State::kEmpty;
+  if (!state_.compare_exchange_strong(empty, State::kChanging, std::memory_order_relaxed)) return;
+  key_ = key;
+  state_.store(State::kKnown, std::memory_order_release);
 }
 
 Status StandInKey::load(std::chrono::steady_clock::time_point deadline) const {
@@ -32,8 +44,8 @@ Status StandInKey::load(std::chrono::steady_clock::time_point deadline) const {
   return {};
 }
 
-/// Once it is on the shelf this is a look-up; so nothing is cached here, and nothing goes stale.
 Result<KeyPtr> StandInKey::real() const {
+  if (KeyPtr proven = proven_.get()) return proven;
   const Entry entry = VHSM_TRY(retrier_->open(*uri()));
   return checked(entry);
 }

@@ -4,7 +4,9 @@
 // stand-in is loaded or, if that fails, from the first private operation on, beside the caller.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 
 #include "keystore/key.h"
@@ -31,7 +33,23 @@ class StandInKey final : public Key {
   [[nodiscard]] Result<KeyPtr> real() const;
   [[nodiscard]] Result<KeyPtr> checked(const Entry& entry) const;
 
+  /// The key that was found to be the one that this stands for. There is only one such key, so it
+  /// is looked up and compared once: each handshake asks twice. Lock-free, since a fork may find it
+  /// in any state.
+  class Proven {
+   public:
+    /// @return null until there is one.
+    [[nodiscard]] KeyPtr get() const noexcept;
+    void remember(const KeyPtr& key) noexcept;
+
+   private:
+    enum class State : std::uint8_t { kEmpty, kChanging, kKnown };
+    std::atomic<State> state_{State::kEmpty};
+    KeyPtr key_;  ///< written once, before kKnown
+  };
+
   KeyPtr public_key_;
+  mutable Proven proven_;
   std::shared_ptr<Shelf> shelf_;
   std::shared_ptr<Retrier> retrier_;
 };
