@@ -54,6 +54,7 @@ class Subject {
       : nginx_(world, identity) {
     nginx_.set_workers(1);
     if (!openssl_conf.empty()) nginx_.use_openssl_conf(openssl_conf);
+    nginx_.add_directive("env SOFTHSM2_CONF");
     failure_ = nginx_.start();
     if (failure_.empty()) pin(nginx_.workers()[0], 0);
   }

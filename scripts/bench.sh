@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# bench.sh [OPTION...]: signatures a second of vhsm against the same key in a file, and, where Debian
-# has pkcs11-provider (13 and later), of a SoftHSM token beside them. Options go to bench_sign.
+# bench.sh [OPTION...]: vhsm against the same key in a file: signatures a second in one process, and
+# CPU time of nginx's worker for a TLS handshake; where Debian has pkcs11-provider (13 and later), a
+# SoftHSM token beside them. Options go to bench_sign; BENCH_ROUNDS and BENCH_HANDSHAKES to bench_handshake.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
@@ -13,8 +14,8 @@ trap 'rm -rf "$FOLDER"' EXIT
 
 build() {
   # shellcheck disable=SC2086  # a list of words
-  install_packages $BUILD_PACKAGES libgtest-dev libgmock-dev
-  { cmake --preset release && cmake --build --preset release --target vhsm bench_sign; } >"$FOLDER/log" 2>&1 ||
+  install_packages $BUILD_PACKAGES libgtest-dev libgmock-dev nginx-light
+  { cmake --preset release && cmake --build --preset release --target vhsm bench_sign bench_handshake; } >"$FOLDER/log" 2>&1 ||
     { tail -n 40 "$FOLDER/log" >&2; return 1; }
 }
 
@@ -36,13 +37,19 @@ openssl_conf = init
 [init]
 providers = providers
 [providers]
+default = default
 pkcs11 = pkcs11
+[default]
+activate = 1
 [pkcs11]
+activate = 1
 pkcs11-module-path = $module
 pkcs11-module-token-pin = 1234
 pkcs11-module-quirks = no-deinit
 END
-  export OPENSSL_CONF=$FOLDER/openssl.cnf
+  chmod 711 "$FOLDER"  # for nginx's workers
+  chown -R www-data "$FOLDER/tokens"
+  export PKCS11_OPENSSL_CONF=$FOLDER/openssl.cnf
 }
 
 main() {
@@ -55,7 +62,12 @@ main() {
   else
     echo "no pkcs11-provider in this Debian: measured without it"
   fi
-  "$BUILD/bin/bench_sign" "${pkcs11[@]}" "$@"
+  OPENSSL_CONF=${PKCS11_OPENSSL_CONF:-/etc/ssl/openssl.cnf} "$BUILD/bin/bench_sign" "${pkcs11[@]}" "$@"
+  if [ "$(id -u)" = 0 ]; then
+    "$BUILD/bin/bench_handshake" --gtest_brief=1
+  else
+    echo "handshakes are measured by root only: nginx gives up root"
+  fi
 }
 
 main "$@"

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <openssl/decoder.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/store.h>
 #include <openssl/x509.h>
 
@@ -164,6 +165,57 @@ TEST_F(StoreTest, OtherKeysInPemAndDerAreReadAsWithoutUs) {
           << type << take_errors();
       OPENSSL_free(der);
       EXPECT_EQ(take_errors(), "") << type;
+    }
+  }
+}
+
+TEST_F(StoreTest, ForeignBlocksPassUntouchedAndOpenNoKeyOfOurs) {
+  const std::string foreign =
+      "-----BEGIN DH PARAMETERS-----\nMAcCAgDtAgECAgE=\n-----END DH PARAMETERS-----\n"
+      "-----BEGIN SOMETHING ELSE-----\nAAAA\n-----END SOMETHING ELSE-----\n" +
+      certificate("RSA");
+  const std::string plain = folder_.pem("RSA");
+  const Host host("vhsm_files", Order::kVhsmFirst);
+  const auto key_of = [&](const std::string& text, OSSL_LIB_CTX* ctx) {
+    const ossl::Bio in(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+    return ossl::PKey(
+        PEM_read_bio_PrivateKey_ex(in.get(), nullptr, nullptr, nullptr, ctx, nullptr));
+  };
+  EXPECT_NE(key_of(foreign + plain, host.ctx()), nullptr) << take_errors();
+  const auto read = kinds(file("foreign.pem", foreign + plain));
+  EXPECT_EQ(std::ranges::count(read, OSSL_STORE_INFO_PKEY), 1);
+  EXPECT_EQ(std::ranges::count(read, OSSL_STORE_INFO_CERT), 2);
+  EXPECT_EQ(host.counter("vhsm-fetches"), 0U);
+  EXPECT_EQ(host_.counter("vhsm-fetches"), 0U);
+}
+
+TEST_F(StoreTest, DecodersOfOtherTypesDeclineAStandInWithoutFetchingItsKey) {
+  const std::string text = stand_in("EC");
+  const Host host("vhsm_files");  // one that has fetched nothing
+  for (const char* type : {"RSA", "ED25519", "X25519", "DH"}) {
+    EVP_PKEY* raw = nullptr;
+    const ossl::Handle<OSSL_DECODER_CTX, OSSL_DECODER_CTX_free> decoder(
+        OSSL_DECODER_CTX_new_for_pkey(&raw, "PEM", nullptr, type, EVP_PKEY_KEYPAIR, host.ctx(),
+                                      nullptr));
+    const ossl::Bio in(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+    EXPECT_EQ(OSSL_DECODER_from_bio(decoder.get(), in.get()), 0) << type;
+    EXPECT_EQ(raw, nullptr) << type;
+    take_errors();
+  }
+  EXPECT_EQ(host.counter("vhsm-fetches"), 0U);
+}
+
+TEST_F(StoreTest, AServerTakesKeyAndCertificateFromOneFileInAnyOrder) {
+  const ossl::Handle<SSL_CTX, SSL_CTX_free> ssl(
+      SSL_CTX_new_ex(host_.ctx(), nullptr, TLS_server_method()));
+  for (const char* type : {"RSA", "EC"}) {
+    for (const auto& text :
+         {stand_in(type) + certificate(type), certificate(type) + stand_in(type)}) {
+      const std::string path = file("server.pem", text);
+      EXPECT_EQ(SSL_CTX_use_certificate_chain_file(ssl.get(), path.c_str()), 1) << take_errors();
+      EXPECT_EQ(SSL_CTX_use_PrivateKey_file(ssl.get(), path.c_str(), SSL_FILETYPE_PEM), 1)
+          << take_errors();
+      EXPECT_EQ(SSL_CTX_check_private_key(ssl.get()), 1) << take_errors();
     }
   }
 }

@@ -194,7 +194,7 @@ std::string Nginx::start() {
 worker_processes )" + std::to_string(worker_count_) +
                                          R"(;
 include )" VHSM_SOURCE_DIR R"(/openssl.cnf.d/nginx.conf;
-)" + core_directives_ + R"(pid )" + (folder_ / "pid").string() +
+)" + directives_ + R"(pid )" + (folder_ / "pid").string() +
                                          R"(;
 events { worker_connections 256; }
 http {
@@ -235,7 +235,8 @@ std::filesystem::path Nginx::dump_cores() {
   for (const auto& folder : {world_.folder(), folder_, cores}) {  // for www-data
     ::chmod(folder.c_str(), folder == cores ? 0777 : 0711);
   }
-  core_directives_ = "worker_rlimit_core 1g; working_directory " + cores.string() + ";\n";
+  add_directive("worker_rlimit_core 1g");
+  add_directive("working_directory " + cores.string());
   return cores;
 }
 

@@ -76,6 +76,8 @@ class Nginx final : public Server {
   void set_workers(std::size_t count) { worker_count_ = count; }
   /// In place of the one that our drop-in names.
   void use_openssl_conf(const std::string& path) { environment_ = {"OPENSSL_CONF=" + path}; }
+  /// For the main context.
+  void add_directive(const std::string& directive) { directives_ += directive + ";\n"; }
   /// As in 1.22.
   static std::pair<int, int> version();
   std::string start() override;
@@ -94,7 +96,7 @@ class Nginx final : public Server {
   std::string key_;
   std::vector<std::string> environment_;
   std::size_t worker_count_ = 4;
-  std::string core_directives_;
+  std::string directives_;
 };
 
 /// Master-worker mode, threads as they come, user haproxy, Debian's chroot.
