@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # campaign.sh [CAMPAIGN...]: what is too long for each change. Without arguments all of them run:
-#   reloads   nginx and HAProxy, RSA and EC: 200 reloads each under constant load      (about 4 minutes)
-#   bench     signatures and handshakes against a file key                             (about 10 minutes)
+#   reloads   nginx and HAProxy, RSA and EC: 200 reloads each under constant load (4 minutes)
+#   bench     signatures and handshakes against a file key (5 minutes)
 #   fuzz      each fuzzer for FUZZ_MINUTES (60)
 # The last results stand in docs/campaign.md.
 set -euo pipefail

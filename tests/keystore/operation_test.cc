@@ -103,6 +103,56 @@ TEST_F(OperationTest, SettingsOfOneUserNeverReachTheNext) {
   EXPECT_TRUE(plain.value()->verify(kDigest, signature).value()) << "PSS leaked through the pool";
 }
 
+/// Sets one parameter after the other, as libssl does.
+Status set_all(Operation& operation, const std::vector<std::pair<const char*, std::string>>& all) {
+  for (const auto& [name, value] : all) {
+    std::string text = value;
+    const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(name, text.data(), 0),
+                                 OSSL_PARAM_construct_end()};
+    VHSM_TRY(operation.set_params(params));
+  }
+  return {};
+}
+
+TEST_F(OperationTest, IdleContextsComeBackWithTheSettingsThatWereAskedFor) {
+  const auto key = held("RSA2048");
+  using Settings = std::vector<std::pair<const char*, std::string>>;
+  const Settings kinds[] = {{},
+                            {{"pad-mode", "pss"}, {"saltlen", "digest"}},
+                            {{"pad-mode", "pss"}, {"saltlen", "20"}},
+                            {{"pad-mode", "pss"}, {"mgf1-digest", "SHA384"}, {"saltlen", "0"}},
+                            {{"pad-mode", "pss"}, {"saltlen", "20"}, {"pad-mode", "pkcs1"}}};
+  const auto work = [&](unsigned seed) {
+    for (unsigned round = 0; round < 40; ++round) {
+      const Settings& settings = kinds[(round * 7 + seed * 3 + round / 3) % std::size(kinds)];
+      std::array<std::uint8_t, 256> signature{};
+      auto signer = key->begin({OperationKind::kSign, "SHA256"});
+      ASSERT_TRUE(signer.ok() && set_all(*signer.value(), settings).ok());
+      ASSERT_TRUE(signer.value()->run(kDigest, signature).ok());
+      auto verifier = key->begin({OperationKind::kVerify, "SHA256"});
+      ASSERT_TRUE(verifier.ok() && set_all(*verifier.value(), settings).ok());
+      EXPECT_TRUE(verifier.value()->verify(kDigest, signature).value()) << settings.size();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (unsigned seed = 0; seed < 4; ++seed) threads.emplace_back(work, seed);
+  for (auto& thread : threads) thread.join();
+}
+
+TEST_F(OperationTest, AContextThatRefusedAParameterIsNotUsedAgain) {
+  const auto key = held("RSA2048");
+  for (int round = 0; round < 3; ++round) {
+    auto signer = key->begin({OperationKind::kSign, "SHA256"});
+    ASSERT_TRUE(signer.ok());
+    EXPECT_FALSE(set_all(*signer.value(), {{"pad-mode", "pss"}, {"saltlen", "-9"}}).ok());
+  }
+  std::array<std::uint8_t, 256> signature{};
+  auto signer = key->begin({OperationKind::kSign, "SHA256"});
+  ASSERT_TRUE(signer.value()->run(kDigest, signature).ok());
+  auto verifier = key->begin({OperationKind::kVerify, "SHA256"});
+  EXPECT_TRUE(verifier.value()->verify(kDigest, signature).value());
+}
+
 TEST_F(OperationTest, ManyThreadsSignWithOneKey) {
   const auto key = held("P-256");
   std::vector<std::thread> threads;

@@ -58,6 +58,7 @@ TEST_P(EachServerTest, ReloadsUnderLoadWithoutAFailedHandshake) {
   EXPECT_EQ(server->master(), master);
   EXPECT_THAT(load.failures(), IsEmpty()) << server->log();
   EXPECT_GT(load.visits(), reloads());
+  EXPECT_EQ(server->log().find("exited on signal"), std::string::npos) << server->log();
   const long late = resident_kib(master);
   RecordProperty("visits", static_cast<int>(load.visits()));
   RecordProperty("early_kib", static_cast<int>(early));
