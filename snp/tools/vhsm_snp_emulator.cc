@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // vhsm-snp-emulator: makes the folder of an emulated SEV-SNP machine, and runs commands on one.
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -147,7 +148,17 @@ void preload(const std::string& shim) {
   ::setenv("LD_PRELOAD", all.c_str(), 1);
 }
 
+/// Where the caller has closed standard input, output or error, nothing else may take its number.
+void hold_standard_descriptors() {
+  int number = 0;
+  do {
+    number = ::open("/dev/null", O_RDWR);
+  } while (number >= 0 && number <= STDERR_FILENO);
+  ::close(number);
+}
+
 Status prepare(const Host& host) {
+  hold_standard_descriptors();
   const auto shim = VHSM_TRY(find_shim());
   const auto firmware = VHSM_TRY(vhsm::snp::EmulatedFirmware::open(host.folder));
   VHSM_TRY(vhsm::snp::supervise(firmware, faults_of(host)));

@@ -129,6 +129,13 @@ TEST_F(DeviceTest, TheCommandEndsAsItWould) {
   EXPECT_EQ(world_->emulated({"sh", "-c", "cat; echo done"}).out, "done\n");
 }
 
+TEST_F(DeviceTest, ClosedStandardDescriptorsDoNoHarm) {
+  const std::string tool = std::string(VHSM_BIN_DIR) + "/vhsm-snp-emulator";
+  const std::string script =
+      tool + " " + path("snp") + " -- sh -c ': <>/dev/sev-guest' <&- >&- 2>&-";
+  EXPECT_EQ(run({"sh", "-c", script}).status, 0);
+}
+
 TEST_F(DeviceTest, ASupervisorInASupervisorIsRefused) {
   const Outcome outcome = world_->emulated(
       {std::string(VHSM_BIN_DIR) + "/vhsm-snp-emulator", path("snp"), "--", "true"});
