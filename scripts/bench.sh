@@ -37,9 +37,9 @@ openssl_conf = init
 [init]
 providers = providers
 [providers]
-default = default
+default = default_provider
 pkcs11 = pkcs11
-[default]
+[default_provider]
 activate = 1
 [pkcs11]
 activate = 1

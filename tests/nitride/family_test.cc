@@ -45,11 +45,21 @@ class FamilyTest : public NitrideTest {
 
 TEST_F(FamilyTest, FourWorkersForkedBeforeTheFirstFetchMakeOneAttestation) {
   client();
+  // They wait for each other: while one is served, a thread of this process holds libcrypto's
+  // locks, and a child forked then would never see them released.
+  int gate[2];
+  ASSERT_EQ(::pipe(gate), 0);
   std::vector<pid_t> workers;
   for (int i = 0; i < 4; ++i) {
-    workers.push_back(in_child([&] { return outcome() == "the key of www"; }));
+    workers.push_back(in_child([&] {
+      char byte = 0;
+      ::close(gate[1]);
+      return ::read(gate[0], &byte, 1) == 0 && outcome() == "the key of www";
+    }));
   }
+  ::close(gate[1]);
   for (const pid_t worker : workers) EXPECT_TRUE(succeeded(worker));
+  ::close(gate[0]);
   EXPECT_EQ(kbs.attests, 1);
   EXPECT_EQ(kbs.resources, 4);
   EXPECT_EQ(outcome(), "the key of www");
