@@ -155,7 +155,7 @@ class HandshakeBench : public ServersTest {
                              {"OPENSSL_CONF=" + pkcs11_conf_});
     EXPECT_EQ(made.status, 0) << made.err;
     write_file(world.file("uri.cnf"),
-               "asn1=SEQUENCE:uri\n[uri]\ntype=VISIBLESTRING:PKCS#11 Provider "
+               "asn1=SEQUENCE:uri\n[uri]\ntype=VISIBLESTRING:PKCS\\#11 Provider "
                "URI v1.0\nuri=UTF8:" +
                    uri + "\n");
     const Outcome der = run({"openssl", "asn1parse", "-genconf", world.file("uri.cnf"), "-noout",

@@ -27,10 +27,10 @@ make_token() {
   local module
   module=$(find /usr/lib -name libsofthsm2.so | head -n 1)
   softhsm2-util --init-token --free --label bench --pin 1234 --so-pin 1234 >/dev/null
-  local spec
+  local spec id=0
   for spec in RSA-2048=rsa:2048 P-256=EC:prime256v1 ED25519=EC:edwards25519; do
     pkcs11-tool --module "$module" --login --pin 1234 --keypairgen --key-type "${spec#*=}" \
-      --label "${spec%%=*}" --usage-sign >/dev/null 2>&1 || echo "the token makes no ${spec%%=*} key"
+      --label "${spec%%=*}" --id "0$((++id))" --usage-sign >/dev/null 2>&1 || echo "the token makes no ${spec%%=*} key"
   done
   cat >"$FOLDER/openssl.cnf" <<END
 openssl_conf = init
