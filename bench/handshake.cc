@@ -154,16 +154,10 @@ class HandshakeBench : public ServersTest {
                               "/CN=token", "-out", path},
                              {"OPENSSL_CONF=" + pkcs11_conf_});
     EXPECT_EQ(made.status, 0) << made.err;
-    write_file(world.file("uri.cnf"),
-               "asn1=SEQUENCE:uri\n[uri]\ntype=VISIBLESTRING:PKCS\\#11 Provider "
-               "URI v1.0\nuri=UTF8:" +
-                   uri + "\n");
-    const Outcome der = run({"openssl", "asn1parse", "-genconf", world.file("uri.cnf"), "-noout",
-                             "-out", world.file("uri.der")});
-    EXPECT_EQ(der.status, 0) << der.err;
-    const Outcome text = run({"openssl", "base64", "-in", world.file("uri.der")});
-    write_file(path, read_file(path) + "-----BEGIN PKCS#11 PROVIDER URI-----\n" + text.out +
-                         "-----END PKCS#11 PROVIDER URI-----\n");
+    const Outcome reference =
+        run({"openssl", "pkey", "-in", uri}, {"OPENSSL_CONF=" + pkcs11_conf_});
+    EXPECT_EQ(reference.status, 0) << reference.err;
+    write_file(path, read_file(path) + reference.out);
     return path;
   }
 

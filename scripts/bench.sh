@@ -43,9 +43,11 @@ pkcs11 = pkcs11
 activate = 1
 [pkcs11]
 activate = 1
+module = $(find /usr/lib -path "*/ossl-modules/pkcs11.so" | head -n 1)
 pkcs11-module-path = $module
 pkcs11-module-token-pin = 1234
 pkcs11-module-quirks = no-deinit
+pkcs11-module-encode-provider-uri-to-pem = true
 END
   chmod 711 "$FOLDER"  # for nginx's workers
   chown -R www-data "$FOLDER/tokens"
