@@ -4,7 +4,7 @@
 // same key in a file: two servers side by side, short rounds in turns, medians. The client's time
 // does not count, nor does waiting. With $PKCS11_OPENSSL_CONF and a token as scripts/bench.sh makes
 // it, pkcs11-provider is measured beside them.
-// Options by environment: BENCH_ROUNDS (31), BENCH_HANDSHAKES in a round (200).
+// Options by environment: BENCH_ROUNDS (401), BENCH_HANDSHAKES in a round (40).
 #include <sched.h>
 
 #include <openssl/crypto.h>
@@ -162,13 +162,13 @@ class HandshakeBench : public ServersTest {
   }
 
   std::string pkcs11_conf_;
-  int rounds_ = number_from("BENCH_ROUNDS", 31);
-  int handshakes_ = number_from("BENCH_HANDSHAKES", 200);
+  int rounds_ = number_from("BENCH_ROUNDS", 401);
+  int handshakes_ = number_from("BENCH_HANDSHAKES", 40);
 };
 
 TEST_F(HandshakeBench, WorkerTimeAgainstAFileKey) {
   std::printf("%s, %d rounds of %d full handshakes\n", OpenSSL_version(OPENSSL_VERSION),
-              number_from("BENCH_ROUNDS", 31), number_from("BENCH_HANDSHAKES", 200));
+              number_from("BENCH_ROUNDS", 401), number_from("BENCH_HANDSHAKES", 40));
   compare("rsa", "RSA-2048");
   compare("ec", "P-256");
 }

@@ -95,6 +95,7 @@ PublicHalf::PublicHalf(const KeyType& type, ossl::PKey key) noexcept
     : type_(&type), key_(std::move(key)) {
   default_digest_ = text_param(key_.get(), OSSL_PKEY_PARAM_DEFAULT_DIGEST);
   mandatory_digest_ = text_param(key_.get(), OSSL_PKEY_PARAM_MANDATORY_DIGEST);
+  group_ = text_param(key_.get(), OSSL_PKEY_PARAM_GROUP_NAME);
   const int size = EVP_PKEY_get_size(key_.get());
   max_output_bytes_ = size > 0 ? static_cast<std::size_t>(size) : 0;
 }
@@ -154,6 +155,7 @@ bool PublicHalf::answer(OSSL_PARAM& param) const {
   const std::string_view name = param.key;
   if (name == OSSL_PKEY_PARAM_DEFAULT_DIGEST) return text(default_digest_);
   if (name == OSSL_PKEY_PARAM_MANDATORY_DIGEST) return text(mandatory_digest_);
+  if (name == OSSL_PKEY_PARAM_GROUP_NAME) return text(group_);
   if (!one_of(type_->public_params, param.key)) return true;
   const ossl::ErrorMark quiet;
   OSSL_PARAM one[] = {param, OSSL_PARAM_construct_end()};

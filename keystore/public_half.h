@@ -74,10 +74,11 @@ class PublicHalf {
   ossl::PKey key_;
   bool has_public_ = false;
   std::size_t max_output_bytes_ = 0;  ///< of a signature, a ciphertext or a shared secret
-  // Asked for at each initialisation of a signature, hence known beforehand; none where the key
-  // has none. An empty mandatory digest means that the type hashes by itself.
+  // Asked for in each handshake, hence known beforehand; none where the key has none. An empty
+  // mandatory digest means that the type hashes by itself.
   std::optional<std::string> default_digest_;
   std::optional<std::string> mandatory_digest_;
+  std::optional<std::string> group_;
 };
 
 /// @errors kUnsupported (subject: type, curve or size): the sizes and curves that vhsm holds.
