@@ -42,6 +42,9 @@ enum class Errc : std::uint8_t {
   kVersion,        ///< fetch: the KBS speaks another protocol version
   kUnreachable,    ///< fetch: no KBS answered in time
   kForged,         ///< fetch: an answer that does not authenticate
+  kNotGranted,     ///< vhsmd: no grant lets this user use the key
+  kNoDaemon,       ///< vhsmd does not answer
+  kLast = kNoDaemon,
 };
 
 /// A string literal. Only the compiler can make one, so run-time bytes -- a PIN, a key, a

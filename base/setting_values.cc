@@ -14,7 +14,8 @@ namespace vhsm::detail {
 namespace {
 
 constexpr std::size_t kMaxEndpoints = 8;
-constexpr std::size_t kPinHexDigits = 64;  // SHA-256
+constexpr std::size_t kMaxSocketPathBytes = 100;  // sockaddr_un takes 107, and we append to it
+constexpr std::size_t kPinHexDigits = 64;         // SHA-256
 constexpr std::chrono::milliseconds kLongestWait = std::chrono::hours(1);
 constexpr std::size_t kLargestMemoryLimit = std::size_t{1} << 30;
 
@@ -89,10 +90,13 @@ Status read_platform(Settings& settings, std::string_view value) {
 }
 
 Status read_keystore(Settings& settings, std::string_view value) {
-  for (const std::string_view scheme : {"dir:", "unix:", "https:"}) {
+  for (const std::string_view scheme : {"dir:", "https:"}) {
     if (value.starts_with(scheme)) return later();
   }
-  if (value != "memory:") return refuse();
+  const bool socket = value.starts_with(kSocketScheme) &&
+                      value.substr(kSocketScheme.size()).starts_with('/') &&
+                      value.size() <= kSocketScheme.size() + kMaxSocketPathBytes;
+  if (value != "memory:" && !socket) return refuse();
   settings.keystore = value;
   return {};
 }
@@ -173,7 +177,7 @@ Status read_limit(Settings& settings, std::string_view value) {
 }
 
 constexpr Setting kSettings[] = {
-    {"keystore", "memory:", read_keystore},
+    {"keystore", "memory:, unix:/PATH of at most 100 bytes", read_keystore},
     {"platform", "auto, sev-guest, emulator:DIR, none", read_platform},
     {"vmpl", "0, 1, 2, 3", read_vmpl},
     {"kbs", "up to 8 URLs http[s]://HOST[:PORT]", read_endpoints},
@@ -192,6 +196,7 @@ constexpr Setting kSettings[] = {
     {"log", kFile, read_text<&Settings::log>},
     {"log_level", "error, warning, info, debug", read_log_level},
     {"audit", kFile, read_text<&Settings::audit>},
+    {"grants", kFile, read_text<&Settings::grants>},
     {"attestation_service", "", nullptr},
     {"lease", "", nullptr},
     {"offline_grace", "", nullptr},

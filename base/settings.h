@@ -17,11 +17,12 @@
 namespace vhsm {
 
 inline constexpr std::string_view kDefaultSettingsPath = "/etc/vhsm/vhsm.cnf";
+inline constexpr std::string_view kSocketScheme = "unix:";
 
 struct Settings {
   std::string source;  ///< the file that was read, empty when there was none
 
-  std::string keystore = "memory:";
+  std::string keystore = "memory:";      ///< memory: | unix:PATH
   std::string platform = "auto";         ///< auto | sev-guest | emulator:DIR | none
   std::optional<unsigned> vmpl;          ///< 0..3; unset: the level that the guest runs at
   std::vector<std::string> kbs;          ///< https://host[:port], in order of preference
@@ -35,10 +36,16 @@ struct Settings {
   std::chrono::milliseconds load_wait{3000};
   std::chrono::milliseconds connect_timeout{3000};
   std::chrono::milliseconds fetch_timeout{10000};
-  std::size_t memory_limit = 0;    ///< bytes; 0: see memory::Options
-  std::string log;                 ///< file for log lines; empty: none
-  std::string log_level = "info";  ///< error | warning | info | debug
-  std::string audit;               ///< file for audit lines; empty: none
+  std::size_t memory_limit = 0;                 ///< bytes; 0: see memory::Options
+  std::string log;                              ///< file for log lines; empty: none
+  std::string log_level = "info";               ///< error | warning | info | debug
+  std::string audit;                            ///< file for audit lines; empty: none
+  std::string grants = "/var/lib/vhsm/grants";  ///< vhsmd: who may use which key
+
+  /// The socket of vhsmd, if the keystore is there; else empty.
+  [[nodiscard]] std::string daemon_socket() const {
+    return keystore.starts_with(kSocketScheme) ? keystore.substr(kSocketScheme.size()) : "";
+  }
 };
 
 /// One `key = value` that the host gave beside the file: a provider section of openssl.cnf.

@@ -3,8 +3,10 @@
 // Named keys: what a vhsm: URI resolves to.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/metrics.h"
@@ -19,6 +21,7 @@ namespace vhsm::keystore {
 struct Entry {
   KeyPtr key;                                           ///< null when only certificates are there
   std::vector<std::vector<std::uint8_t>> certificates;  ///< DER, in stored order
+  std::vector<std::uint8_t> public_key_info{};          ///< DER of the key's public half
 };
 
 /// Thread-safe.
@@ -49,9 +52,27 @@ struct Deadlines {
   std::chrono::milliseconds fetch_timeout{10000};  ///< for a URI, and for each later try
 };
 
+/// A keystore that holds its keys itself, and so can serve other processes.
+class HoldingKeystore : public Keystore {
+ public:
+  /// What is here. Takes no time.
+  virtual Result<std::optional<Entry>> find(const KeyName& name) = 0;
+
+  /// As open(), with a patience of its own.
+  virtual Result<Entry> fetch(const KeyUri& uri, std::chrono::milliseconds patience) = 0;
+
+  /// What is here; else it is wanted from now on, on a thread of ours, and the answer is the reason
+  /// why it is not here yet: that of the last try, after `patience` at most for the first.
+  /// @errors as open().
+  virtual Result<Entry> expect(const KeyUri& uri, std::chrono::milliseconds patience) = 0;
+
+  /// The names of all that is here.
+  virtual Result<std::vector<KeyName>> names() = 0;
+};
+
 /// `keystore = memory:`. Without a `source` every key that is not there is kMissing.
-std::unique_ptr<Keystore> make_memory_keystore(std::shared_ptr<KeySource> source,
-                                               const Deadlines& deadlines,
-                                               std::shared_ptr<Metrics> metrics);
+std::unique_ptr<HoldingKeystore> make_memory_keystore(std::shared_ptr<KeySource> source,
+                                                      const Deadlines& deadlines,
+                                                      std::shared_ptr<Metrics> metrics);
 
 }  // namespace vhsm::keystore

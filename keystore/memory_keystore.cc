@@ -14,15 +14,16 @@ namespace {
 
 using std::chrono::steady_clock;
 
-class MemoryKeystore final : public Keystore {
+class MemoryKeystore final : public HoldingKeystore {
  public:
   MemoryKeystore(std::shared_ptr<Shelf> shelf, const Deadlines& deadlines)
       : shelf_(std::move(shelf)),
         retrier_(std::make_shared<Retrier>(shelf_, deadlines)),
         deadlines_(deadlines) {}
 
-  Result<Entry> open(const KeyUri& uri) override {
-    return shelf_->open(uri, steady_clock::now() + deadlines_.fetch_timeout);
+  Result<Entry> open(const KeyUri& uri) override { return fetch(uri, deadlines_.fetch_timeout); }
+  Result<Entry> fetch(const KeyUri& uri, std::chrono::milliseconds patience) override {
+    return shelf_->open(uri, steady_clock::now() + patience);
   }
 
   Result<KeyPtr> open_stand_in(const KeyUri& uri, const KeyType& type,
@@ -43,6 +44,12 @@ class MemoryKeystore final : public Keystore {
     return KeyPtr(std::move(key));
   }
 
+  Result<std::optional<Entry>> find(const KeyName& name) override { return shelf_->find(name); }
+  Result<Entry> expect(const KeyUri& uri, std::chrono::milliseconds patience) override {
+    return retrier_->open(uri, patience);
+  }
+  Result<std::vector<KeyName>> names() override { return shelf_->names(); }
+
  private:
   std::shared_ptr<Shelf> shelf_;
   std::shared_ptr<Retrier> retrier_;
@@ -51,9 +58,9 @@ class MemoryKeystore final : public Keystore {
 
 }  // namespace
 
-std::unique_ptr<Keystore> make_memory_keystore(std::shared_ptr<KeySource> source,
-                                               const Deadlines& deadlines,
-                                               std::shared_ptr<Metrics> metrics) {
+std::unique_ptr<HoldingKeystore> make_memory_keystore(std::shared_ptr<KeySource> source,
+                                                      const Deadlines& deadlines,
+                                                      std::shared_ptr<Metrics> metrics) {
   return std::make_unique<MemoryKeystore>(
       std::make_shared<Shelf>(std::move(source), std::move(metrics)), deadlines);
 }

@@ -17,6 +17,7 @@ using std::chrono::steady_clock;
 
 /// A source that cannot be reached spares itself; it may be asked often, and is back at once.
 constexpr std::chrono::milliseconds kUnreachablePause{250};
+constexpr std::size_t kMostWanted = 256;
 
 std::uint8_t jitter(steady_clock::time_point now) {
   return static_cast<std::uint8_t>(now.time_since_epoch().count() / 1000);
@@ -30,10 +31,15 @@ class Retrier::Wanted {
   /// Another process's: its thread is not here, and its locks may be taken for ever.
   [[nodiscard]] bool ours() const noexcept { return generation_ == memory::generation(); }
 
-  void add(const KeyUri& uri) {
+  /// @errors kUnreachable: who asks for names that nobody has must not make us ask for ever more.
+  Status add(const KeyUri& uri) {
     const std::lock_guard lock(mutex_);
+    if (keys_.size() >= kMostWanted && gone(uri.name)) {
+      return fail(Errc::kUnreachable, "too many keys are being fetched", uri.name.uri());
+    }
     keys_.try_emplace(uri.name, Key{uri, {}, {}, {}});
     changed_.notify_all();
+    return {};
   }
 
   /// @return whether nobody is at work; then the caller is, until next() or rest().
@@ -48,9 +54,9 @@ class Retrier::Wanted {
 
   /// Waits for the outcome of a key's first try.
   /// @return why it is not here yet; nothing when it is.
-  std::optional<Error> outcome(const KeyName& name) {
+  std::optional<Error> outcome(const KeyName& name, std::chrono::milliseconds patience) {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kPatience, [&] { return gone(name) || tried(name); });
+    changed_.wait_for(lock, patience, [&] { return gone(name) || tried(name); });
     if (gone(name)) return std::nullopt;
     if (tried(name)) return keys_.at(name).reason;
     return fail(Errc::kUnreachable, "the key is still being fetched", name.uri());
@@ -151,19 +157,19 @@ void Retrier::attempt_here(Wanted& wanted) {
   wanted.rest();
 }
 
-Result<Entry> Retrier::open(const KeyUri& uri) {
+Result<Entry> Retrier::open(const KeyUri& uri, std::chrono::milliseconds patience) {
   for (;;) {
     auto here = VHSM_TRY(shelf_->find(uri.name));
     if (here.has_value()) return *std::move(here);
     const auto wanted = VHSM_TRY(this->wanted());
-    wanted->add(uri);
+    VHSM_TRY(wanted->add(uri));
     if (wanted->hire()) {
-      const bool started = start_thread([wanted, shelf = shelf_, patience = fetch_timeout_] {
-        while (const auto next = wanted->next()) attempt(*wanted, *shelf, *next, patience);
+      const bool started = start_thread([wanted, shelf = shelf_, limit = fetch_timeout_] {
+        while (const auto next = wanted->next()) attempt(*wanted, *shelf, *next, limit);
       });
       if (!started) attempt_here(*wanted);
     }
-    const auto reason = wanted->outcome(uri.name);
+    const auto reason = wanted->outcome(uri.name, patience);
     if (reason.has_value()) return *reason;
   }
 }

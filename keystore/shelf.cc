@@ -47,6 +47,15 @@ Result<std::optional<Entry>> Shelf::find(const KeyName& name) {
   });
 }
 
+Result<std::vector<KeyName>> Shelf::names() {
+  return memory::run_protected([&]() -> Result<std::vector<KeyName>> {
+    const std::lock_guard lock(mutex_);
+    std::vector<KeyName> all;
+    for (const auto& [name, entry] : entries_) all.push_back(name);
+    return all;
+  });
+}
+
 Result<Shelf::Claim> Shelf::claim(const KeyName& name) {
   return memory::run_protected([&]() -> Result<Claim> {
     const std::lock_guard lock(mutex_);
@@ -97,10 +106,11 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
 }
 
 Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
-  Entry entry{nullptr, std::move(material.certificates)};
+  Entry entry{.key = nullptr, .certificates = std::move(material.certificates)};
   if (material.pair == nullptr) return entry;
   auto half = VHSM_TRY(PublicHalf::of(material.pair.get()));
   VHSM_TRY(check_pair(half, material.pair.get()));
+  entry.public_key_info = VHSM_TRY(half.key_info());
   entry.key = std::make_shared<LocalKey>(std::move(half), std::move(material.pair),
                                          KeyUri{uri.name, std::nullopt, std::nullopt}, metrics_);
   return entry;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include "keystore/keystore.h"
 #include "keystore/material.h"
@@ -28,6 +29,10 @@ class Shelf {
   /// What is here. Takes no time.
   /// @errors kForked.
   Result<std::optional<Entry>> find(const KeyName& name);
+
+  /// The names of all that is here.
+  /// @errors kForked.
+  Result<std::vector<KeyName>> names();
 
   /// What is here, else what the source brings.
   /// @errors as Keystore::open().

@@ -20,12 +20,6 @@ Result<std::shared_ptr<snp::Platform>> find_platform(const Settings& settings) {
   return platform.error();
 }
 
-Result<Log> open_log(const Settings& settings) {
-  const LogLevel level = VHSM_TRY(parse_log_level(settings.log_level));
-  auto file = VHSM_TRY(LineFile::open(settings.log));
-  return Log(std::move(file), level);
-}
-
 Status make_nitride(Parts& parts) {
   if (parts.settings.kbs.empty()) return {};
   auto log = VHSM_TRY(open_log(parts.settings));
@@ -36,19 +30,53 @@ Status make_nitride(Parts& parts) {
   return {};
 }
 
-}  // namespace
-
-Result<Parts> assemble(std::span<const Override> overrides) {
+Result<Parts> prepare(std::span<const Override> overrides) {
   VHSM_TRY(memory::adopt_allocator());  // before the settings: reading them uses libcrypto
   Parts parts;
   parts.settings = VHSM_TRY(load_settings(overrides));
   VHSM_TRY(memory::initialise({.limit_bytes = parts.settings.memory_limit}));
   VHSM_TRY(keystore::warm_up());
   parts.metrics = std::make_shared<Metrics>();
+  return parts;
+}
+
+keystore::Deadlines deadlines_of(const Settings& settings) {
+  return {settings.load_wait, settings.fetch_timeout};
+}
+
+Status hold_keys(Parts& parts) {
   parts.platform = VHSM_TRY(find_platform(parts.settings));
   VHSM_TRY(make_nitride(parts));
-  const keystore::Deadlines deadlines{parts.settings.load_wait, parts.settings.fetch_timeout};
-  parts.keystore = keystore::make_memory_keystore(parts.nitride, deadlines, parts.metrics);
+  parts.held =
+      keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings), parts.metrics);
+  parts.keystore = parts.held;
+  return {};
+}
+
+}  // namespace
+
+Result<Log> open_log(const Settings& settings) {
+  const LogLevel level = VHSM_TRY(parse_log_level(settings.log_level));
+  auto file = VHSM_TRY(LineFile::open(settings.log));
+  return Log(std::move(file), level);
+}
+
+Result<Parts> assemble(std::span<const Override> overrides) {
+  auto parts = VHSM_TRY(prepare(overrides));
+  const std::string socket = parts.settings.daemon_socket();
+  if (socket.empty()) {
+    VHSM_TRY(hold_keys(parts));
+    return parts;
+  }
+  parts.daemon =
+      keystore::make_remote_keystore(socket, deadlines_of(parts.settings), parts.metrics);
+  parts.keystore = parts.daemon;
+  return parts;
+}
+
+Result<Parts> assemble_held(std::span<const Override> overrides) {
+  auto parts = VHSM_TRY(prepare(overrides));
+  VHSM_TRY(hold_keys(parts));
   return parts;
 }
 

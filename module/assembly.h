@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "base/settings.h"
+#include "keystore/daemon/remote_keystore.h"
 #include "keystore/keystore.h"
 #include "nitride/client.h"
 #include "snp/platform.h"
@@ -22,13 +23,23 @@ struct Parts {
   std::shared_ptr<Metrics> metrics;
   std::shared_ptr<snp::Platform> platform;   ///< null when there is none: keys cannot be fetched
   std::shared_ptr<nitride::Client> nitride;  ///< null when no KBS is set or there is no platform
-  std::unique_ptr<keystore::Keystore> keystore;
+  std::shared_ptr<keystore::Keystore> keystore;
+  std::shared_ptr<keystore::HoldingKeystore> held;   ///< the same, if the keys are in this process
+  std::shared_ptr<keystore::RemoteKeystore> daemon;  ///< the same, if vhsmd has them
 };
 
 /// Reads the settings and builds everything that they name. Files, devices and names that a fetch
-/// needs are opened here, while the process may still open them.
+/// needs are opened here, while the process may still open them. Where vhsmd has the keys, it is
+/// vhsmd who needs them: platform and KBS are not touched.
 /// @errors kBadConfig, kIo, kUnsupported for settings; kMemoryLimit; kCrypto.
 ///         A missing platform is an error only when `platform` names one.
 Result<Parts> assemble(std::span<const Override> overrides);
+
+/// For vhsmd: the keys are in this process, whatever `keystore` says.
+/// @errors as assemble().
+Result<Parts> assemble_held(std::span<const Override> overrides);
+
+/// The file that `log` names.  @errors kIo, kBadConfig.
+Result<Log> open_log(const Settings& settings);
 
 }  // namespace vhsm

@@ -10,7 +10,7 @@
 
 #include "base/endpoint.h"
 #include "base/result.h"
-#include "nitride/deadline.h"
+#include "base/deadline.h"
 #include "nitride/resolver.h"
 #include "nitride/socket.h"
 #include "nitride/tls.h"

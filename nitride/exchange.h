@@ -19,7 +19,7 @@
 #include "keystore/key_name.h"
 #include "memory/secret_bytes.h"
 #include "nitride/connection.h"
-#include "nitride/deadline.h"
+#include "base/deadline.h"
 #include "nitride/http.h"
 #include "nitride/protocol.h"
 #include "snp/platform.h"

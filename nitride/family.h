@@ -18,7 +18,7 @@
 
 #include "base/result.h"
 #include "memory/secret_bytes.h"
-#include "nitride/deadline.h"
+#include "base/deadline.h"
 #include "nitride/exchange.h"
 
 namespace vhsm::nitride {

@@ -15,7 +15,7 @@
 
 #include "base/endpoint.h"
 #include "base/result.h"
-#include "nitride/deadline.h"
+#include "base/deadline.h"
 
 namespace vhsm::nitride {
 

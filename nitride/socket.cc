@@ -1,67 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nitride/socket.h"
 
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <utility>
 
 namespace vhsm::nitride {
 namespace {
-
-/// A descriptor above 2: a host that closed its standard streams would print into our connection.
-int open_socket(int family) noexcept {
-  const int first = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-  if (first < 0 || first > STDERR_FILENO) return first;
-  const int moved = ::fcntl(first, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  ::close(first);
-  return moved;
-}
 
 static_assert(EAGAIN == EWOULDBLOCK);
 bool is_blocked(int error) noexcept { return error == EAGAIN; }
 
 }  // namespace
 
-Socket::Socket(Socket&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-Socket& Socket::operator=(Socket&& other) noexcept {
-  std::swap(descriptor_, other.descriptor_);
-  return *this;
-}
-
-Socket::~Socket() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-bool Socket::wait_for(short events, TimePoint deadline) const noexcept {
-  for (;;) {
-    pollfd one{descriptor_, events, 0};
-    const int rc = ::poll(&one, 1, poll_milliseconds(deadline));
-    if (rc > 0) return true;  // errors and hang-ups show in the next call
-    if (rc == 0 || errno != EINTR || Clock::now() >= deadline) return false;
-  }
-}
-
 Result<Socket> Socket::connect_to(const Address& address, TimePoint deadline) {
-  Socket socket(open_socket(address.any.sa_family));
-  if (socket.descriptor_ < 0) return fail(Errc::kUnreachable, "no socket for the KBS");
+  constexpr int kType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  Socket socket(clear_of_streams(Descriptor(::socket(address.any.sa_family, kType, IPPROTO_TCP))));
+  if (!socket.descriptor_.valid()) return fail(Errc::kUnreachable, "no socket for the KBS");
+  const int descriptor = socket.descriptor_.get();
   const int on = 1;
-  ::setsockopt(socket.descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (::connect(socket.descriptor_, &address.any, address.size()) == 0) return socket;
+  ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (::connect(descriptor, &address.any, address.size()) == 0) return socket;
   if (errno != EINPROGRESS && errno != EINTR) {
     return fail(Errc::kUnreachable, "the KBS refuses the connection, or there is no way to it");
   }
-  if (!socket.wait_for(POLLOUT, deadline)) {
+  if (!wait_until_ready(descriptor, POLLOUT, deadline)) {
     return fail(Errc::kUnreachable, "the KBS did not accept the connection in time");
   }
   int error = 0;
   socklen_t size = sizeof error;
-  if (::getsockopt(socket.descriptor_, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
     return fail(Errc::kUnreachable, "the KBS refuses the connection, or there is no way to it");
   }
   return socket;
@@ -80,11 +50,11 @@ Result<Socket> Socket::connect(std::span<const Address> addresses, TimePoint dea
 
 Status Socket::send(std::string_view data, TimePoint deadline) {
   while (!data.empty()) {
-    const ssize_t sent = ::send(descriptor_, data.data(), data.size(), MSG_NOSIGNAL);
+    const ssize_t sent = ::send(descriptor_.get(), data.data(), data.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
       data.remove_prefix(static_cast<std::size_t>(sent));
     } else if (is_blocked(errno)) {
-      if (!wait_for(POLLOUT, deadline)) {
+      if (!wait_until_ready(descriptor_.get(), POLLOUT, deadline)) {
         return fail(Errc::kUnreachable, "the KBS did not take the request in time");
       }
     } else if (errno != EINTR) {
@@ -98,10 +68,10 @@ Result<std::size_t> Socket::receive(std::span<char> into, TimePoint deadline) {
   for (;;) {
     // Before reading too: a peer that always has one more byte must not win time.
     if (Clock::now() >= deadline) break;
-    const ssize_t got = ::recv(descriptor_, into.data(), into.size(), 0);
+    const ssize_t got = ::recv(descriptor_.get(), into.data(), into.size(), 0);
     if (got >= 0) return static_cast<std::size_t>(got);
     if (is_blocked(errno)) {
-      if (!wait_for(POLLIN, deadline)) break;
+      if (!wait_until_ready(descriptor_.get(), POLLIN, deadline)) break;
     } else if (errno != EINTR) {
       return fail(Errc::kUnreachable, "the KBS reset the connection");
     }

@@ -8,21 +8,17 @@
 #include <cstddef>
 #include <span>
 #include <string_view>
+#include <utility>
 
+#include "base/deadline.h"
+#include "base/descriptor.h"
 #include "base/result.h"
-#include "nitride/deadline.h"
 #include "nitride/resolver.h"
 
 namespace vhsm::nitride {
 
 class Socket {
  public:
-  Socket(Socket&& other) noexcept;
-  Socket& operator=(Socket&& other) noexcept;
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  ~Socket();
-
   /// Tries one address after the other; each gets an equal share of what is left, so that a dead
   /// first one does not eat the time of a live second.
   /// @errors kUnreachable.
@@ -38,11 +34,10 @@ class Socket {
   Result<std::size_t> receive(std::span<char> into, TimePoint deadline);
 
  private:
-  explicit Socket(int descriptor) : descriptor_(descriptor) {}
+  explicit Socket(Descriptor descriptor) noexcept : descriptor_(std::move(descriptor)) {}
   static Result<Socket> connect_to(const Address& address, TimePoint deadline);
-  [[nodiscard]] bool wait_for(short events, TimePoint deadline) const noexcept;
 
-  int descriptor_;
+  Descriptor descriptor_;
 };
 
 }  // namespace vhsm::nitride

@@ -19,7 +19,7 @@ namespace vhsm::provider {
 
 /// What one provider instance works with.
 struct Assembly {
-  std::unique_ptr<keystore::Keystore> keystore;
+  std::shared_ptr<keystore::Keystore> keystore;
   std::shared_ptr<Metrics> metrics;
   Settings settings;
   std::string build_info;

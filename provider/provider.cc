@@ -59,7 +59,7 @@ Status answer_number(OSSL_PARAM params[], const char* name, std::uint64_t number
 
 std::vector<OSSL_ITEM> reason_strings() {
   std::vector<OSSL_ITEM> items;
-  for (unsigned code = 1; code <= static_cast<unsigned>(Errc::kForged); ++code) {
+  for (unsigned code = 1; code <= static_cast<unsigned>(Errc::kLast); ++code) {
     // OSSL_ITEM's pointer is not const; nobody writes through it.
     items.push_back({code, const_cast<char*>(reason(static_cast<Errc>(code)))});
   }

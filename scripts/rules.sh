@@ -35,8 +35,9 @@ may_include keystore base memory snp
 may_include nitride base memory snp jose keystore
 may_include provider base memory keystore
 may_include kbs base memory snp jose
+may_include vhsmd base memory keystore module snp
 
-readonly SOURCES=('base/*' 'memory/*' 'snp/*' 'jose/*' 'keystore/*' 'nitride/*' 'provider/*' 'module/*' 'kbs/*' 'cli/*')
+readonly SOURCES=('base/*' 'memory/*' 'snp/*' 'jose/*' 'keystore/*' 'nitride/*' 'provider/*' 'module/*' 'kbs/*' 'cli/*' 'vhsmd/*')
 forbid 'errors are values' '\bthrow\b *[^a-z ]' "${SOURCES[@]}"
 forbid 'no goto' '\bgoto [a-z]' "${SOURCES[@]}"
 forbid 'VHSM_TRY stands alone or behind =' '([(,?:*{]|return) *VHSM_TRY\(' "${SOURCES[@]}" ':!base/result.h'

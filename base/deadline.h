@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Points in time that end waiting. All of Nitride's waiting is against one of them.
+// Points in time that end waiting. All waiting for somebody else is against one of them.
 #pragma once
 
 #include <algorithm>
 #include <chrono>
 
-namespace vhsm::nitride {
+namespace vhsm {
 
 using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
@@ -18,4 +18,4 @@ using TimePoint = Clock::time_point;
   return static_cast<int>(std::clamp(left, std::chrono::milliseconds{0}, kMost).count());
 }
 
-}  // namespace vhsm::nitride
+}  // namespace vhsm

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// CBOR as vhsmd's protocol uses it: definite lengths, unsigned integers, byte and text strings,
+// arrays, maps. Nothing is allocated for what is read: answers point into the buffer.
+// Source: RFC 8949; libcbor's streaming decoder and encoders.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace vhsm::keystore {
+
+using ByteView = std::span<const std::uint8_t>;
+
+/// Appends items to a buffer that it borrows.
+class CborWriter {
+ public:
+  explicit CborWriter(std::vector<std::uint8_t>& out) noexcept : out_(out) {}
+
+  void number(std::uint64_t value);
+  void bytes(ByteView value);
+  void text(std::string_view value);
+  /// `count` items follow.
+  void array(std::size_t count);
+  /// `count` pairs of items follow.
+  void map(std::size_t count);
+
+ private:
+  using Encode = std::size_t (*)(std::size_t, unsigned char*, std::size_t);
+  void head(Encode encode, std::uint64_t value);
+
+  std::vector<std::uint8_t>& out_;
+};
+
+/// Takes items off the front of a buffer that it borrows.
+/// @errors kBadFormat for an item of another kind, an indefinite length, or one beyond the end.
+class CborReader {
+ public:
+  explicit CborReader(ByteView data) noexcept : rest_(data) {}
+
+  Result<std::uint64_t> number();
+  Result<ByteView> bytes();
+  Result<std::string_view> text();
+  /// @return how many items follow; each takes a byte at least, so it is bounded by the buffer.
+  Result<std::size_t> array();
+  /// @return how many pairs follow.
+  Result<std::size_t> map();
+  [[nodiscard]] bool at_end() const noexcept { return rest_.empty(); }
+
+ private:
+  enum class Kind : std::uint8_t { kOther, kNumber, kBytes, kText, kArray, kMap };
+  struct Item {
+    Kind kind = Kind::kOther;
+    std::uint64_t number = 0;
+    ByteView bytes;
+  };
+  struct Callbacks;
+  Result<Item> next(Kind wanted);
+
+  ByteView rest_;
+};
+
+}  // namespace vhsm::keystore

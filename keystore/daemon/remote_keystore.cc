@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/daemon/remote_keystore.h"
+
+#include <utility>
+
+#include "keystore/daemon/remote_key.h"
+
+namespace vhsm::keystore {
+namespace {
+
+/// Beyond what vhsmd itself may wait for a KBS.
+constexpr std::chrono::milliseconds kAnswerWait{3000};
+
+class Client final : public RemoteKeystore {
+ public:
+  Client(const std::string& path, const Deadlines& deadlines, std::shared_ptr<Metrics> metrics)
+      : context_(std::make_shared<RemoteContext>(path, kAnswerWait, std::move(metrics))),
+        deadlines_(deadlines) {}
+
+  Result<Entry> open(const KeyUri& uri) override {
+    if (uri.version) {
+      return fail(Errc::kUnsupported, "this keystore has no versions", uri.name.uri());
+    }
+    Reply reply = VHSM_TRY(ask_for(uri, {}, deadlines_.fetch_timeout));
+    Entry entry{.key = nullptr, .certificates = std::move(reply.certificates)};
+    if (reply.public_key.empty()) return entry;
+    entry.key = VHSM_TRY(RemoteKey::make(reply.public_key, uri, context_));
+    return entry;
+  }
+
+  Result<KeyPtr> open_stand_in(const KeyUri& uri, const KeyType& type,
+                               std::span<const std::uint8_t> public_key_info) override {
+    auto key = VHSM_TRY(RemoteKey::make(public_key_info, uri, context_));
+    if (&key->type() != &type) {
+      return fail(Errc::kBadFormat, "the stand-in's key type and public key differ",
+                  uri.name.uri());
+    }
+    // vhsmd fetches it now; an outage is no reason not to start, a key that is not ours is.
+    const auto loaded = ask_for(uri, public_key_info, deadlines_.load_wait);
+    if (!loaded.ok() && loaded.error().code == Errc::kBadFormat) return loaded.error();
+    return KeyPtr(std::move(key));
+  }
+
+  Result<DaemonStatus> status() override {
+    Reply reply = VHSM_TRY(context_->channel.ask({.ask = Ask::kStatus}, kAnswerWait));
+    if (!reply.status.has_value()) return fail(Errc::kBadFormat, "vhsmd tells no status");
+    return *std::move(reply.status);
+  }
+
+  Status change(Ask ask, std::string_view name, const RuleText& rule) override {
+    [[maybe_unused]] const Reply reply =
+        VHSM_TRY(context_->channel.ask({.ask = ask, .name = name, .rule = rule}, kAnswerWait));
+    return {};
+  }
+
+  Result<std::vector<std::string>> grants(std::string_view name) override {
+    Reply reply = VHSM_TRY(context_->channel.ask({.ask = Ask::kGrants, .name = name}, kAnswerWait));
+    return std::move(reply.lines);
+  }
+
+ private:
+  Result<Reply> ask_for(const KeyUri& uri, ByteView public_key, std::chrono::milliseconds wait) {
+    const Request request{
+        .ask = Ask::kOpen, .name = uri.name.path(), .public_key = public_key, .wait = wait};
+    return context_->channel.ask(request, wait + kAnswerWait);
+  }
+
+  std::shared_ptr<RemoteContext> context_;
+  Deadlines deadlines_;
+};
+
+}  // namespace
+
+std::unique_ptr<RemoteKeystore> make_remote_keystore(const std::string& path,
+                                                     const Deadlines& deadlines,
+                                                     std::shared_ptr<Metrics> metrics) {
+  return std::make_unique<Client>(path, deadlines, std::move(metrics));
+}
+
+}  // namespace vhsm::keystore

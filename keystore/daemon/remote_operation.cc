@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/daemon/remote_operation.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vhsm::keystore {
+namespace {
+
+constexpr std::size_t kRoomForTheRest = std::size_t{512} << 10;  // of a message
+
+bool signs(OperationKind kind) noexcept {
+  return kind == OperationKind::kSign || kind == OperationKind::kSignMessage;
+}
+
+}  // namespace
+
+/// The shadow judges them first, so what is sent is what the algorithm takes.
+Status RemoteOperation::set_params(const OSSL_PARAM params[]) {
+  if (params == nullptr || params->key == nullptr) return {};
+  VHSM_TRY(shadow_->set_params(params));
+  return params_.add(params);
+}
+
+Status RemoteOperation::set_peer(const Key& peer) {
+  VHSM_TRY(shadow_->set_peer(peer));
+  peer_ = VHSM_TRY(peer.public_key_info());
+  return {};
+}
+
+Result<std::size_t> RemoteOperation::bound(std::span<const std::uint8_t> in) const {
+  if (signs(kind_)) return key_->public_half().max_output_bytes();
+  return shadow_->run(in, {});
+}
+
+Result<std::size_t> RemoteOperation::run(std::span<const std::uint8_t> in,
+                                         std::span<std::uint8_t> out) {
+  if (out.data() == nullptr) return bound(in);
+  if (in.size() > kMaxMessageBytes - kRoomForTheRest) {
+    return fail(Errc::kUnsupported, "vhsmd takes messages of up to 63 MiB",
+                key_->uri()->name.uri());
+  }
+  const Request request{.ask = Ask::kOperate,
+                        .name = key_->uri()->name.path(),
+                        .public_key = key_->public_key_info(),
+                        .kind = kind_,
+                        .digest = digest_,
+                        .params = params_,
+                        .peer = peer_,
+                        .input = in,
+                        .capacity = std::min(out.size(), kMaxOutputBytes)};
+  RemoteContext& context = key_->context();
+  const Reply reply = VHSM_TRY(context.channel.ask(request, context.patience));
+  const auto& output = reply.output.bytes();
+  if (output.size() > out.size()) return fail(Errc::kBadLength, "vhsmd answers too much");
+  std::ranges::copy(output, out.begin());
+  context.metrics->operations.fetch_add(1, std::memory_order_relaxed);
+  return output.size();
+}
+
+Result<bool> RemoteOperation::verify(std::span<const std::uint8_t> /*in*/,
+                                     std::span<const std::uint8_t> /*signature*/) {
+  return fail(Errc::kWrongState, "the operation was not begun as a verification");
+}
+
+Result<std::unique_ptr<Operation>> RemoteOperation::clone() const {
+  auto shadow = VHSM_TRY(shadow_->clone());
+  auto copy = std::make_unique<RemoteOperation>(key_, kind_, digest_, std::move(shadow));
+  copy->params_ = params_;
+  copy->peer_ = peer_;
+  return std::unique_ptr<Operation>(std::move(copy));
+}
+
+}  // namespace vhsm::keystore

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/daemon/service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "keystore/local_key.h"
+
+namespace vhsm::keystore {
+namespace {
+
+constexpr unsigned kNotesInASecond = 10;
+
+bool uses_private_half(OperationKind kind) noexcept {
+  return kind == OperationKind::kSign || kind == OperationKind::kSignMessage ||
+         kind == OperationKind::kDecrypt || kind == OperationKind::kDerive;
+}
+
+Status set_peer(Operation& operation, ByteView public_key_info) {
+  if (public_key_info.empty()) return {};
+  auto half = VHSM_TRY(PublicHalf::from_key_info(public_key_info));
+  const LocalKey peer(std::move(half), nullptr);
+  return operation.set_peer(peer);
+}
+
+Result<Reply> operate(const Request& request, const Key& key) {
+  if (!uses_private_half(request.kind)) {
+    return fail(Errc::kInvalidArgument, "vhsmd does private operations alone");
+  }
+  const auto params = request.params.view();
+  const auto operation = VHSM_TRY(
+      key.begin({.kind = request.kind, .digest = request.digest, .params = params.data()}));
+  VHSM_TRY(set_peer(*operation, request.peer));
+  if (request.capacity == 0) return fail(Errc::kBadLength, "there is no room for the output");
+  Reply reply;
+  auto& output = reply.output.bytes();
+  output.resize(std::min(request.capacity, kMaxOutputBytes));
+  const std::size_t size = VHSM_TRY(operation->run(request.input, output));
+  output.resize(size);
+  return reply;
+}
+
+Result<Reply> describe(const Entry& entry) {
+  Reply reply;
+  reply.public_key = entry.public_key_info;
+  reply.certificates = entry.certificates;
+  return reply;
+}
+
+bool same(ByteView a, ByteView b) noexcept { return std::ranges::equal(a, b); }
+
+Result<Rule> rule_of(const RuleText& text) {
+  if (text.kind == "user") return parse_rule(Rule::Kind::kUser, text.value);
+  if (text.kind == "group") return parse_rule(Rule::Kind::kGroup, text.value);
+  if (text.kind == "unit") return parse_rule(Rule::Kind::kUnit, text.value);
+  return fail(Errc::kInvalidArgument, "a rule names a user, a group or a unit", text.kind);
+}
+
+Result<std::optional<KeyName>> key_or_every(std::string_view name) {
+  if (name.empty()) return std::optional<KeyName>();
+  return std::optional(VHSM_TRY(KeyName::parse(name)));
+}
+
+}  // namespace
+
+Service::Service(std::shared_ptr<HoldingKeystore> keystore, std::shared_ptr<Grants> grants, Log log,
+                 std::function<DaemonStatus()> status)
+    : keystore_(std::move(keystore)),
+      grants_(std::move(grants)),
+      log_(std::move(log)),
+      status_(std::move(status)) {}
+
+void Service::note(const Error& refusal) noexcept {
+  const auto since = std::chrono::steady_clock::now().time_since_epoch();
+  const std::int64_t second = std::chrono::floor<std::chrono::seconds>(since).count();
+  if (noted_second_.exchange(second) != second) noted_ = 0;
+  if (noted_.fetch_add(1) < kNotesInASecond) log_.error(refusal);
+}
+
+Status Service::check_owner(const Peer& peer) const {
+  if (grants_->is_owner(peer)) return {};
+  return fail(Errc::kNotGranted, "only root and vhsmd's own user may ask for this",
+              "user " + std::to_string(peer.uid));
+}
+
+Status Service::may_take_over(const Peer& peer) { return check_owner(peer); }
+
+Result<KeyUri> Service::permitted(const Request& request, const Peer& peer) {
+  auto name = VHSM_TRY(KeyName::parse(request.name));
+  VHSM_TRY(grants_->allow(peer, name));
+  return KeyUri{std::move(name), std::nullopt, std::nullopt};
+}
+
+/// The key under a name may have been replaced since the client saw its public half.
+Result<Reply> Service::use(const Request& request, const KeyUri& uri, const Entry& entry) const {
+  if (!request.public_key.empty() && !same(request.public_key, entry.public_key_info)) {
+    return fail(Errc::kBadFormat, "this is another key than the client was told of",
+                uri.name.uri());
+  }
+  if (request.ask == Ask::kOpen) return describe(entry);
+  if (entry.key == nullptr || request.public_key.empty()) {
+    return fail(Errc::kNoPrivateKey, "there is no private key", uri.name.uri());
+  }
+  return operate(request, *entry.key);
+}
+
+Result<Reply> Service::manage(const Request& request, const Peer& peer) {
+  VHSM_TRY(check_owner(peer));
+  Reply reply;
+  if (request.ask == Ask::kNames) {
+    const auto names = VHSM_TRY(keystore_->names());
+    for (const KeyName& name : names) reply.lines.push_back(name.path());
+    return reply;
+  }
+  const auto name = VHSM_TRY(key_or_every(request.name));
+  if (request.ask == Ask::kGrants) {
+    reply.lines = grants_->list(name);
+    return reply;
+  }
+  const Rule rule = VHSM_TRY(rule_of(request.rule));
+  VHSM_TRY(request.ask == Ask::kGrant ? grants_->grant(name, rule) : grants_->revoke(name, rule));
+  return reply;
+}
+
+Result<Reply> Service::reply_at_once(const Request& request, const Peer& peer, bool& has_to_wait) {
+  if (request.ask == Ask::kStatus) {
+    Reply reply;
+    reply.status = status_();
+    return reply;
+  }
+  if (request.ask != Ask::kOpen && request.ask != Ask::kOperate) return manage(request, peer);
+  const KeyUri uri = VHSM_TRY(permitted(request, peer));
+  const auto here = VHSM_TRY(keystore_->find(uri.name));
+  has_to_wait = !here.has_value();
+  if (has_to_wait) return Reply{};
+  return use(request, uri, *here);
+}
+
+Result<Reply> Service::reply_waiting(const Request& request, const Peer& peer) {
+  const KeyUri uri = VHSM_TRY(permitted(request, peer));
+  const auto entry = request.ask == Ask::kOpen ? keystore_->fetch(uri, request.wait)
+                                               : keystore_->expect(uri, kFirstOutcome);
+  if (!entry.ok()) return entry.error();
+  return use(request, uri, entry.value());
+}
+
+Reply Service::finish(Result<Reply> reply, const Request& request) {
+  if (reply.ok()) return std::move(reply).value();
+  Error error = reply.error();
+  if (!request.name.empty()) error = error.about(std::string(kScheme) + std::string(request.name));
+  if (error.code == Errc::kNotGranted) note(error);
+  Reply refusal;
+  refusal.error = error;
+  return refusal;
+}
+
+std::optional<Reply> Service::answer_at_once(const Request& request, const Peer& peer) {
+  bool has_to_wait = false;
+  auto reply = reply_at_once(request, peer, has_to_wait);
+  if (has_to_wait) return std::nullopt;
+  return finish(std::move(reply), request);
+}
+
+Reply Service::answer(const Request& request, const Peer& peer) {
+  auto at_once = answer_at_once(request, peer);
+  if (at_once.has_value()) return *std::move(at_once);
+  return finish(reply_waiting(request, peer), request);
+}
+
+}  // namespace vhsm::keystore
