@@ -35,6 +35,8 @@ struct Console {
 /// Each adds its command to `app`; `console` outlives it.
 void add_doctor(CLI::App& app, Console& console);
 void add_key(CLI::App& app, Console& console);
+/// Adds its commands to `key`.
+void add_grants(CLI::App& key, Console& console);
 void add_attest(CLI::App& app, Console& console);
 void add_report(CLI::App& app, Console& console);
 

@@ -17,6 +17,7 @@
 #include "base/metrics.h"
 #include "cli/console.h"
 #include "cli/host_openssl.h"
+#include "keystore/daemon/remote_keystore.h"
 #include "memory/protected_memory.h"
 #include "nitride/client.h"
 #include "snp/platform.h"
@@ -179,6 +180,24 @@ void check_kbs(const Settings& settings, std::shared_ptr<snp::Platform> platform
   for (const auto& probe : probes) checks.push_back(describe_probe(probe, any_answers));
 }
 
+/// What vhsmd says of itself: it has the memory, the platform and the KBS that count.
+Check check_daemon(const Settings& settings) {
+  const auto daemon =
+      keystore::make_remote_keystore(settings.daemon_socket(), {}, std::make_shared<Metrics>());
+  const auto status = daemon->status();
+  if (!status.ok()) return failed("vhsmd", status.error());
+  const keystore::DaemonStatus& is = status.value();
+  const std::string finding = fmt::format(
+      "{}, process {}, up {} s: {} keys in {}, {} KiB of {} in use; {} operations, {} fetches, {} "
+      "connections; platform {}",
+      is.version, is.process, is.uptime_seconds, is.keys, is.memory, is.memory_in_use_bytes >> 10,
+      is.memory_capacity_bytes >> 10, is.operations, is.fetches, is.connections,
+      is.platform.empty() ? "none" : is.platform);
+  if (is.memory == "memfd_secret") return {Mark::kOk, "vhsmd", finding, ""};
+  return {Mark::kWarning, "vhsmd", finding,
+          "its memory is locked, not secret: use Linux 6.5 or newer"};
+}
+
 Check check_log_file(const char* name, const std::string& path) {
   const auto file = LineFile::open(path);
   return file.ok() ? Check{Mark::kOk, name, path, ""} : failed(name, file.error());
@@ -190,9 +209,13 @@ Checks examine(const Console& console) {
   checks.push_back(check_settings(loaded));
   const Settings settings = loaded.ok() ? loaded.value() : Settings{};
   check_memory(settings, checks);
-  auto platform = check_platform(settings, checks);
-  if (loaded.ok() && memory::kind() != memory::Kind::kNone) {
-    check_kbs(settings, std::move(platform), checks);
+  if (!settings.daemon_socket().empty()) {
+    if (memory::kind() != memory::Kind::kNone) checks.push_back(check_daemon(settings));
+  } else {
+    auto platform = check_platform(settings, checks);
+    if (loaded.ok() && memory::kind() != memory::Kind::kNone) {
+      check_kbs(settings, std::move(platform), checks);
+    }
   }
   checks.push_back(check_openssl());
   checks.push_back(check_module());

@@ -31,6 +31,7 @@ struct KeyArguments {
 struct OpenedKey {
   std::string uri;
   keystore::Entry entry;
+  bool by_daemon = false;
   std::uint64_t fetches = 0;
   std::chrono::milliseconds took{0};
 };
@@ -44,6 +45,7 @@ Result<OpenedKey> open_key(const Console& console, const std::string& name) {
   opened.entry = VHSM_TRY(parts.keystore->open(uri));
   opened.took =
       std::chrono::round<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+  opened.by_daemon = parts.daemon != nullptr;
   opened.fetches = parts.metrics->fetches.load();
   return opened;
 }
@@ -93,6 +95,11 @@ Json describe_certificate(std::span<const std::uint8_t> der) {
           {"expired", X509_cmp_current_time(X509_get0_notAfter(certificate.get())) < 0}};
 }
 
+const char* source_of(const OpenedKey& opened) noexcept {
+  if (opened.by_daemon) return "vhsmd";
+  return opened.fetches > 0 ? "fetched from the KBS" : "was here";
+}
+
 Result<Json> describe_opened(const OpenedKey& opened) {
   Json json{{"uri", opened.uri}};
   if (opened.entry.key != nullptr) {
@@ -107,7 +114,7 @@ Result<Json> describe_opened(const OpenedKey& opened) {
   for (const auto& der : opened.entry.certificates) {
     json["certificates"].push_back(describe_certificate(der));
   }
-  json["fetched"] = opened.fetches > 0;
+  json["source"] = source_of(opened);
   json["milliseconds"] = opened.took.count();
   return json;
 }
@@ -126,8 +133,7 @@ std::string as_text(const Json& json) {
         fmt::format("certificate  {}, {} {}\n", one["subject"].get<std::string>(),
                     one.value("expired", false) ? "EXPIRED" : "until", one.value("expires", ""));
   }
-  return text + fmt::format("source       {}, {} ms\n",
-                            json["fetched"].get<bool>() ? "fetched from the KBS" : "was here",
+  return text + fmt::format("source       {}, {} ms\n", json["source"].get<std::string>(),
                             json["milliseconds"].get<long>());
 }
 
@@ -173,13 +179,14 @@ CLI::App* add_command(CLI::App& parent, const char* name, const char* what, Cons
 
 void add_key(CLI::App& app, Console& console) {
   const auto arguments = std::make_shared<KeyArguments>();
-  CLI::App* const key = app.add_subcommand("key", "Look at keys");
+  CLI::App* const key = app.add_subcommand("key", "Look at keys, and say who may use them");
   key->require_subcommand(1);
   add_command(*key, "show", "Print what is public of a key", console, arguments, show);
   CLI::App* const stand_in =
       add_command(*key, "pem", "Write the PEM stand-in, for programs that take only files", console,
                   arguments, pem);
   stand_in->add_option("--out", arguments->out, "File to write instead of standard output");
+  add_grants(*key, console);
 }
 
 }  // namespace vhsm::cli

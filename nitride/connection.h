@@ -8,9 +8,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/deadline.h"
 #include "base/endpoint.h"
 #include "base/result.h"
-#include "base/deadline.h"
 #include "nitride/resolver.h"
 #include "nitride/socket.h"
 #include "nitride/tls.h"

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "base/deadline.h"
 #include "base/endpoint.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -19,7 +20,6 @@
 #include "keystore/key_name.h"
 #include "memory/secret_bytes.h"
 #include "nitride/connection.h"
-#include "base/deadline.h"
 #include "nitride/http.h"
 #include "nitride/protocol.h"
 #include "snp/platform.h"

@@ -16,9 +16,9 @@
 #include <optional>
 #include <string_view>
 
+#include "base/deadline.h"
 #include "base/result.h"
 #include "memory/secret_bytes.h"
-#include "base/deadline.h"
 #include "nitride/exchange.h"
 
 namespace vhsm::nitride {

@@ -13,9 +13,9 @@
 #include <memory>
 #include <span>
 
+#include "base/deadline.h"
 #include "base/endpoint.h"
 #include "base/result.h"
-#include "base/deadline.h"
 
 namespace vhsm::nitride {
 

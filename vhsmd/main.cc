@@ -83,14 +83,19 @@ class Description {
   Clock::time_point start_ = Clock::now();
 };
 
+Error cannot_succeed(const std::string& key, const Error& why) {
+  return fail(why.code, "so the running vhsmd stays",
+              std::string(keystore::kScheme) + key + ": " + why.what.c_str());
+}
+
 /// A successor serves at once what its predecessor served, so it has the keys before the socket.
 Result<Descriptor> succeed(const std::string& path, const Parts& parts) {
   auto predecessor = VHSM_TRY(Predecessor::connect(path));
   const auto names = VHSM_TRY(predecessor.key_names());
   for (const std::string& text : names) {
     auto name = VHSM_TRY(keystore::KeyName::parse(text));
-    const keystore::KeyUri uri{std::move(name), std::nullopt, std::nullopt};
-    [[maybe_unused]] const auto entry = VHSM_TRY(parts.held->open(uri));
+    const auto entry = parts.held->open({std::move(name), std::nullopt, std::nullopt});
+    if (!entry.ok()) return cannot_succeed(text, entry.error());
   }
   return predecessor.take_over();
 }

@@ -161,7 +161,7 @@ TEST_F(WorldTest, KeyShowFetchesAndPrintsWhatIsPublic) {
     EXPECT_EQ(key.value("uri", ""), kUri);
     EXPECT_EQ(key.value("type", ""), "RSA");
     EXPECT_EQ(key.value("bits", 0), 2048);
-    EXPECT_TRUE(key.value("fetched", false));
+    EXPECT_EQ(key.value("source", ""), "fetched from the KBS");
     ASSERT_EQ(key["certificates"].size(), 1U);
     EXPECT_EQ(key["certificates"][0].value("subject", ""), "CN=www.example");
   }

@@ -1,45 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // vhsm_files.so: the provider as it is, with a folder ($VHSM_TEST_KEYS) in the place of a KBS, so
-// that tests of the OpenSSL face need no network.
+// that tests of the OpenSSL face need no network; or with a vhsmd that has that folder
+// ($VHSM_TEST_SOCKET).
 #include <openssl/core.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <memory>
-#include <sstream>
-#include <string>
-#include <utility>
-#include <vector>
 
-#include "keystore/key_source.h"
+#include "keystore/daemon/remote_keystore.h"
 #include "keystore/warm_up.h"
 #include "memory/protected_memory.h"
 #include "provider/entry.h"
+#include "tests/provider/folder_source.h"
 
 namespace vhsm {
 namespace {
-
-class Folder final : public keystore::KeySource {
- public:
-  Folder(std::string path, std::shared_ptr<Metrics> metrics)
-      : path_(std::move(path)), metrics_(std::move(metrics)) {}
-
-  Result<SecretBytes> fetch(const keystore::KeyName& name,
-                            std::chrono::steady_clock::time_point /*deadline*/) override {
-    metrics_->fetches.fetch_add(1);
-    std::ifstream file(path_ + "/" + name.path(), std::ios::binary);
-    if (!file) return fail(Errc::kMissing, "no such file", name.uri());
-    std::ostringstream stored;
-    stored << file.rdbuf();
-    const std::string text = stored.str();
-    return SecretBytes::copy(std::vector<std::uint8_t>(text.begin(), text.end()));
-  }
-
- private:
-  std::string path_;
-  std::shared_ptr<Metrics> metrics_;
-};
 
 Result<provider::Assembly> assemble(std::span<const Override> overrides) {
   VHSM_TRY(memory::adopt_allocator());
@@ -48,10 +24,15 @@ Result<provider::Assembly> assemble(std::span<const Override> overrides) {
   VHSM_TRY(memory::initialise({.limit_bytes = parts.settings.memory_limit}));
   VHSM_TRY(keystore::warm_up());
   parts.metrics = std::make_shared<Metrics>();
-  const char* folder = std::getenv("VHSM_TEST_KEYS");
-  parts.keystore = keystore::make_memory_keystore(
-      std::make_shared<Folder>(folder != nullptr ? folder : ".", parts.metrics), {}, parts.metrics);
   parts.build_info = "test";
+  if (const char* const socket = std::getenv("VHSM_TEST_SOCKET"); socket != nullptr) {
+    parts.keystore = keystore::make_remote_keystore(socket, {}, parts.metrics);
+    return parts;
+  }
+  const char* const folder = std::getenv("VHSM_TEST_KEYS");
+  parts.keystore = keystore::make_memory_keystore(
+      std::make_shared<test::FolderSource>(folder != nullptr ? folder : ".", parts.metrics), {},
+      parts.metrics);
   return parts;
 }
 

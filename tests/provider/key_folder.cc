@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -33,6 +34,17 @@ struct Folder {
   Folder& operator=(const Folder&) = delete;
   ~Folder() { std::filesystem::remove_all(path); }
 };
+
+/// A vhsmd that serves `folder` and ends with this process.
+/// @return its socket.
+std::string start_daemon(const std::string& folder) {
+  const std::string socket = folder + "/vhsmd.sock";
+  const std::string command = std::string("exec " VHSM_FILES_VHSMD " ") + socket + " " + folder;
+  FILE* const output = ::popen(command.c_str(), "r");  // closed at exit, as it lives so long
+  std::array<char, 16> line{};
+  EXPECT_NE(std::fgets(line.data(), line.size(), output), nullptr) << "no vhsmd";
+  return socket;
+}
 
 const Folder& folder() {
   static const Folder made;
@@ -75,6 +87,10 @@ Folder::Folder() {
     if (type.starts_with("X")) continue;
     const auto cert = self_signed(host, key.get(), whole ? nullptr : "SHA256");
     EXPECT_EQ(PEM_write_bio_X509(out.get(), cert.get()), 1) << type << take_errors();
+  }
+  const char* const keystore = std::getenv("VHSM_TEST_KEYSTORE");
+  if (keystore != nullptr && keystore == std::string("unix")) {
+    ::setenv("VHSM_TEST_SOCKET", start_daemon(path).c_str(), 1);
   }
 }
 

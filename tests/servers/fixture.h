@@ -43,6 +43,7 @@ class ServersTest : public ::testing::Test {
   }
   std::unique_ptr<Server> make_with(const std::string& server,
                                     const std::filesystem::path& identity) {
+    if (World::has_daemon()) world.start_daemon();  // it has seen the key when that was made
     if (server == "nginx") return std::make_unique<Nginx>(world, identity);
     return std::make_unique<Haproxy>(world, identity);
   }

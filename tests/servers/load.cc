@@ -125,8 +125,14 @@ Load::Load(int port, int clients) {
 void Load::visit_until_stopped(int port, int client) {
   for (int round = client; !stopped_; ++round) {
     const int version = round % 2 == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
+    const auto start = std::chrono::steady_clock::now();
     const std::string failure = visit(port, {version});
+    const auto took =
+        std::chrono::ceil<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
     ++visits_;
+    for (long slowest = slowest_; took.count() > slowest;) {
+      if (slowest_.compare_exchange_weak(slowest, took.count())) break;
+    }
     if (failure.empty()) continue;
     const std::lock_guard lock(mutex_);
     if (failures_.size() < kMaxFailures) failures_.push_back(failure);

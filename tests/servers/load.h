@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -34,6 +35,10 @@ class Load {
 
   void stop();
   [[nodiscard]] long visits() const noexcept { return visits_; }
+  /// How long the slowest visit took.
+  [[nodiscard]] std::chrono::milliseconds slowest() const noexcept {
+    return std::chrono::milliseconds(slowest_);
+  }
   /// The first failures.
   [[nodiscard]] const std::vector<std::string>& failures() const noexcept { return failures_; }
 
@@ -42,6 +47,7 @@ class Load {
 
   std::atomic<bool> stopped_{false};
   std::atomic<long> visits_{0};
+  std::atomic<long> slowest_{0};
   std::mutex mutex_;
   std::vector<std::string> failures_;
   std::vector<std::thread> threads_;

@@ -115,6 +115,7 @@ TEST_P(EachServerTest, AttestsThroughADeviceThatItsWorkersCouldNotOpen) {
   server->reload();
   EXPECT_EQ(visit(server->port()), "") << server->log();
   server.reset();
+  world.stop_daemon(SIGTERM);
   EXPECT_TRUE(eventually([&] { return !is_supervised(world); })) << "it ends with the last of them";
 }
 

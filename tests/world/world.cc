@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -110,11 +111,13 @@ World::World() {
   make_platform();
   make_kbs();
   start_kbs();
+  if (has_daemon()) make_reachable();
   configure();
   ready_ = kbs_ > 0 && !endpoint_.empty() && !::testing::Test::HasFatalFailure();
 }
 
 World::~World() {
+  stop_daemon(SIGTERM);
   stop_kbs();
   std::error_code ignored;
   std::filesystem::remove_all(folder_, ignored);
@@ -166,11 +169,66 @@ void World::stop_kbs() {
   kbs_ = -1;
 }
 
-void World::configure(const std::string& more, const std::string& platform) const {
+bool World::has_daemon() {
+  const char* const keystore = std::getenv("VHSM_TEST_KEYSTORE");
+  return keystore != nullptr && keystore == std::string("unix");
+}
+
+/// Programs of other users come to the socket, and may use every key.
+void World::make_reachable() const {
+  std::filesystem::permissions(folder_, std::filesystem::perms::owner_all |
+                                            std::filesystem::perms::group_exec |
+                                            std::filesystem::perms::others_exec);
+  std::string rules;
+  for (const char* const name : {"www-data", "haproxy"}) {
+    const passwd* const entry = ::getpwnam(name);
+    if (entry != nullptr) rules += "* user " + std::to_string(entry->pw_uid) + "\n";
+  }
+  write_file(file("grants"), rules);
+  std::filesystem::permissions(
+      file("grants"), std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+}
+
+void World::configure(const std::string& more, const std::string& platform) {
   const std::string emulator = "emulator:" + file("snp").string();
-  write_file(file("vhsm.cnf"), "[vhsm]\nplatform = " + (platform.empty() ? emulator : platform) +
-                                   "\nkbs = " + endpoint_ +
-                                   "\nkbs_ca = " + file("kbs/ca.pem").string() + "\n" + more);
+  std::string text = "[vhsm]\nplatform = " + (platform.empty() ? emulator : platform) +
+                     "\nkbs = " + endpoint_ + "\nkbs_ca = " + file("kbs/ca.pem").string() + "\n";
+  if (has_daemon()) {
+    text += "keystore = unix:" + file("run/vhsmd.sock").string() +
+            "\ngrants = " + file("grants").string() + "\n";
+  }
+  write_file(file("vhsm.cnf"), text + more);
+  daemon_on_machine_ = platform == "sev-guest";
+  if (has_daemon()) start_daemon();
+}
+
+pid_t World::spawn_daemon(std::vector<std::string> options) const {
+  std::filesystem::remove(file("vhsmd.out"));
+  std::vector<std::string> argv{kBin + "/vhsmd", "--config", file("vhsm.cnf")};
+  argv.insert(argv.end(), options.begin(), options.end());
+  if (daemon_on_machine_) argv = on_machine(std::move(argv));
+  const pid_t child = spawn(argv, {}, file("vhsmd.out"), file("vhsmd.err"));
+  EXPECT_NE(wait_for_text(file("vhsmd.out"), "vhsmd serves "), "") << read_file(file("vhsmd.err"));
+  return child;
+}
+
+void World::start_daemon(std::vector<std::string> options) {
+  stop_daemon(SIGTERM);
+  daemon_ = spawn_daemon(std::move(options));
+}
+
+void World::stop_daemon(int signal) {
+  if (daemon_ <= 0) return;
+  ::kill(daemon_, signal);
+  wait_for(daemon_);
+  daemon_ = -1;
+}
+
+int World::succeed_daemon() {
+  const pid_t successor = spawn_daemon({"--take-over"});
+  const int status = wait_for(daemon_);
+  daemon_ = successor;
+  return status;
 }
 
 std::vector<std::string> World::on_machine(std::vector<std::string> command,

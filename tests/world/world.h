@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A whole deployment in a temporary folder: an emulated platform, a real vhsm-kbs with TLS on a
-// loopback port, and a vhsm.cnf. Ends its own KBS by process id when it goes.
+// loopback port, and a vhsm.cnf. With VHSM_TEST_KEYSTORE=unix a vhsmd holds the keys, for the same
+// tests. Ends its own processes by their ids when it goes.
 #pragma once
 
 #include <sys/types.h>
@@ -41,9 +42,19 @@ class World {
   void start_kbs();
   void stop_kbs();
 
-  /// Writes vhsm.cnf: the defaults that reach our KBS, and `more` lines.
+  /// Whether a vhsmd holds the keys.
+  [[nodiscard]] static bool has_daemon();
+  /// Starts vhsmd with what configure() wrote, in the place of one that runs.
+  void start_daemon(std::vector<std::string> options = {});
+  void stop_daemon(int signal);
+  [[nodiscard]] pid_t daemon() const noexcept { return daemon_; }
+  /// Starts another one, which takes the place of the one that runs.
+  /// @return how the predecessor ended.
+  int succeed_daemon();
+
+  /// Writes vhsm.cnf: the defaults that reach our KBS, and `more` lines. A vhsmd starts anew.
   /// @param platform  empty: our emulator by its folder.
-  void configure(const std::string& more = "", const std::string& platform = "") const;
+  void configure(const std::string& more = "", const std::string& platform = "");
 
   /// VHSM_CONF and OPENSSL_MODULES for a program that is to find us.
   [[nodiscard]] std::vector<std::string> environment() const;
@@ -61,9 +72,13 @@ class World {
  private:
   void make_platform();
   void make_kbs();
+  void make_reachable() const;
+  [[nodiscard]] pid_t spawn_daemon(std::vector<std::string> options) const;
 
   std::filesystem::path folder_;
   pid_t kbs_ = -1;
+  pid_t daemon_ = -1;
+  bool daemon_on_machine_ = false;
   std::string endpoint_;
   bool ready_ = false;
 };
