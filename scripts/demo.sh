@@ -13,13 +13,15 @@ readonly BUILD=$PWD/build/release
 readonly PATH=$BUILD/bin:$PATH SOURCE=$PWD NGINX=/usr/sbin/nginx
 FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/vhsm-demo.XXXXXX")
 KBS=
+DAEMON=
 
 clean_up() {
   if [ -s "$FOLDER/nginx.pid" ]; then kill -QUIT "$(cat "$FOLDER/nginx.pid")" || true; fi
-  if [ -n "$KBS" ]; then
-    kill "$KBS" 2>/dev/null || true
-    wait "$KBS" 2>/dev/null || true
-  fi
+  local process
+  for process in $DAEMON $KBS; do
+    kill "$process" 2>/dev/null || true
+    wait "$process" 2>/dev/null || true
+  done
   rm -rf "$FOLDER"
 }
 trap clean_up EXIT
@@ -67,7 +69,7 @@ build() {
   install_packages $BUILD_PACKAGES libgtest-dev libgmock-dev nginx-light curl
   local log=$FOLDER/build.log
   if ! { cmake --preset release &&
-    cmake --build --preset release --target vhsm vhsm_cli vhsm-kbs vhsm-snp-emulator vhsm-case-ab; } \
+    cmake --build --preset release --target vhsm vhsmd vhsm_cli vhsm-kbs vhsm-snp-emulator vhsm-case-ab; } \
     >"$log" 2>&1; then
     tail -n 40 "$log" >&2
     return 1
@@ -87,18 +89,34 @@ make_key() {
   rm "$name.key" "$name.pem"
 }
 
+# wait_for PROCESS LOG PATTERN: until a line of LOG matches; prints what the pattern's group says.
+wait_for() {
+  local i found
+  for ((i = 0; i < 100; i++)); do
+    found=$(sed -nE "s|$3|\\1|p" "$2")
+    if [ -n "$found" ]; then echo "$found"; return; fi
+    kill -0 "$1"
+    sleep 0.1
+  done
+  echo "demo.sh: this does not come up:" >&2
+  cat "$2" >&2
+  return 1
+}
+
 start_kbs() {
   vhsm-kbs --config kbs/vhsm-kbs.cnf serve >kbs.log 2>&1 &
   KBS=$!
-  local i
-  for ((i = 0; i < 100; i++)); do
-    URL=$(sed -n 's/.* listens on \(https:.*\)/\1/p' kbs.log)
-    if [ -n "$URL" ]; then return; fi
-    kill -0 "$KBS"
-    sleep 0.1
-  done
-  echo "demo.sh: the KBS does not come up" >&2
-  return 1
+  URL=$(wait_for "$KBS" kbs.log '.* listens on (https:.*)')
+}
+
+# From now on vhsmd has the keys; the same file tells it and its clients.
+start_vhsmd() {
+  printf 'keystore = unix:%s/run/vhsmd.sock\ngrants   = %s/grants\n' "$FOLDER" "$FOLDER" >>vhsm.cnf
+  sed -n 's/^keystore/    &/p' vhsm.cnf
+  echo "  \$ vhsmd --config vhsm.cnf &"
+  vhsmd --config vhsm.cnf >vhsmd.log 2>&1 &
+  DAEMON=$!
+  wait_for "$DAEMON" vhsmd.log '(vhsmd serves .*)' | sed 's/^/    /'
 }
 
 configure() {
@@ -172,6 +190,17 @@ serve_with_nginx() {
   show curl -sS --cacert www.crt --resolve "www.example:$PORT:127.0.0.1" "https://www.example:$PORT/"
 }
 
+# Two programs, one fetch: the KBS's record says so.
+share_by_vhsmd() {
+  start_vhsmd
+  sign_with www
+  sign_with www
+  show vhsm-kbs --config kbs/vhsm-kbs.cnf audit list --limit 3
+  show vhsm key grant default/tls/www --user www-data
+  show vhsm key grants
+  vhsm doctor | sed -nE 's/^[a-z]+ +vhsmd .*/    &/p'
+}
+
 main() {
   say "Packages and build (the first time takes minutes)"
   build
@@ -207,6 +236,8 @@ main() {
   show vhsm-kbs --config kbs/vhsm-kbs.cnf audit list --limit 4
   say "12. Debian's nginx serves with it; the stand-in takes the place of the key file"
   serve_with_nginx
+  say "13. vhsmd: a process of its own holds the keys, for all programs that it is told of"
+  share_by_vhsmd
   say "Done in $((SECONDS - start)) s after the build. By hand: see README.md"
 }
 
