@@ -13,7 +13,7 @@ struct Text {
 };
 
 // In the order of Errc. A cure names the command, option or file that helps.
-constexpr std::array<Text, 29> kTexts{{
+constexpr std::array<Text, 30> kTexts{{
     {"invalid argument", "check the arguments of the call"},
     {"bad length", "check the lengths of the call"},
     {"wrong state", "initialise the operation first"},
@@ -41,8 +41,9 @@ constexpr std::array<Text, 29> kTexts{{
     {"version", "run a KBS that speaks protocol 0.4.0"},
     {"unreachable", "check kbs and kbs_ca in vhsm.cnf, the network and the KBS; then try again"},
     {"forged", "someone changed the KBS's answer: check kbs, kbs_ca and the network"},
-    {"not granted", "let root run: vhsm key grant NAME --user USER"},
-    {"no vhsmd", "start vhsmd; its socket is what keystore says in vhsm.cnf"},
+    {"not granted", "root decides: vhsm key grants, vhsm key grant NAME --user USER"},
+    {"no vhsmd", "start vhsmd, after an upgrade anew; keystore in vhsm.cnf names its socket"},
+    {"in use", "end the other one first"},
 }};
 
 const Text& text_of(Errc code) noexcept {

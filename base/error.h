@@ -44,7 +44,8 @@ enum class Errc : std::uint8_t {
   kForged,         ///< fetch: an answer that does not authenticate
   kNotGranted,     ///< vhsmd: no grant lets this user use the key
   kNoDaemon,       ///< vhsmd does not answer
-  kLast = kNoDaemon,
+  kInUse,          ///< something that somebody else has
+  kLast = kInUse,
 };
 
 /// A string literal. Only the compiler can make one, so run-time bytes -- a PIN, a key, a

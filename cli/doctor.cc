@@ -219,6 +219,7 @@ Checks examine(const Console& console) {
   }
   checks.push_back(check_openssl());
   checks.push_back(check_module());
+  if (!settings.daemon_socket().empty()) return checks;  // its files are not this user's to make
   if (!settings.log.empty()) checks.push_back(check_log_file("log", settings.log));
   if (!settings.audit.empty()) checks.push_back(check_log_file("audit", settings.audit));
   return checks;

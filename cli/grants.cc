@@ -78,9 +78,12 @@ void add_change(CLI::App& parent, Console& console, const char* name, const char
   CLI::App* const command = parent.add_subcommand(name, what);
   command->add_option("NAME", arguments->name, "URI or path of the key");
   command->add_flag("--default", arguments->every_key, "Every key, in the place of NAME");
-  command->add_option("--user", arguments->users, "User, by name or number");
-  command->add_option("--group", arguments->groups, "Group, by name or number");
-  command->add_option("--unit", arguments->units, "systemd unit, such as nginx.service");
+  command->add_option("--user", arguments->users, "User, by name or number")
+      ->allow_extra_args(false);
+  command->add_option("--group", arguments->groups, "Group, by name or number")
+      ->allow_extra_args(false);
+  command->add_option("--unit", arguments->units, "systemd unit, such as nginx.service")
+      ->allow_extra_args(false);
   command->callback([&console, arguments, ask] {
     console.action = [&console, arguments, ask] { return change(console, *arguments, ask); };
   });

@@ -34,7 +34,7 @@ class Retrier::Wanted {
   /// @errors kUnreachable: who asks for names that nobody has must not make us ask for ever more.
   Status add(const KeyUri& uri) {
     const std::lock_guard lock(mutex_);
-    if (keys_.size() >= kMostWanted && gone(uri.name)) {
+    if (keys_.size() >= kMostWanted && gone(uri.name) && !forget_one()) {
       return fail(Errc::kUnreachable, "too many keys are being fetched", uri.name.uri());
     }
     keys_.try_emplace(uri.name, Key{uri, {}, {}, {}});
@@ -86,11 +86,9 @@ class Retrier::Wanted {
 
   void settle(const KeyName& name, const std::optional<Error>& failure) {
     const std::lock_guard lock(mutex_);
-    if (!failure.has_value()) {
-      keys_.erase(name);
-    } else {
-      postpone(keys_.at(name), *failure);
-    }
+    const auto key = keys_.find(name);
+    if (key != keys_.end() && failure.has_value()) postpone(key->second, *failure);
+    if (key != keys_.end() && !failure.has_value()) keys_.erase(key);
     changed_.notify_all();
   }
 
@@ -107,6 +105,17 @@ class Retrier::Wanted {
     std::optional<Error> reason;  ///< of the last try
     steady_clock::time_point due;
   };
+
+  /// A name that nobody has gives way to one that somebody may have.
+  bool forget_one() {
+    const auto refused = std::ranges::find_if(keys_, [](const auto& item) {
+      const auto& reason = item.second.reason;
+      return reason && (reason->code == Errc::kMissing || reason->code == Errc::kDenied);
+    });
+    if (refused == keys_.end()) return false;
+    keys_.erase(refused);
+    return true;
+  }
 
   static void postpone(Key& key, const Error& failure) {
     const auto now = steady_clock::now();

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <netdb.h>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -129,6 +130,18 @@ Status give_up_privileges(const Arguments& arguments) {
   return hide_memory();
 }
 
+/// What clients may take up, with some descriptors left for ourselves.
+keystore::Limits limits() {
+  constexpr std::size_t kOwn = 64;
+  keystore::Limits limits;
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return limits;
+  const std::size_t all = std::max<std::size_t>(descriptors.rlim_cur, 2 * kOwn) - kOwn;
+  limits.connections = std::min(limits.connections, all);
+  limits.connections_of_user = std::min(limits.connections_of_user, all / 2);
+  return limits;
+}
+
 void serve(Server& server, const Supervisor& supervisor, const std::string& path) {
   server.stop_on_signals();
   if (const auto period = supervisor.watchdog_period()) {
@@ -159,8 +172,9 @@ Status run(const Arguments& arguments) {
     if (serving != nullptr) now.connections = serving->connections();
     return now;
   };
-  auto service = std::make_shared<Service>(parts.held, std::move(grants), std::move(log), status);
-  const auto server = VHSM_TRY(Server::create(std::move(service), std::move(listener), {}));
+  auto service = std::make_shared<Service>(parts.held, std::move(grants), std::move(log), status,
+                                           parts.settings.fetch_timeout);
+  const auto server = VHSM_TRY(Server::create(std::move(service), std::move(listener), limits()));
   serving = server.get();
   VHSM_TRY(install_syscall_filter());
   serve(*server, supervisor, parts.settings.daemon_socket());

@@ -19,9 +19,10 @@
 namespace vhsm::keystore {
 namespace {
 
-constexpr std::chrono::milliseconds kPause{5};            // between two tries to connect
-constexpr std::chrono::milliseconds kForgotten{5000};     // an outage that nobody looked at since
-constexpr std::chrono::milliseconds kSendPatience{3000};  // for vhsmd to take a request
+constexpr std::chrono::milliseconds kPause{5};             // between two tries to connect
+constexpr std::chrono::milliseconds kForgotten{5000};      // an outage that nobody looked at since
+constexpr std::chrono::milliseconds kLittlePatience{200};  // with a vhsmd that was silent
+constexpr int kFreshTries = 3;  // a vhsmd that ends takes new connections with it
 
 Clock::rep now() noexcept { return Clock::now().time_since_epoch().count(); }
 
@@ -44,7 +45,8 @@ class ThreadFolder {
   explicit ThreadFolder(const Descriptor& folder) noexcept {
     if (::unshare(CLONE_FS) != 0) return;
     before_ = Descriptor(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    entered_ = before_.valid() && ::fchdir(folder.get()) == 0;
+    const bool may_return = before_.valid() && ::fchdir(before_.get()) == 0;
+    entered_ = may_return && ::fchdir(folder.get()) == 0;
   }
   ~ThreadFolder() {
     if (entered_) static_cast<void>(::fchdir(before_.get()) == 0);
@@ -72,6 +74,7 @@ struct Channel::Connection {
   Descriptor socket;
   std::uint64_t generation = memory::generation();
   uid_t user = ::geteuid();
+  bool fresh = true;
 
   [[nodiscard]] bool ours() const noexcept {
     return generation == memory::generation() && user == ::geteuid();
@@ -102,6 +105,7 @@ Channel::ConnectionPtr Channel::take_idle() noexcept {
 }
 
 void Channel::keep(ConnectionPtr connection) noexcept {
+  connection->fresh = false;
   for (auto& place : idle_) {
     Connection* none = nullptr;
     if (place.compare_exchange_strong(none, connection.get(), std::memory_order_acq_rel)) {
@@ -192,7 +196,7 @@ Channel::Outcome Channel::exchange(const Connection& connection, const Message& 
   const auto outcome = [](Step step) {
     return step == Step::kTimedOut ? Outcome::kTimedOut : Outcome::kBroken;
   };
-  Step step = send_all(socket, request.bytes(), std::max(deadline, Clock::now() + kSendPatience));
+  Step step = send_all(socket, request.bytes(), deadline);
   if (step != Step::kDone) return outcome(step);
   std::array<std::uint8_t, kLengthBytes> head{};
   step = receive_all(socket, head, deadline);
@@ -210,17 +214,22 @@ Result<Reply> Channel::ask(const Request& request, std::chrono::milliseconds pat
   }
   const bool repeatable = request.ask < Ask::kGrant;
   const Message message = encode(request);
-  for (int tries = 0; tries < 2; ++tries) {
+  if (silent_) patience = std::min(patience, kLittlePatience);
+  for (int tries = 0; tries < kFreshTries;) {
     auto connection = VHSM_TRY(connect());
+    tries += connection->fresh ? 1 : 0;  // idle ones may all have been cut, and cost nothing
     Message answer;
     switch (exchange(*connection, message, answer, Clock::now() + patience)) {
       case Outcome::kDone: {
+        silent_ = false;
         keep(std::move(connection));
         auto reply = VHSM_TRY(decode_reply(answer.bytes()));
         if (reply.error.has_value()) return *reply.error;
         return reply;
       }
-      case Outcome::kTimedOut: return fail(Errc::kNoDaemon, "vhsmd did not answer in time", path_);
+      case Outcome::kTimedOut:
+        silent_ = true;
+        return fail(Errc::kNoDaemon, "vhsmd did not answer in time", path_);
       case Outcome::kBroken: break;
     }
     if (!repeatable) break;

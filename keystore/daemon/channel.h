@@ -33,9 +33,10 @@ class Channel {
   Channel& operator=(const Channel&) = delete;
   ~Channel();
 
-  /// Sends `request` and waits for its answer. If the connection breaks meanwhile it is sent once
-  /// more on a new one: every request but those for owners can be repeated without harm.
-  /// @param patience  for the answer, once vhsmd has the request.
+  /// Sends `request` and waits for its answer. If the connection breaks meanwhile it is sent again
+  /// on a new one: every request but those for owners can be repeated without harm.
+  /// @param patience  for the answer, once vhsmd has the request. When vhsmd has been silent for so
+  ///                  long once, the next who ask are less patient until it answers again.
   /// @errors kNoDaemon, kForked, kBadFormat, and what vhsmd answers.
   Result<Reply> ask(const Request& request, std::chrono::milliseconds patience);
 
@@ -61,6 +62,7 @@ class Channel {
   /// there.
   std::atomic<Clock::rep> gone_since_{0};
   std::atomic<Clock::rep> looked_at_{0};
+  std::atomic<bool> silent_{false};  ///< the last answer did not come in time
 };
 
 }  // namespace vhsm::keystore

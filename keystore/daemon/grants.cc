@@ -331,7 +331,7 @@ Status Grants::revoke(const std::optional<KeyName>& key, const Rule& rule) {
   Rules next = *snapshot();
   const auto found = next.find(key);
   if (found == next.end() || found->second.erase(rule) == 0) {
-    return fail(Errc::kMissing, "there is no such grant", to_line(key, rule));
+    return fail(Errc::kNotGranted, "there is no such grant", to_line(key, rule));
   }
   if (found->second.empty()) next.erase(found);
   return adopt(std::move(next));

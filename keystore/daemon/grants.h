@@ -75,7 +75,7 @@ class Grants {
   Status grant(const std::optional<KeyName>& key, const Rule& rule);
 
   /// Takes a rule back, likewise.
-  /// @errors kMissing when there is no such rule, kIo as grant().
+  /// @errors kNotGranted when there is no such rule, kIo as grant().
   Status revoke(const std::optional<KeyName>& key, const Rule& rule);
 
   /// The rules that decide about `key`, default rules first, as lines of the file; without a key

@@ -81,8 +81,7 @@ Status receive(int socket, std::span<std::uint8_t> into, Descriptor& descriptor)
 
 Result<Descriptor> listen_at(const std::string& path) {
   if (is_served(path)) {
-    return fail(Errc::kWrongState, "another vhsmd serves this socket; to replace it: --take-over",
-                path);
+    return fail(Errc::kInUse, "another vhsmd serves this socket; to replace it: --take-over", path);
   }
   const std::string fresh = path + ".new";
   ::unlink(fresh.c_str());

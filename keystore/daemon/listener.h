@@ -14,7 +14,7 @@ namespace vhsm::keystore {
 
 /// Binds and listens; takes the place of a socket that nobody serves, so that at no moment there
 /// is none. Mode 0666: who may do what is decided by who connects.
-/// @errors kIo; kWrongState when somebody serves it.
+/// @errors kIo; kInUse when somebody serves it.
 Result<Descriptor> listen_at(const std::string& path);
 
 /// Sends `answer` and with its first byte `descriptor`.  @errors kIo.

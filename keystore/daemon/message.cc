@@ -75,7 +75,7 @@ Status read_map(ByteView message, Read&& read) {
     }
     const std::uint64_t version = VHSM_TRY(reader.number());
     if (version != kProtocolVersion) {
-      return fail(Errc::kVersion, "vhsm and vhsmd are of different versions");
+      return fail(Errc::kNoDaemon, "vhsm and vhsmd are of different versions");
     }
   }
   if (!seen[0]) return fail(Errc::kBadFormat, "a message without a version");

@@ -111,7 +111,7 @@ struct Reply {
 [[nodiscard]] Message encode(const Reply& reply);
 
 /// `message` is without its length.
-/// @errors kBadFormat; kVersion when the other side speaks another version.
+/// @errors kBadFormat; kNoDaemon when the other side speaks another version.
 Result<Request> decode_request(ByteView message);
 /// An error that vhsmd tells becomes the subject of one of ours: only literals are sentences.
 Result<Reply> decode_reply(ByteView message);

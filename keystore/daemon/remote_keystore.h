@@ -14,7 +14,7 @@ namespace vhsm::keystore {
 
 class RemoteKeystore : public Keystore {
  public:
-  /// How vhsmd is.  @errors kNoDaemon, kVersion.
+  /// How vhsmd is.  @errors kNoDaemon.
   virtual Result<DaemonStatus> status() = 0;
   /// Adds (kGrant) or takes back (kRevoke) a rule; an empty name means every key. For owners.
   /// @errors kNotGranted, kMissing, kInvalidArgument, kIo, kNoDaemon.

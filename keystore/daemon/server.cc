@@ -10,16 +10,16 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <list>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "base/guarded.h"
 #include "keystore/daemon/listener.h"
+#include "keystore/daemon/usage.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -28,53 +28,11 @@ namespace asio = boost::asio;
 using Stream = asio::local::stream_protocol;
 using boost::system::error_code;
 
-constexpr std::size_t kWaitingThreads = 16;  // for answers that wait for a KBS
+constexpr std::size_t kLongMessageBytes = std::size_t{64} << 10;
+constexpr std::size_t kLongWorkThreads = 2;  // for messages beyond that
 constexpr std::chrono::milliseconds kSweep{1000};
 constexpr std::chrono::milliseconds kNoDescriptorPause{50};
 constexpr std::chrono::milliseconds kDrainPause{5};
-
-/// What each user takes up.
-class Usage {
- public:
-  explicit Usage(const Limits& limits) : limits_(limits), state_(std::in_place) {}
-
-  bool connect(uid_t user, bool counted) {
-    auto state = state_.lock();
-    if (state->connections >= limits_.connections) return false;
-    User& of = state->users[user];
-    if (counted && of.connections >= limits_.connections_of_user) return false;
-    ++of.connections;
-    ++state->connections;
-    return true;
-  }
-  void disconnect(uid_t user) {
-    auto state = state_.lock();
-    --state->connections;
-    const auto found = state->users.find(user);
-    if (--found->second.connections == 0) state->users.erase(found);
-  }
-  bool take_bytes(uid_t user, std::size_t bytes) {
-    auto state = state_.lock();
-    User& of = state->users[user];
-    if (of.bytes + bytes > limits_.bytes_of_user) return false;
-    of.bytes += bytes;
-    return true;
-  }
-  void give_bytes(uid_t user, std::size_t bytes) { state_.lock()->users[user].bytes -= bytes; }
-  [[nodiscard]] std::size_t connections() const { return state_.lock()->connections; }
-
- private:
-  struct User {
-    std::size_t connections = 0;
-    std::size_t bytes = 0;
-  };
-  struct State {
-    std::map<uid_t, User> users;
-    std::size_t connections = 0;
-  };
-  Limits limits_;
-  mutable Guarded<State> state_;
-};
 
 class Session;
 
@@ -92,63 +50,69 @@ struct Shared {
   /// Gives the listening socket to whom asks on `socket`.
   std::function<Status(int socket)> hand_over;
   asio::thread_pool waiting{kWaitingThreads};
+  asio::thread_pool long_work{kLongWorkThreads};
   asio::io_context io;  ///< last: sessions that it still has end with it
 };
 
-/// Bytes of a large message that count against its user, for so long.
-class Share {
- public:
-  Share(Usage& usage, uid_t user) noexcept : usage_(usage), user_(user) {}
-  Share(const Share&) = delete;
-  Share& operator=(const Share&) = delete;
-  ~Share() { give_back(); }
-
-  bool take(std::size_t bytes) {
-    if (bytes <= kSmallMessageBytes || bytes_ != 0) return true;
-    if (!usage_.take_bytes(user_, bytes)) return false;
-    bytes_ = bytes;
-    return true;
-  }
-  void give_back() {
-    if (bytes_ != 0) usage_.give_bytes(user_, std::exchange(bytes_, 0));
-  }
-
- private:
-  Usage& usage_;
-  uid_t user_;
-  std::size_t bytes_ = 0;
+/// What one recvmsg(2) gave.
+struct Received {
+  bool again = false;
+  std::size_t size = 0;    ///< 0: it is over
+  ucred sender{-1, 0, 0};  ///< as the kernel saw them when they sent; process -1: it does not say
 };
+
+/// Descriptors that come beside it are dropped by the kernel: there is no room for them.
+Received receive_some(int socket, std::span<std::uint8_t> into) {
+  union {
+    cmsghdr head;
+    std::array<char, CMSG_SPACE(sizeof(ucred))> bytes;
+  } beside{};
+  iovec part{into.data(), into.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = beside.bytes.data();
+  message.msg_controllen = beside.bytes.size();
+  const ssize_t got = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (got < 0) return {.again = errno == EAGAIN || errno == EINTR};
+  Received received{.size = static_cast<std::size_t>(got)};
+  const cmsghdr* const head = CMSG_FIRSTHDR(&message);
+  if (head != nullptr && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_CREDENTIALS &&
+      head->cmsg_len == CMSG_LEN(sizeof(ucred))) {
+    std::memcpy(&received.sender, CMSG_DATA(head), sizeof received.sender);
+  }
+  return received;
+}
 
 /// One client: reads a message, answers it, and so on. One step is under way at a time, and keeps
 /// the session alive; when there is none, it ends.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(Shared& shared, Descriptor socket, Peer peer)
+  Session(Shared& shared, Place place, Descriptor socket, Peer peer)
       : shared_(shared),
+        counted_(std::move(place)),
         socket_(shared.io, Stream(), socket.release()),
         peer_(std::move(peer)),
         share_(shared.usage, peer_.uid) {
     const std::lock_guard lock(shared_.mutex);
     place_ = shared_.sessions.insert(shared_.sessions.end(), this);
+    if (shared_.ending) hang_up(SHUT_RD);  // end() has been through the list
   }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session() {
-    {
-      const std::lock_guard lock(shared_.mutex);
-      shared_.sessions.erase(place_);
-    }
-    shared_.usage.disconnect(peer_.uid);
+    const std::lock_guard lock(shared_.mutex);
+    shared_.sessions.erase(place_);
   }
 
   /// Goes on with what has come in so far.
   void proceed() {
-    if (filled_ < kLengthBytes) return read();
+    if (filled_ < kLengthBytes) return read(kLengthBytes);
     const auto size = decode_length(
         std::span<const std::uint8_t, kLengthBytes>(in_.bytes().data(), kLengthBytes));
     if (!size.ok() || !share_.take(size.value())) return;
     message_bytes_ = size.value();
-    if (filled_ < kLengthBytes + message_bytes_) return read();
+    if (filled_ < kLengthBytes + message_bytes_) return read(kLengthBytes + message_bytes_);
     busy(false);  // from now on it is ours to be slow
     answer(ByteView(in_.bytes()).subspan(kLengthBytes, message_bytes_));
   }
@@ -166,16 +130,35 @@ class Session : public std::enable_shared_from_this<Session> {
     busy_since_ = is ? Clock::now().time_since_epoch().count() : Clock::rep{0};
   }
 
-  /// The buffer grows as bytes come: a length is only a promise.
-  void read() {
+  /// The buffer grows as bytes come, since a length is only a promise, and not much beyond
+  /// `wanted`, since that is what its user answers for.
+  void read(std::size_t wanted) {
     auto& bytes = in_.bytes();
-    if (bytes.size() - filled_ < kReadBytes / 2) bytes.resize(filled_ * 2 + kReadBytes);
+    if (bytes.size() - filled_ < kReadBytes / 2) {
+      bytes.resize(std::min(filled_ * 2, wanted) + kReadBytes);
+    }
     if (filled_ > 0 && busy_since_ == 0) busy(true);
-    socket_.async_read_some(asio::buffer(bytes.data() + filled_, bytes.size() - filled_),
-                            [self = shared_from_this()](const error_code& error, std::size_t size) {
-                              self->filled_ += size;
-                              if (!error) self->proceed();
-                            });
+    socket_.async_wait(Stream::socket::wait_read,
+                       [self = shared_from_this()](const error_code& error) {
+                         if (!error) self->receive();
+                       });
+  }
+
+  void receive() {
+    const auto received = receive_some(socket_.native_handle(),
+                                       std::span<std::uint8_t>(in_.bytes()).subspan(filled_));
+    if (received.again) return proceed();
+    if (received.size == 0 || !is_same(received.sender)) return;  // the session ends
+    filled_ += received.size;
+    proceed();
+  }
+
+  /// Whoever opened the connection speaks on it, and nobody who has inherited it: the workers of a
+  /// server have its master's descriptors, but not its rights.
+  bool is_same(const ucred& sender) {
+    if (sender.pid == -1) return false;
+    if (!sender_.has_value()) sender_ = sender;
+    return sender.pid == sender_->pid && sender.uid == sender_->uid && sender.gid == sender_->gid;
   }
 
   void answer(ByteView message) {
@@ -185,17 +168,40 @@ class Session : public std::enable_shared_from_this<Session> {
       return send(refusal(request.error()));
     }
     if (request.value().ask == Ask::kTakeOver) return hand_over();
-    auto reply = shared_.service->answer_at_once(request.value(), peer_);
+    if (message.size() <= kLongMessageBytes) return answer_or_wait(std::move(request).value());
+    // A long message takes long to sign as well, and these threads are everybody's.
+    on(shared_.long_work, [this, request = std::move(request).value()]() mutable {
+      answer_or_wait(std::move(request));
+    });
+  }
+
+  /// Does `work` on another thread; the session goes on for so long, unless there is no memory.
+  template <class Work>
+  void on(asio::thread_pool& pool, Work work) {
+    asio::post(pool, [self = shared_from_this(), work = std::move(work)]() mutable {
+      try {
+        work();
+      } catch (const std::exception&) {  // as in AsioServer::work(); the pool would end the process
+        self->shared_.service->note(fail(Errc::kOutOfMemory, "a connection had to be given up"));
+      }
+    });
+  }
+
+  void answer_or_wait(Request request) {
+    auto reply = shared_.service->answer_at_once(request, peer_);
     if (reply.has_value()) return send(*std::move(reply));
-    answer_waiting(std::move(request).value());
+    answer_waiting(std::move(request));
   }
 
   /// On a thread that may wait. The request's views are into in_, which stays as it is.
   void answer_waiting(Request request) {
-    asio::post(shared_.waiting, [self = shared_from_this(), request = std::move(request)] {
-      auto reply = self->shared_.service->answer(request, self->peer_);
-      asio::post(self->shared_.io,
-                 [self, reply = std::move(reply)]() mutable { self->send(std::move(reply)); });
+    if (!shared_.usage.begin_waiting(peer_.uid)) {
+      return send(refusal(fail(Errc::kUnreachable, "too many requests of this user are waiting",
+                               std::string(request.name))));
+    }
+    on(shared_.waiting, [this, request = std::move(request)] {
+      const WaitingPlace place(shared_.usage, peer_.uid);
+      send(shared_.service->answer(request, peer_));
     });
   }
 
@@ -210,12 +216,13 @@ class Session : public std::enable_shared_from_this<Session> {
   }
 
   void next() {
-    auto& bytes = in_.bytes();
-    const auto begin = bytes.begin() + static_cast<std::ptrdiff_t>(kLengthBytes + message_bytes_);
-    std::copy(begin, bytes.begin() + static_cast<std::ptrdiff_t>(filled_), bytes.begin());
-    filled_ -= kLengthBytes + message_bytes_;
+    const auto rest = std::span(in_.bytes()).first(filled_).subspan(kLengthBytes + message_bytes_);
+    const bool large = in_.bytes().size() > kSmallMessageBytes;
+    Message fresh(large ? rest.size() : 0);  // a large buffer goes with the share
+    std::ranges::copy(rest, large ? fresh.bytes().begin() : in_.bytes().begin());
+    filled_ = rest.size();
+    if (large) in_ = std::move(fresh);
     out_ = Message();
-    if (bytes.size() > kSmallMessageBytes && filled_ == 0) in_ = Message();
     share_.give_back();
     proceed();
   }
@@ -235,6 +242,7 @@ class Session : public std::enable_shared_from_this<Session> {
   static constexpr std::size_t kReadBytes = 4096;
 
   Shared& shared_;
+  Place counted_;  ///< until all else is gone
   Stream::socket socket_;
   Peer peer_;
   Share share_;
@@ -244,6 +252,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::size_t filled_ = 0;         ///< of in_
   std::size_t message_bytes_ = 0;  ///< of the message in in_, without its length
   bool last_ = false;
+  std::optional<ucred> sender_;            ///< of the first message
   std::atomic<Clock::rep> busy_since_{0};  ///< in the middle of a message; ticks, 0: not
 };
 
@@ -251,16 +260,22 @@ class AsioServer final : public Server {
  public:
   AsioServer(std::shared_ptr<Service> service, Descriptor listener, const Limits& limits)
       : shared_(std::move(service), limits),
-        acceptor_(shared_.io, Stream(), listener.release()),
-        pause_(shared_.io),
-        sweep_(shared_.io),
-        beat_(shared_.io),
-        last_moment_(shared_.io),
-        signals_(shared_.io) {
+        strand_(asio::make_strand(shared_.io)),
+        acceptor_(strand_, Stream(), listener.release()),
+        pause_(strand_),
+        sweep_(strand_),
+        beat_(strand_),
+        last_moment_(strand_),
+        signals_(strand_) {
     acceptor_.native_non_blocking(true);
+    const int on = 1;  // accepted sockets inherit it
+    ::setsockopt(acceptor_.native_handle(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
     shared_.hand_over = [this](int socket) { return hand_over(socket); };
   }
-  ~AsioServer() override { shared_.waiting.join(); }
+  ~AsioServer() override {
+    shared_.long_work.join();  // first: what it finds missing waits in the other
+    shared_.waiting.join();
+  }
 
   void run(unsigned threads) override {
     accept();
@@ -271,7 +286,7 @@ class AsioServer final : public Server {
   }
 
   void stop() override {
-    asio::post(shared_.io, [this] { end(); });
+    asio::post(strand_, [this] { end(); });
   }
 
   void beat(std::chrono::milliseconds period, std::function<void()> on_beat) override {
@@ -322,7 +337,7 @@ class AsioServer final : public Server {
 
   /// @return whether there is nobody left.
   bool accept_all() {
-    for (;;) {
+    while (!shared_.ending) {
       const auto before = boot_time();
       Descriptor client(
           ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
@@ -335,9 +350,19 @@ class AsioServer final : public Server {
         return false;
       }
     }
+    return true;
   }
 
-  void admit(Descriptor client) {
+  /// Without memory this client is lost, and not those who come after it.
+  void admit(Descriptor client) noexcept {
+    try {
+      admit_peer(std::move(client));
+    } catch (const std::exception&) {
+      shared_.service->note(fail(Errc::kOutOfMemory, "a connection had to be given up"));
+    }
+  }
+
+  void admit_peer(Descriptor client) {
     auto peer = identify_peer(client.get(), {.not_before = nobody_at_});
     if (!peer.ok()) return;
     const uid_t user = peer.value().uid;
@@ -346,7 +371,9 @@ class AsioServer final : public Server {
       return shared_.service->note(fail(Errc::kNotGranted, "too many connections of one user",
                                         "user " + std::to_string(user)));
     }
-    std::make_shared<Session>(shared_, std::move(client), std::move(peer).value())->proceed();
+    Place place(shared_.usage, user);
+    std::make_shared<Session>(shared_, std::move(place), std::move(client), std::move(peer).value())
+        ->proceed();
   }
 
   template <class What>
@@ -366,7 +393,10 @@ class AsioServer final : public Server {
     });
   }
 
+  /// From any thread.
   Status hand_over(int socket) {
+    const std::lock_guard lock(listening_);
+    if (!acceptor_.is_open()) return fail(Errc::kWrongState, "this vhsmd is ending");
     VHSM_TRY(send_with_descriptor(socket, encode(Reply{}), acceptor_.native_handle()));
     handed_over_ = true;
     stop();
@@ -376,7 +406,10 @@ class AsioServer final : public Server {
   void end() {
     if (shared_.ending.exchange(true)) return;
     error_code ignored;
-    acceptor_.close(ignored);
+    {
+      const std::lock_guard lock(listening_);
+      acceptor_.close(ignored);
+    }
     pause_.cancel();
     sweep_.cancel();
     beat_.cancel();
@@ -395,6 +428,9 @@ class AsioServer final : public Server {
   }
 
   Shared shared_;
+  /// Of all below: one at a time, so that none is changed while end() closes it.
+  asio::strand<asio::io_context::executor_type> strand_;
+  std::mutex listening_;  ///< of the acceptor's descriptor, for hand_over()
   Stream::acceptor acceptor_;
   asio::steady_timer pause_;
   asio::steady_timer sweep_;

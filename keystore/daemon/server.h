@@ -23,13 +23,13 @@ struct Limits {
   /// Of one user. Owners are not counted.
   std::size_t connections_of_user = 8000;
   /// Bytes of messages beyond kSmallMessageBytes that are under way, of one user.
-  std::size_t bytes_of_user = std::size_t{128} << 20;
+  std::size_t bytes_of_user = std::size_t{65} << 20;
   /// For a message to come in, or an answer to be taken.
   std::chrono::seconds message_time{10};
   /// For what is under way when the server ends.
   std::chrono::seconds grace{10};
 };
-inline constexpr std::size_t kSmallMessageBytes = std::size_t{64} << 10;
+inline constexpr std::size_t kSmallMessageBytes = std::size_t{4} << 10;
 
 class Server {
  public:

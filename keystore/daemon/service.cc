@@ -58,17 +58,19 @@ Result<Rule> rule_of(const RuleText& text) {
 
 Result<std::optional<KeyName>> key_or_every(std::string_view name) {
   if (name.empty()) return std::optional<KeyName>();
-  return std::optional(VHSM_TRY(KeyName::parse(name)));
+  auto key = VHSM_TRY(KeyName::parse(name));
+  return std::optional(std::move(key));
 }
 
 }  // namespace
 
 Service::Service(std::shared_ptr<HoldingKeystore> keystore, std::shared_ptr<Grants> grants, Log log,
-                 std::function<DaemonStatus()> status)
+                 std::function<DaemonStatus()> status, std::chrono::milliseconds longest_wait)
     : keystore_(std::move(keystore)),
       grants_(std::move(grants)),
       log_(std::move(log)),
-      status_(std::move(status)) {}
+      status_(std::move(status)),
+      longest_wait_(longest_wait) {}
 
 void Service::note(const Error& refusal) noexcept {
   const auto since = std::chrono::steady_clock::now().time_since_epoch();
@@ -118,7 +120,11 @@ Result<Reply> Service::manage(const Request& request, const Peer& peer) {
     return reply;
   }
   const Rule rule = VHSM_TRY(rule_of(request.rule));
-  VHSM_TRY(request.ask == Ask::kGrant ? grants_->grant(name, rule) : grants_->revoke(name, rule));
+  const bool grants = request.ask == Ask::kGrant;
+  VHSM_TRY(grants ? grants_->grant(name, rule) : grants_->revoke(name, rule));
+  log_.write(LogLevel::kInfo,
+             "user " + std::to_string(peer.uid) + (grants ? " grants " : " revokes ") +
+                 (name.has_value() ? name->uri() : "every key") + " for " + to_text(rule));
   return reply;
 }
 
@@ -136,9 +142,15 @@ Result<Reply> Service::reply_at_once(const Request& request, const Peer& peer, b
   return use(request, uri, *here);
 }
 
+/// A client's patience is the deadline of a fetch that others share: one that gives a KBS no time
+/// would make it look dead to all.
+std::chrono::milliseconds Service::patience(std::chrono::milliseconds asked) const noexcept {
+  return std::min(std::max(asked, kShortestWait), longest_wait_);
+}
+
 Result<Reply> Service::reply_waiting(const Request& request, const Peer& peer) {
   const KeyUri uri = VHSM_TRY(permitted(request, peer));
-  const auto entry = request.ask == Ask::kOpen ? keystore_->fetch(uri, request.wait)
+  const auto entry = request.ask == Ask::kOpen ? keystore_->fetch(uri, patience(request.wait))
                                                : keystore_->expect(uri, kFirstOutcome);
   if (!entry.ok()) return entry.error();
   return use(request, uri, entry.value());

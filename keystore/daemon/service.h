@@ -24,8 +24,10 @@ namespace vhsm::keystore {
 class Service {
  public:
   /// @param status  fills in what the caller knows of the process.
+  /// @param longest_wait  for a KBS, whatever a request says.
   Service(std::shared_ptr<HoldingKeystore> keystore, std::shared_ptr<Grants> grants, Log log,
-          std::function<DaemonStatus()> status);
+          std::function<DaemonStatus()> status,
+          std::chrono::milliseconds longest_wait = Deadlines().fetch_timeout);
 
   /// The answer, if it takes no waiting.
   std::optional<Reply> answer_at_once(const Request& request, const Peer& peer);
@@ -42,11 +44,15 @@ class Service {
   /// How long an operation waits for the first try to fetch its key. Later ones do not wait.
   static constexpr std::chrono::milliseconds kFirstOutcome{1000};
 
+  /// The least that a KBS is given to answer an open.
+  static constexpr std::chrono::milliseconds kShortestWait{1000};
+
   Result<Reply> reply_at_once(const Request& request, const Peer& peer, bool& has_to_wait);
   Result<Reply> reply_waiting(const Request& request, const Peer& peer);
   Result<Reply> manage(const Request& request, const Peer& peer);
   Result<KeyUri> permitted(const Request& request, const Peer& peer);
   Result<Reply> use(const Request& request, const KeyUri& uri, const Entry& entry) const;
+  [[nodiscard]] std::chrono::milliseconds patience(std::chrono::milliseconds asked) const noexcept;
   Status check_owner(const Peer& peer) const;
   Reply finish(Result<Reply> reply, const Request& request);
 
@@ -54,6 +60,7 @@ class Service {
   std::shared_ptr<Grants> grants_;
   Log log_;
   std::function<DaemonStatus()> status_;
+  std::chrono::milliseconds longest_wait_;
   std::atomic<std::int64_t> noted_second_{0};
   std::atomic<unsigned> noted_{0};
 };

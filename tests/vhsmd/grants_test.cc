@@ -139,11 +139,11 @@ TEST(Grants, CanBeTakenBackOnce) {
                                                                       {key(), group("33")},
                                                                       {key("a/b/c"), user("33")},
                                                                       {std::nullopt, user("33")}}) {
-    EXPECT_EQ(grants->revoke(name, whom).error().code, Errc::kMissing);
+    EXPECT_EQ(grants->revoke(name, whom).error().code, Errc::kNotGranted);
   }
   ASSERT_TRUE(grants->revoke(key(), user("33")).ok());
   const Error missing = grants->revoke(key(), user("33")).error();
-  EXPECT_EQ(missing.code, Errc::kMissing);
+  EXPECT_EQ(missing.code, Errc::kNotGranted);
   EXPECT_EQ(missing.subject.text(), "default/tls/www user 33");
   EXPECT_FALSE(allows(*grants, peer(33)));
   EXPECT_TRUE(allows(*grants, peer(34)));

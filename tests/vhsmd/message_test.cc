@@ -267,9 +267,9 @@ TEST(Message, BytesBehindItAreRefused) {
 TEST(Message, AnotherVersionIsToldApartFromGarbage) {
   const auto nothing = [](CborWriter&) {};
   EXPECT_FALSE(refusal(composed(1, nothing)).has_value());
-  EXPECT_EQ(refusal(composed(1, nothing, 0)), Errc::kVersion);
-  EXPECT_EQ(refusal(composed(1, nothing, kProtocolVersion + 1)), Errc::kVersion);
-  EXPECT_EQ(reply_refusal(composed(1, nothing, kProtocolVersion + 1)), Errc::kVersion);
+  EXPECT_EQ(refusal(composed(1, nothing, 0)), Errc::kNoDaemon);
+  EXPECT_EQ(refusal(composed(1, nothing, kProtocolVersion + 1)), Errc::kNoDaemon);
+  EXPECT_EQ(reply_refusal(composed(1, nothing, kProtocolVersion + 1)), Errc::kNoDaemon);
 }
 
 TEST(Message, AnotherVersionMayHaveFieldsThatThisOneDoesNotKnow) {
@@ -280,7 +280,7 @@ TEST(Message, AnotherVersionMayHaveFieldsThatThisOneDoesNotKnow) {
         writer.number(1);
       },
       kProtocolVersion + 1);
-  EXPECT_EQ(refusal(message), Errc::kVersion);
+  EXPECT_EQ(refusal(message), Errc::kNoDaemon);
 }
 
 TEST(Message, WithoutAVersionIsRefused) {

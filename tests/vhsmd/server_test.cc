@@ -292,7 +292,7 @@ TEST_F(ServerTest, AClientThatWillNotEndIsGivenUpAfterTheGrace) {
 
 TEST_F(ServerTest, ASecondServerOfASocketIsRefused) {
   start();
-  EXPECT_EQ(listen_at(path_).error().code, Errc::kWrongState);
+  EXPECT_EQ(listen_at(path_).error().code, Errc::kInUse);
   daemon_.reset();
   EXPECT_TRUE(listen_at(path_).ok()) << "a socket that nobody serves is replaced";
 }
