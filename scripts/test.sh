@@ -76,14 +76,14 @@ stage_test() { run_tests build/release; }
 # What holds memory, under AddressSanitizer and UndefinedBehaviorSanitizer (the parsers run under both
 # in the fuzz stage). It answers an absurd allocation and a crash in its own way: those tests stay out.
 stage_asan() {
-  build asan memory_test memory_limit_test keystore_test base_test names_test
-  run_tests build/asan -R '^(memory|keystore|base|names)\.' -E 'ForkSigningTest|AForkInsideAScope|StopsExceptions|NOT_BUILT'
+  build asan memory_test memory_limit_test keystore_test base_test names_test vhsmd_test
+  run_tests build/asan -R '^(memory|keystore|base|names|vhsmd)\.' -E 'ForkSigningTest|AForkInsideAScope|StopsExceptions|NOT_BUILT|^vhsmd\.(Daemon|app|differential|provider)'
 }
 
 # What threads share, under ThreadSanitizer. It does not follow forks, and delivers signals when it likes.
 stage_tsan() {
-  build tsan memory_test keystore_test
-  run_tests build/tsan -R '^(memory|keystore)\.' -E 'Fork|Child|LimitTest|StopsExceptions|AForeignPointer|AsynchronousSignals|NOT_BUILT'
+  build tsan memory_test keystore_test vhsmd_test
+  run_tests build/tsan -R '^(memory|keystore|vhsmd\.(Server|RemoteKeystore)Test)\.' -E 'Fork|Child|LimitTest|StopsExceptions|AForeignPointer|AsynchronousSignals|NOT_BUILT|GivesRootUp|Flood|AnotherUser|Confined'
 }
 
 stage_fuzz() {

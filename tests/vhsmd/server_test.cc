@@ -180,6 +180,31 @@ TEST_F(ServerTest, TheBufferOfALargeMessageGoesWithItsShare) {
 
 // ---- other users ----
 
+/// Whether this process is still answered on a connection that it had before.
+bool is_answered(const RawClient& connection) {
+  static_cast<void>(connection.send(encode(Request{.ask = Ask::kNames})));
+  return connection.receive(milliseconds(500)).has_value();
+}
+
+TEST_F(ServerTest, AConnectionThatAChildInheritsIsOfNoUseToIt) {
+  start();
+  const RawClient opened = client();
+  ASSERT_TRUE(is_answered(opened));
+  EXPECT_EQ(in_child([&] { return is_answered(opened) ? 1 : 0; }), 0);
+}
+
+TEST_F(ServerTest, AProcessThatGivesRootUpLosesWhatItsConnectionCould) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give root up";
+  start();
+  EXPECT_EQ(in_child([&] {
+              const RawClient opened = client();
+              if (!is_answered(opened)) return 1;
+              if (!become(kStranger)) return 2;
+              return is_answered(opened) ? 3 : 0;
+            }),
+            0);
+}
+
 /// Opens connections and keeps those that are not refused.  @return how many tries went wrong.
 int flood(const std::string& path, int count, int told) {
   rlimit limit{};
