@@ -170,26 +170,12 @@ TEST_F(SettingsTest, RefusesValuesOutsideTheAllowedOnes) {
 }
 
 TEST_F(SettingsTest, SaysThatAKeyComesLaterInsteadOfIgnoringIt) {
-  for (const char* line : {"keystore = dir:/keys",
-                           "keystore = unix:/s",
-                           "keystore = https://h:1",
-                           "gate = lease",
-                           "gate = first-use",
-                           "platform = tsm",
-                           "platform = sample",
-                           "lease = 60",
-                           "fips = yes",
-                           "offline_grace = 1",
-                           "attestation_service = https://as",
-                           "attest_before_generate = yes",
-                           "require_signed_keys = yes",
-                           "release_key = x",
-                           "prefetch = x",
-                           "pkcs1_v15_decrypt = no",
-                           "assume_fips = yes",
-                           "snp_policy = x",
-                           "trust_test_root = x",
-                           "require_init_data = yes"}) {
+  for (const char* line :
+       {"keystore = dir:/keys", "keystore = https://h:1", "gate = lease", "gate = first-use",
+        "platform = tsm", "platform = sample", "lease = 60", "fips = yes", "offline_grace = 1",
+        "attestation_service = https://as", "attest_before_generate = yes",
+        "require_signed_keys = yes", "release_key = x", "prefetch = x", "pkcs1_v15_decrypt = no",
+        "assume_fips = yes", "snp_policy = x", "trust_test_root = x", "require_init_data = yes"}) {
     const auto loaded = load_line(line);
     ASSERT_FALSE(loaded.ok()) << line;
     EXPECT_EQ(loaded.error().code, Errc::kUnsupported) << line;
@@ -226,11 +212,22 @@ TEST_F(SettingsTest, LeavesNothingInTheErrorQueue) {
   EXPECT_EQ(ERR_peek_error(), 0UL);
 }
 
+TEST_F(SettingsTest, TakesTheSocketOfVhsmdByItsFullPath) {
+  const auto loaded = load_text("keystore = unix:/run/vhsm/vhsmd.sock\n");
+  ASSERT_TRUE(loaded.ok());
+  EXPECT_EQ(loaded.value().daemon_socket(), "/run/vhsm/vhsmd.sock");
+  for (const std::string& path : {std::string(), std::string("vhsmd.sock"), std::string("@vhsmd"),
+                                  "/" + std::string(100, 'x')}) {
+    EXPECT_FALSE(load_text("keystore = unix:" + path + "\n").ok()) << path;
+  }
+  EXPECT_EQ(load_text("keystore = memory:\n").value().daemon_socket(), "");
+}
+
 TEST_F(SettingsTest, ListsItsNamesForTheProvider) {
   EXPECT_THAT(setting_names(), Contains("config"));
   EXPECT_THAT(setting_names(), Contains("kbs_ca"));
   EXPECT_THAT(setting_names(), Contains("fips"));
-  EXPECT_EQ(setting_names().size(), 33U);
+  EXPECT_EQ(setting_names().size(), 34U);
 }
 
 }  // namespace

@@ -264,6 +264,13 @@ TEST_F(DaemonTest, SystemdsSocketActivationStartsIt) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
+TEST(UnitTest, ThePackagedUnitExposesLittle) {
+  if (::access("/usr/bin/systemd-analyze", X_OK) != 0) GTEST_SKIP() << "no systemd-analyze here";
+  const Outcome judged = run({"/usr/bin/systemd-analyze", "security", "--offline=true",
+                              "--threshold=20", "--no-pager", VHSM_UNIT});
+  EXPECT_EQ(judged.status, 0) << "over 2.0 of 10:\n" << judged.out << judged.err;
+}
+
 /// A web server meanwhile.
 class DaemonUnderLoadTest : public DaemonTest {
  protected:
