@@ -213,14 +213,14 @@ TEST_F(SettingsTest, LeavesNothingInTheErrorQueue) {
 }
 
 TEST_F(SettingsTest, TakesTheSocketOfVhsmdByItsFullPath) {
-  const auto loaded = load_text("keystore = unix:/run/vhsm/vhsmd.sock\n");
+  const auto loaded = load_text("[vhsm]\nkeystore = unix:/run/vhsm/vhsmd.sock\n");
   ASSERT_TRUE(loaded.ok());
   EXPECT_EQ(loaded.value().daemon_socket(), "/run/vhsm/vhsmd.sock");
   for (const std::string& path : {std::string(), std::string("vhsmd.sock"), std::string("@vhsmd"),
                                   "/" + std::string(100, 'x')}) {
-    EXPECT_FALSE(load_text("keystore = unix:" + path + "\n").ok()) << path;
+    EXPECT_FALSE(load_text("[vhsm]\nkeystore = unix:" + path + "\n").ok()) << path;
   }
-  EXPECT_EQ(load_text("keystore = memory:\n").value().daemon_socket(), "");
+  EXPECT_EQ(load_text("[vhsm]\nkeystore = memory:\n").value().daemon_socket(), "");
 }
 
 TEST_F(SettingsTest, ListsItsNamesForTheProvider) {
