@@ -2,7 +2,9 @@
 //
 // vhsmd as its users run it: the real program, a real KBS, stock openssl and nginx as clients.
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,6 +87,17 @@ class DaemonTest : public ::testing::Test {
     return {};
   }
 
+  /// Not a window of it, in all that can be read of vhsmd.
+  void expect_nothing_of(EVP_PKEY* secret) const {
+    write_file(world.file("needles"), needle_lines(secret));
+    const Windows wanted(read_needles(world.file("needles")));
+    const Search search = search_process(world.daemon(), wanted);
+    EXPECT_GT(search.bytes, 1U << 20);
+    EXPECT_THAT(search.findings, IsEmpty());
+    EXPECT_THAT(search.left_out, IsEmpty()) << "memfd_secret is out of everyone's reach";
+    EXPECT_THAT(search.unreadable, Contains(HasSubstr("secretmem")));
+  }
+
   World world;
   ossl::PKey key;
 };
@@ -165,14 +178,8 @@ TEST_F(DaemonTest, GivesUpWhatItDoesNotNeed) {
 }
 
 TEST_F(DaemonTest, NothingOfAKeyIsInItsMemory) {
-  write_file(world.file("needles"), needle_lines(key.get()));
-  const Windows wanted(read_needles(world.file("needles")));
   for (int i = 0; i < 8; ++i) EXPECT_EQ(sign("default/tls/www").status, 0);
-  const Search search = search_process(world.daemon(), wanted);
-  EXPECT_GT(search.bytes, 1U << 20);
-  EXPECT_THAT(search.findings, IsEmpty());
-  EXPECT_THAT(search.left_out, IsEmpty()) << "memfd_secret is out of everyone's reach";
-  EXPECT_THAT(search.unreadable, Contains(HasSubstr("secretmem")));
+  expect_nothing_of(key.get());
 }
 
 TEST_F(DaemonTest, DoctorAndKeyShowSpeakToIt) {
@@ -244,6 +251,40 @@ TEST_F(DaemonTest, SaysWhatIsMissingInItsConfiguration) {
   EXPECT_EQ(run({kVhsmd, "--nonsense"}).status, 2);
 }
 
+TEST_F(DaemonTest, TellsItsSupervisorThatItIsReadyAndAlive) {
+  const std::string path = world.file("notify");
+  const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  ::setenv("WATCHDOG_USEC", "400000", 1);
+  world.start_daemon();
+  ::unsetenv("NOTIFY_SOCKET");
+  ::unsetenv("WATCHDOG_USEC");
+  std::string told;
+  int beats = 0;
+  for (char message[256]; beats < 3;) {
+    const timeval patience{5, 0};
+    ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    const ssize_t size = ::recv(socket, message, sizeof message, 0);
+    ASSERT_GT(size, 0) << told;
+    const std::string one(message, static_cast<std::size_t>(size));
+    beats += one == "WATCHDOG=1" || one == "WATCHDOG=1\n" ? 1 : 0;
+    told += one + "\n";
+  }
+  EXPECT_THAT(told, HasSubstr("READY=1"));
+  world.stop_daemon(SIGTERM);
+  char last[256];
+  ssize_t size = 0;
+  while ((size = ::recv(socket, last, sizeof last, MSG_DONTWAIT)) > 0) {
+    told += std::string(last, static_cast<std::size_t>(size));
+  }
+  EXPECT_THAT(told, HasSubstr("STOPPING=1"));
+  ::close(socket);
+}
+
 TEST_F(DaemonTest, SystemdsSocketActivationStartsIt) {
   const std::string tool = "/usr/bin/systemd-socket-activate";
   if (::access(tool.c_str(), X_OK) != 0) GTEST_SKIP() << "no systemd-socket-activate here";
@@ -283,6 +324,14 @@ class DaemonUnderLoadTest : public DaemonTest {
   }
   std::unique_ptr<Nginx> nginx;
 };
+
+TEST_F(DaemonUnderLoadTest, NothingOfAKeyIsInItsMemory) {
+  const ossl::Bio file(BIO_new_file(world.file("ec.key").c_str(), "r"));
+  const ossl::PKey served(PEM_read_bio_PrivateKey(file.get(), nullptr, nullptr, nullptr));
+  const Load load(nginx->port(), 2);
+  ASSERT_TRUE(eventually([&] { return load.visits() > 100; }));
+  expect_nothing_of(served.get());
+}
 
 TEST_F(DaemonUnderLoadTest, NoHandshakeFailsWhenItIsKilledAndStartedAgain) {
   Load load(nginx->port(), 2);
