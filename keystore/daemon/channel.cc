@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "keystore/daemon/unix_address.h"
 #include "memory/protected_memory.h"
 
 namespace vhsm::keystore {
@@ -26,17 +26,12 @@ constexpr int kFreshTries = 3;  // a vhsmd that ends takes new connections with 
 
 Clock::rep now() noexcept { return Clock::now().time_since_epoch().count(); }
 
-sockaddr_un address_of(const std::string& path) noexcept {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  return address;
-}
-
+/// @return 0, or errno.
 int connect_to(int socket, const std::string& path) noexcept {
-  const sockaddr_un address = address_of(path);
-  const auto* any = reinterpret_cast<const sockaddr*>(&address);
-  return ::connect(socket, any, sizeof address) == 0 ? 0 : errno;
+  const int rc = with_unix_address(path, [socket](const sockaddr* address, socklen_t size) {
+    return ::connect(socket, address, size);
+  });
+  return rc == 0 ? 0 : errno;
 }
 
 /// Makes `folder` the calling thread's working folder, and only its, for a while.

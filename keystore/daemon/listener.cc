@@ -3,13 +3,15 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
+
+#include "keystore/daemon/unix_address.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -17,17 +19,9 @@ namespace {
 constexpr int kBacklog = 4096;  // Linux takes the smaller of this and net.core.somaxconn
 constexpr std::chrono::milliseconds kPatience{5000};
 
-sockaddr_un address_of(const std::string& path) noexcept {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  return address;
-}
-
 template <class Call>
 bool with_address(const std::string& path, Call&& call) {
-  const sockaddr_un address = address_of(path);
-  return call(reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  return with_unix_address(path, std::forward<Call>(call)) == 0;
 }
 
 Descriptor open_socket() {
