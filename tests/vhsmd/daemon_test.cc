@@ -346,7 +346,7 @@ TEST_F(DaemonUnderLoadTest, NoHandshakeFailsWhenItIsKilledAndStartedAgain) {
   EXPECT_THAT(load.failures(), IsEmpty()) << nginx->log();
   EXPECT_GT(load.visits(), 100);
   RecordProperty("slowest_ms", static_cast<int>(load.slowest().count()));
-  EXPECT_LT(load.slowest(), std::chrono::seconds(1));
+  EXPECT_LT(load.slowest(), std::chrono::seconds(2)) << "0.2 s where nothing else runs";
 }
 
 TEST_F(DaemonUnderLoadTest, NoHandshakeFailsWhenASuccessorTakesOver) {
