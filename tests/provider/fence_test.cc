@@ -72,7 +72,7 @@ class FenceTest : public ::testing::TestWithParam<const char*> {
   void SetUp() override {
     ASSERT_NE(ephemeral_, nullptr) << take_errors();
     ASSERT_NE(named_, nullptr) << take_errors();
-    ASSERT_GE(private_.size(), 32U);
+    ASSERT_GE(private_.size(), 24U);  // a scalar may begin with zeros
   }
 
   /// Whether any 16-byte window of the private bytes is in `data`, also reversed, or behind base64.
