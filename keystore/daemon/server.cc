@@ -153,12 +153,10 @@ class Session : public std::enable_shared_from_this<Session> {
     proceed();
   }
 
-  /// Whoever opened the connection speaks on it, and nobody who has inherited it: the workers of a
-  /// server have its master's descriptors, but not its rights.
-  bool is_same(const ucred& sender) {
-    if (sender.pid == -1) return false;
-    if (!sender_.has_value()) sender_ = sender;
-    return sender.pid == sender_->pid && sender.uid == sender_->uid && sender.gid == sender_->gid;
+  /// Whoever opened the connection speaks on it, as the user who opened it, and nobody who has
+  /// inherited it: the workers of a server have its master's descriptors, but not its rights.
+  [[nodiscard]] bool is_same(const ucred& sender) const noexcept {
+    return sender.pid == peer_.pid && sender.uid == peer_.uid && sender.gid == peer_.gid;
   }
 
   void answer(ByteView message) {
@@ -252,7 +250,6 @@ class Session : public std::enable_shared_from_this<Session> {
   std::size_t filled_ = 0;         ///< of in_
   std::size_t message_bytes_ = 0;  ///< of the message in in_, without its length
   bool last_ = false;
-  std::optional<ucred> sender_;            ///< of the first message
   std::atomic<Clock::rep> busy_since_{0};  ///< in the middle of a message; ticks, 0: not
 };
 

@@ -191,6 +191,8 @@ TEST_F(ServerTest, AConnectionThatAChildInheritsIsOfNoUseToIt) {
   const RawClient opened = client();
   ASSERT_TRUE(is_answered(opened));
   EXPECT_EQ(in_child([&] { return is_answered(opened) ? 1 : 0; }), 0);
+  const RawClient unused = client();  // nor one on which nobody has said anything yet
+  EXPECT_EQ(in_child([&] { return is_answered(unused) ? 1 : 0; }), 0);
 }
 
 TEST_F(ServerTest, AProcessThatGivesRootUpLosesWhatItsConnectionCould) {
