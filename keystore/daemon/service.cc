@@ -50,10 +50,8 @@ Result<Reply> describe(const Entry& entry) {
 bool same(ByteView a, ByteView b) noexcept { return std::ranges::equal(a, b); }
 
 Result<Rule> rule_of(const RuleText& text) {
-  if (text.kind == "user") return parse_rule(Rule::Kind::kUser, text.value);
-  if (text.kind == "group") return parse_rule(Rule::Kind::kGroup, text.value);
-  if (text.kind == "unit") return parse_rule(Rule::Kind::kUnit, text.value);
-  return fail(Errc::kInvalidArgument, "a rule names a user, a group or a unit", text.kind);
+  const Rule::Kind kind = VHSM_TRY(parse_kind(text.kind));
+  return parse_rule(kind, text.value);
 }
 
 Result<std::optional<KeyName>> key_or_every(std::string_view name) {
