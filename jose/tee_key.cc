@@ -33,6 +33,7 @@ Result<TeeKey> TeeKey::generate(const std::string& curve) {
 }
 
 Result<TeeKey> TeeKey::adopt(ossl::PKey key) {
+  const memory::Access access;
   auto jwk = from_pkey(key.get(), kKeyAgreementAlg);
   if (!jwk.ok()) {
     free_key(key);

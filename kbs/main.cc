@@ -117,7 +117,7 @@ int parse_and_run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Status started = vhsm::memory::initialise({});
+  const Status started = vhsm::memory::initialise({.protection_key = false});
   if (!started.ok()) return report(started);
   try {
     return parse_and_run(argc, argv);

@@ -23,23 +23,45 @@ struct Magazine {
     std::array<void*, kMagazineDepth> objects{};
     std::size_t count = 0;
   };
+  struct Run {
+    std::byte* start = nullptr;
+    std::uint32_t pages = 0;
+  };
   std::array<Stack, kClassBytes.size()> classes{};
+  std::array<Run, 4> runs{};                  ///< short ones: an RSA signature needs two
+  std::size_t oldest_run = 0;                 ///< gives way to the next
   std::atomic<std::int64_t> in_use_bytes{0};  ///< may be negative: others free what this one gave
+};
+
+/// How often threads met in the allocator.
+struct LockCounters {
+  std::uint64_t taken = 0;
+  std::uint64_t contended = 0;  ///< of these: another thread held it
 };
 
 class Arena {
  public:
+  /// Makes the first `pages` pages usable, or as many as there are to be had. Called with the lock.
+  /// @return how many are usable now.
+  using Extend = std::size_t (*)(std::size_t pages) noexcept;
+
   constexpr Arena() = default;
 
-  /// Takes the backed pages; `page_map` has one byte, `run_pages` one number for each page, both
-  /// zero and in ordinary memory (the child of a fork inherits them).
+  /// Takes address space for `pages`, of which `extend` makes a growing part usable. `page_map` has
+  /// one byte, `run_pages` one number for each page, both zero and in ordinary memory (the child of
+  /// a fork inherits them).
   void adopt(std::span<std::byte> pages, std::span<std::uint8_t> page_map,
-             std::span<std::uint32_t> run_pages) noexcept;
+             std::span<std::uint32_t> run_pages, Extend extend) noexcept;
 
   [[nodiscard]] void* allocate(Magazine& magazine, std::size_t size) noexcept;
   void release(Magazine& magazine, void* pointer) noexcept;
   /// Bytes that the object at `pointer` can hold.
   [[nodiscard]] std::size_t usable_bytes(const void* pointer) const noexcept;
+
+  /// Gives back what `magazine` keeps at hand.
+  void flush(Magazine& magazine) noexcept;
+  /// Makes pages of small objects that are all free available for other sizes.
+  void compact(const Magazine& magazine) noexcept;
 
   [[nodiscard]] bool contains(const void* pointer) const noexcept {
     const auto address = reinterpret_cast<std::uintptr_t>(pointer);
@@ -48,23 +70,39 @@ class Arena {
   [[nodiscard]] std::span<std::byte> pages() const noexcept { return pages_; }
   /// The pages up to the last one in use: what a fork has to copy. All behind them are zero.
   [[nodiscard]] std::span<std::byte> used_pages() const noexcept;
+  [[nodiscard]] LockCounters lock_counters() const noexcept;
+  /// Whether the lock is held by whoever works with `magazine`.
+  [[nodiscard]] bool is_locked_by(const Magazine& magazine) const noexcept {
+    return holder_.load(std::memory_order_relaxed) == &magazine;
+  }
 
  private:
   class Lock;
 
-  [[nodiscard]] void* allocate_run(Magazine& magazine, std::size_t size) noexcept;
-  [[nodiscard]] void* take_small(Magazine::Stack& stack, std::size_t size_class) noexcept;
-  void refill(Magazine::Stack& stack, std::size_t size_class) noexcept;
-  void spill(Magazine::Stack& stack, std::size_t size_class) noexcept;
+  [[nodiscard]] static void* hand_out(Magazine& magazine, void* object, std::size_t bytes) noexcept;
+  [[nodiscard]] void* allocate_run(Magazine& magazine, std::size_t pages) noexcept;
+  void release_run(Magazine& magazine, void* pointer, std::size_t page) noexcept;
+  [[nodiscard]] void* take_small(Magazine& magazine, std::size_t size_class) noexcept;
+  void refill(Magazine& magazine, std::size_t size_class) noexcept;
+  void spill(Magazine::Stack& stack, std::size_t size_class, std::size_t keep) noexcept;
   void carve(std::size_t size_class) noexcept;
+  void count_free(std::size_t size_class) noexcept;
+  void free_whole_pages(std::size_t size_class) noexcept;
   [[nodiscard]] void* take_run(std::size_t pages, std::uint8_t tag) noexcept;
+  void free_run(std::size_t page, std::size_t pages) noexcept;
   [[nodiscard]] std::size_t page_of(const void* pointer) const noexcept;
+  [[nodiscard]] std::size_t object_bytes(const void* pointer) const noexcept;
 
   std::span<std::byte> pages_;
   std::span<std::uint8_t> page_map_;                    // kFree, class + 1, kRun or kRunTail
   std::span<std::uint32_t> run_pages_;                  // length of the run that starts at a page
   std::array<void*, kClassBytes.size()> free_lists_{};  // linked through the objects' first word
-  std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
+  Extend extend_ = nullptr;
+  std::size_t usable_pages_ = 0;
+  std::size_t first_free_ = 0;  // no page before it is free
+  std::atomic<const Magazine*> holder_{nullptr};
+  std::atomic<std::uint64_t> taken_{0};
+  std::atomic<std::uint64_t> contended_{0};
 };
 
 }  // namespace vhsm::memory

@@ -33,14 +33,16 @@ bool ForkFlag::map() noexcept {
   return true;
 }
 
+bool Gate::try_enter(Slot& slot) noexcept {
+  SlotState free = SlotState::kFree;
+  return slot.state.load(std::memory_order_relaxed) == SlotState::kFree &&
+         slot.state.compare_exchange_strong(free, SlotState::kTaken, std::memory_order_seq_cst);
+}
+
 Slot* Gate::try_take() noexcept {
   for (std::size_t tries = 0; tries < slots_.size(); ++tries) {
     Slot& slot = slots_[t_last_slot % slots_.size()];
-    SlotState free = SlotState::kFree;
-    if (slot.state.load(std::memory_order_relaxed) == SlotState::kFree &&
-        slot.state.compare_exchange_strong(free, SlotState::kTaken, std::memory_order_seq_cst)) {
-      return &slot;
-    }
+    if (try_enter(slot)) return &slot;
     ++t_last_slot;
   }
   return nullptr;
@@ -54,7 +56,9 @@ Slot& Gate::enter() noexcept {
     if (slot != nullptr && !closed_.load(std::memory_order_seq_cst)) return *slot;
     if (slot != nullptr) leave(*slot);
     while (closed_.load(std::memory_order_acquire)) nap();
-    if (slot == nullptr) ::sched_yield();
+    if (slot != nullptr) continue;
+    waits_.fetch_add(1, std::memory_order_relaxed);
+    ::sched_yield();
   }
 }
 

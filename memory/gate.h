@@ -27,6 +27,12 @@ struct alignas(64) Slot {
   std::byte* stack_top = nullptr;  ///< 16-byte aligned; the stack grows down from here
   std::size_t stack_bytes = 0;
   Magazine magazine;
+
+  [[nodiscard]] bool has_on_stack(const void* address) const noexcept {
+    const auto below_top =
+        reinterpret_cast<std::uintptr_t>(stack_top) - reinterpret_cast<std::uintptr_t>(address);
+    return below_top <= stack_bytes;
+  }
 };
 
 /// Recognises a child that no atfork handler has seen (raw clone): the kernel wipes the page in
@@ -55,6 +61,8 @@ class Gate {
 
   /// Waits for a free slot and, during another thread's fork, for its end.
   [[nodiscard]] Slot& enter() noexcept;
+  /// `slot` if no one has it, whether or not a fork waits: for a caller that is inside already.
+  [[nodiscard]] static bool try_enter(Slot& slot) noexcept;
   static void leave(Slot& slot) noexcept {
     slot.state.store(SlotState::kFree, std::memory_order_release);
   }
@@ -66,6 +74,10 @@ class Gate {
   /// Keeps everyone out. @return whether all who were inside left within `patience`.
   bool close(std::chrono::milliseconds patience) noexcept;
   void open() noexcept { closed_.store(false, std::memory_order_release); }
+  /// How often enter() found every slot taken.
+  [[nodiscard]] std::uint64_t waits() const noexcept {
+    return waits_.load(std::memory_order_relaxed);
+  }
   /// In a child: threads that were inside are not there any more.
   void open_in_child() noexcept;
 
@@ -74,6 +86,7 @@ class Gate {
 
   std::span<Slot> slots_;
   std::atomic<bool> closed_{false};
+  std::atomic<std::uint64_t> waits_{0};
 };
 
 }  // namespace vhsm::memory

@@ -43,12 +43,17 @@ Result<std::span<std::byte>> reserve(std::size_t bytes) {
   return std::span(static_cast<std::byte*>(base) + kPageBytes, bytes);
 }
 
-Status back(std::span<std::byte> range, Kind kind) noexcept {
+Status back(std::span<std::byte> range, Kind kind, const ProtectionKey& key) noexcept {
   const bool mapped = kind == Kind::kSecretMemory ? map_secret(range) : map_locked(range);
   if (!mapped) return fail(Errc::kMemoryLimit, "protected memory cannot be locked");
   // Secret memory is never dumped; saying so again costs nothing and keeps both forms alike.
   ::madvise(range.data(), range.size(), MADV_DONTDUMP);
-  return {};
+  return key.guard(range);
+}
+
+void unback(std::span<std::byte> range) noexcept {
+  ::mmap(range.data(), range.size(), PROT_NONE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 }
 
 Status lock(std::span<std::byte> range) noexcept {

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "memory/protected_memory.h"
+#include "memory/protection_key.h"
 
 namespace vhsm::memory {
 
@@ -19,10 +20,13 @@ inline constexpr std::size_t kPageBytes = 4096;
 /// @errors kMemoryLimit.
 Result<std::span<std::byte>> reserve(std::size_t bytes);
 
-/// Backs `range` of reserve() with fresh zero pages of `kind`, replacing what was there. The pages
-/// count against RLIMIT_MEMLOCK from now on, but are first touched when used.
+/// Backs `range` of reserve() with fresh zero pages of `kind` under `key`, replacing what was
+/// there. The pages count against RLIMIT_MEMLOCK from now on, but are first touched when used.
 /// Async-signal-safe. @errors kMemoryLimit (also: kind kSecretMemory is not to be had here).
-Status back(std::span<std::byte> range, Kind kind) noexcept;
+Status back(std::span<std::byte> range, Kind kind, const ProtectionKey& key) noexcept;
+
+/// Makes `range` inaccessible address space again. Async-signal-safe.
+void unback(std::span<std::byte> range) noexcept;
 
 /// Locks `range` again: a child does not inherit locks (kLocked only). Async-signal-safe.
 Status lock(std::span<std::byte> range) noexcept;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Ties the libcrypto that we are linked with to protected memory: its allocator and its random
-// generators. Sources: CRYPTO_set_mem_functions(3), EVP_RAND(3).
+// Ties the libcrypto that we are linked with to protected memory: its allocator, its random
+// generators and its threads' ends.
+// Sources: CRYPTO_set_mem_functions(3), EVP_RAND(3), OPENSSL_thread_stop(3).
 #include <malloc.h>
+#include <pthread.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -22,27 +24,39 @@ namespace {
 
 void* route_malloc(std::size_t size, const char* /*file*/, int /*line*/) {
   if (size == 0) return nullptr;
-  Slot* slot = t_slot;
-  if (slot == nullptr) return std::malloc(size);
   // Who is in a scope has been let in: no need to ask again.
-  void* object = g_process.arena.allocate(slot->magazine, size);
-  if (object == nullptr) note_exhaustion();
-  return object;
+  Slot* const slot = held_slot();
+  return slot == nullptr ? std::malloc(size) : allocate_for(*slot, size);
 }
 
 void route_free(void* pointer, const char* /*file*/, int /*line*/) {
   if (!g_process.arena.contains(pointer)) return std::free(pointer);
-  if (t_slot != nullptr) return g_process.arena.release(t_slot->magazine, pointer);
+  if (Slot* const slot = held_slot(); slot != nullptr) {
+    return g_process.arena.release(slot->magazine, pointer);
+  }
   release(pointer);
 }
 
-/// A block stays in the arena once it is there; a heap block that grows inside a scope moves in,
-/// since from then on it may hold secrets.
-void* move_to_arena(void* old, std::size_t old_bytes, std::size_t size) {
-  void* moved = allocate(size);
+/// A heap block that grows inside a scope moves into the arena, since from then on it may hold
+/// secrets.
+void* move_in(void* old, std::size_t size, Slot& slot) {
+  const std::size_t old_bytes = ::malloc_usable_size(old);
+  void* moved = allocate_for(slot, size);
   if (moved == nullptr) return nullptr;
-  const std::size_t kept = std::min(old_bytes, size);
-  std::memcpy(moved, old, kept);
+  std::memcpy(moved, old, std::min(old_bytes, size));
+  OPENSSL_cleanse(old, old_bytes);
+  std::free(old);
+  return moved;
+}
+
+/// A block stays in the arena once it is there.
+void* resize_inside(void* old, std::size_t size, Slot& slot) {
+  const std::size_t old_bytes = g_process.arena.usable_bytes(old);
+  if (size <= old_bytes) return old;
+  void* moved = allocate_for(slot, size);
+  if (moved == nullptr) return nullptr;
+  std::memcpy(moved, old, old_bytes);
+  g_process.arena.release(slot.magazine, old);
   return moved;
 }
 
@@ -52,16 +66,27 @@ void* route_realloc(void* old, std::size_t size, const char* file, int line) {
     route_free(old, file, line);
     return nullptr;
   }
-  const bool inside = contains(old);
-  if (!inside && !in_scope()) return std::realloc(old, size);
-  const std::size_t old_bytes =
-      inside ? process().arena.usable_bytes(old) : ::malloc_usable_size(old);
-  if (inside && size <= old_bytes) return old;
-  void* moved = move_to_arena(old, old_bytes, size);
-  if (moved == nullptr) return nullptr;
-  if (!inside) OPENSSL_cleanse(old, old_bytes);
-  route_free(old, file, line);
-  return moved;
+  Slot* const slot = held_slot();
+  if (!contains(old)) return slot == nullptr ? std::realloc(old, size) : move_in(old, size, *slot);
+  if (slot != nullptr) return resize_inside(old, size, *slot);
+  if (!usable()) return nullptr;
+  Inside inside;
+  return resize_inside(old, size, inside.slot());
+}
+
+// ----- thread exit ----------------------------------------------------------------------------
+
+constinit pthread_key_t g_exit_key{};
+thread_local bool t_registered = false;
+
+/// What the private OpenSSL keeps for a thread, its random generators above all, lies in the arena.
+/// Its own destructor finds nothing more to do: keys are destroyed in the order of their making.
+void on_thread_exit(void* /*registered*/) {
+  t_registered = false;
+  static_cast<void>(run_protected([]() -> Status {
+    OPENSSL_thread_stop();
+    return {};
+  }));
 }
 
 /// Each of the generators that OpenSSL chains: seeding the primary makes the others follow at their
@@ -83,6 +108,21 @@ Status adopt_allocator() {
   }
   adopted = true;
   return {};
+}
+
+Status install_thread_exit() {
+  static constinit bool installed = false;
+  if (installed) return {};
+  if (::pthread_key_create(&g_exit_key, on_thread_exit) != 0) {
+    return fail(Errc::kInternal, "the process has no thread-specific key left");
+  }
+  installed = true;
+  return {};
+}
+
+void register_thread() noexcept {
+  if (t_registered) return;
+  t_registered = ::pthread_setspecific(g_exit_key, &g_process) == 0;
 }
 
 Status start_generators() {

@@ -12,8 +12,10 @@
 #include <span>
 
 #include "memory/arena.h"
+#include "memory/chunks.h"
 #include "memory/gate.h"
 #include "memory/protected_memory.h"
+#include "memory/protection_key.h"
 
 namespace vhsm::memory {
 
@@ -22,13 +24,13 @@ inline constexpr std::size_t kMaxSlots = 64;
 struct Process {
   std::atomic<bool> ready{false};
   Kind kind = Kind::kNone;
+  ProtectionKey key;  ///< of arena, standby and stacks
   Arena arena;
+  Chunks chunks;  ///< the pages of the arena
   Gate gate;
   ForkFlag flag;
   std::array<Slot, kMaxSlots> slots{};
-  std::span<std::byte> stacks;   ///< all stacks and the guard pages between them
-  std::span<std::byte> standby;  ///< where a fork copies the arena to (kSecretMemory only)
-  bool standby_backed = false;
+  std::span<std::byte> stacks;  ///< all stacks and the guard pages between them
   unsigned wide_registers = 0;  ///< see vhsm_clear_wide_registers
   std::atomic<std::uint64_t> generation{0};
   std::atomic<bool> reseed{false};  ///< this child has not renewed its random generators yet
@@ -38,11 +40,24 @@ struct Process {
 extern constinit Process g_process;
 [[nodiscard]] inline Process& process() noexcept { return g_process; }
 
-/// The slot that the calling thread holds as its scope; null outside.
+/// The slot that the calling thread took for its scope; null outside.
 extern constinit thread_local Slot* t_slot;
 
-/// Remembers for detail::ran_out() that the arena was full.
-void note_exhaustion() noexcept;
+/// The slot of the scope that the calling thread is in; null outside. A thread that a handler of
+/// the host has taken out of its scope (on an alternate stack, or for good by siglongjmp) is
+/// outside.
+[[nodiscard]] inline Slot* held_slot() noexcept {
+  Slot* const slot = t_slot;
+  return slot == nullptr || slot->has_on_stack(__builtin_frame_address(0)) ? slot : nullptr;
+}
+
+/// Gives up the scope out of which the calling thread has jumped, if it has.
+/// @errors kWrongState in a signal handler that interrupted a scope: the scope goes on after it.
+Status recover_from_jump() noexcept;
+
+/// `size` bytes of the arena for the holder of `slot`; null when it is full. Remembers that for
+/// detail::ran_out().
+[[nodiscard]] void* allocate_for(Slot& slot, std::size_t size) noexcept;
 
 /// Backs the stacks of all slots with fresh pages: once, and in each child.
 /// Async-signal-safe. @errors kMemoryLimit.
@@ -51,8 +66,12 @@ Status back_stacks(Process& process) noexcept;
 /// Gives fork() its handlers. @errors kInternal.
 Status install_fork_handlers();
 
-/// Backs and touches the standby area, so that the next fork only copies.
-void prepare_standby(Process& process) noexcept;
+/// Makes exiting threads leave the private OpenSSL inside a scope. Before start_generators(), and
+/// so before the private OpenSSL's own arrangements. @errors kInternal.
+Status install_thread_exit();
+
+/// Makes the calling thread one that install_thread_exit() is about.
+void register_thread() noexcept;
 
 /// Renews the private OpenSSL's random generators from the kernel. In scope.
 /// @errors kCrypto.
@@ -62,9 +81,9 @@ Status reseed_generators();
 /// @errors kCrypto.
 Status start_generators();
 
-/// Blocks all but synchronous signals and holds a slot: the ticket to the arena. A host's handler
-/// must neither run while keys are in registers (its frame could lie on an ordinary stack) nor fork
-/// while this thread holds a slot.
+/// Blocks all but synchronous signals, holds a slot and opens the protection key: the ticket to the
+/// arena. A host's handler must neither run while keys are in registers (its frame could lie on an
+/// ordinary stack) nor fork while this thread holds a slot.
 class Inside {
  public:
   Inside() noexcept;
@@ -76,6 +95,7 @@ class Inside {
  private:
   unsigned long old_mask_ = 0;
   Slot* slot_;
+  std::uint32_t old_rights_;
 };
 
 }  // namespace vhsm::memory

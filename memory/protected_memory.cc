@@ -7,11 +7,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "memory/pages.h"
 #include "memory/process.h"
@@ -77,12 +80,16 @@ Result<std::span<T>> bookkeeping(std::size_t count) {
   return std::span(static_cast<T*>(raw), count);
 }
 
+std::size_t extend(std::size_t pages) noexcept { return g_process.chunks.extend(pages); }
+
 Status map_arena(Process& process, std::size_t bytes) {
   const auto pages = VHSM_TRY(reserve(bytes));
   const auto page_map = VHSM_TRY(bookkeeping<std::uint8_t>(bytes / kPageBytes));
   const auto run_pages = VHSM_TRY(bookkeeping<std::uint32_t>(bytes / kPageBytes));
-  VHSM_TRY(back(pages, process.kind));
-  process.arena.adopt(pages, page_map, run_pages);
+  std::span<std::byte> standby;
+  if (process.kind == Kind::kSecretMemory) standby = VHSM_TRY(reserve(bytes));
+  process.chunks.adopt(pages, standby, process.kind, process.key);
+  process.arena.adopt(pages, page_map, run_pages, extend);
   sanitizer::add_root(pages);
   return {};
 }
@@ -104,17 +111,18 @@ unsigned wide_registers() noexcept {
   return __builtin_cpu_supports("avx") ? 1 : 0;
 }
 
+/// What RLIMIT_MEMLOCK does not cover can be had only now, by a privilege that may be dropped.
+bool wants_all_now(const Options& options) noexcept {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit_of(options) > limit.rlim_cur;
+}
+
 Status map_all(Process& process, const Options& options, Kind kind) {
   process.kind = kind;
   const Layout layout = VHSM_TRY(lay_out(limit_of(options), kind));
-  VHSM_TRY(map_arena(process, layout.arena_bytes));
   VHSM_TRY(map_stacks(process, layout.slots));
-  if (kind == Kind::kSecretMemory) {
-    process.standby = VHSM_TRY(reserve(layout.arena_bytes));
-    VHSM_TRY(back(process.standby, kind));
-    process.standby_backed = true;
-  }
-  return {};
+  VHSM_TRY(map_arena(process, layout.arena_bytes));
+  return wants_all_now(options) ? process.chunks.back_all() : Status();
 }
 
 bool wants_locked(const Options& options) noexcept {
@@ -125,14 +133,15 @@ bool wants_locked(const Options& options) noexcept {
 Status initialise_once(Process& process, const Options& options) {
   VHSM_TRY(adopt_allocator());
   if (!process.flag.map()) return fail(Errc::kInternal, "the kernel has no MADV_WIPEONFORK");
+  if (options.protection_key && !process.key.taken()) process.key.take();
   const bool secret = !wants_locked(options) && secret_memory_available();
   VHSM_TRY(map_all(process, options, secret ? Kind::kSecretMemory : Kind::kLocked));
   process.wide_registers = wide_registers();
   VHSM_TRY(install_fork_handlers());
+  VHSM_TRY(install_thread_exit());
   process.ready.store(true, std::memory_order_release);
   const Status started = run_protected([] { return start_generators(); });
   if (!started.ok()) process.ready.store(false, std::memory_order_release);
-  prepare_standby(process);
   return started;
 }
 
@@ -167,7 +176,7 @@ constinit thread_local Slot* t_slot = nullptr;
 Status back_stacks(Process& process) noexcept {
   for (const Slot& slot : process.gate.slots()) {
     const std::span stack(slot.stack_top - slot.stack_bytes, slot.stack_bytes);
-    VHSM_TRY(back(stack, process.kind));
+    VHSM_TRY(back(stack, process.kind, process.key));
     // A child must not share its parent's stacks: it makes its own.
     ::madvise(stack.data(), stack.size(), MADV_DONTFORK);
   }
@@ -177,11 +186,55 @@ Status back_stacks(Process& process) noexcept {
 Inside::Inside() noexcept {
   set_signal_mask(~kSynchronousSignals, &old_mask_);
   slot_ = &g_process.gate.enter();
+  old_rights_ = g_process.key.open();
 }
 
 Inside::~Inside() {
+  g_process.key.restore(old_rights_);
   Gate::leave(*slot_);
   set_signal_mask(old_mask_, nullptr);
+}
+
+Access::Access() noexcept : old_rights_(g_process.key.open()) {}
+Access::~Access() { g_process.key.restore(old_rights_); }
+
+Status recover_from_jump() noexcept {
+  if (t_slot == nullptr || held_slot() != nullptr) return {};
+  stack_t alternate{};
+  ::sigaltstack(nullptr, &alternate);
+  if ((alternate.ss_flags & SS_ONSTACK) != 0) {
+    return fail(Errc::kWrongState, "a signal handler interrupted work on a key");
+  }
+  Slot& slot = *std::exchange(t_slot, nullptr);
+  // Nobody will ever unlock it, and the arena may be half changed.
+  if (g_process.arena.is_locked_by(slot.magazine)) std::abort();
+  const Access access;
+  OPENSSL_cleanse(slot.stack_top - slot.stack_bytes, slot.stack_bytes);
+  Gate::leave(slot);
+  return {};
+}
+
+namespace {
+
+/// Takes back what idle slots keep at hand, and whole pages of small objects.
+void reclaim(Slot& own) noexcept {
+  for (Slot& slot : g_process.gate.slots()) {
+    if (&slot != &own && !Gate::try_enter(slot)) continue;
+    g_process.arena.flush(slot.magazine);
+    if (&slot != &own) Gate::leave(slot);
+  }
+  g_process.arena.compact(own.magazine);
+}
+
+}  // namespace
+
+void* allocate_for(Slot& slot, std::size_t size) noexcept {
+  void* object = g_process.arena.allocate(slot.magazine, size);
+  if (object != nullptr) return object;
+  reclaim(slot);
+  object = g_process.arena.allocate(slot.magazine, size);
+  if (object == nullptr) t_exhausted = true;
+  return object;
 }
 
 Status initialise(const Options& options) {
@@ -205,35 +258,41 @@ std::size_t in_use_bytes() noexcept {
 
 std::size_t capacity_bytes() noexcept { return g_process.arena.pages().size(); }
 bool contains(const void* pointer) noexcept { return g_process.arena.contains(pointer); }
-bool in_scope() noexcept { return t_slot != nullptr; }
+bool in_scope() noexcept { return held_slot() != nullptr; }
+
+Usage usage() noexcept {
+  const LockCounters lock = g_process.arena.lock_counters();
+  return {.in_use_bytes = in_use_bytes(),
+          .backed_bytes = std::min(g_process.chunks.backed_bytes(), capacity_bytes()),
+          .capacity_bytes = capacity_bytes(),
+          .has_protection_key = g_process.key.taken(),
+          .lock_taken = lock.taken,
+          .lock_contended = lock.contended,
+          .slot_waits = g_process.gate.waits()};
+}
+
 bool usable() noexcept {
   return g_process.ready.load(std::memory_order_acquire) && g_process.flag.raised();
 }
 
 void pause_for_fork() noexcept {
-  if (t_slot != nullptr) g_process.gate.pause(*t_slot);
+  if (Slot* const slot = held_slot(); slot != nullptr) g_process.gate.pause(*slot);
 }
 
 std::uint64_t generation() noexcept { return g_process.generation.load(std::memory_order_relaxed); }
 
 void* allocate(std::size_t size) noexcept {
   if (!usable()) return nullptr;
-  void* object = nullptr;
-  if (t_slot != nullptr) {
-    object = g_process.arena.allocate(t_slot->magazine, size);
-  } else {
-    Inside inside;
-    object = g_process.arena.allocate(inside.slot().magazine, size);
-  }
-  if (object == nullptr) note_exhaustion();
-  return object;
+  if (Slot* const slot = held_slot(); slot != nullptr) return allocate_for(*slot, size);
+  Inside inside;
+  return allocate_for(inside.slot(), size);
 }
-
-void note_exhaustion() noexcept { t_exhausted = true; }
 
 void release(void* pointer) noexcept {
   if (pointer == nullptr || !usable()) return;
-  if (t_slot != nullptr) return g_process.arena.release(t_slot->magazine, pointer);
+  if (Slot* const slot = held_slot(); slot != nullptr) {
+    return g_process.arena.release(slot->magazine, pointer);
+  }
   Inside inside;
   g_process.arena.release(inside.slot().magazine, pointer);
 }
@@ -243,16 +302,18 @@ namespace detail {
 bool ran_out() noexcept { return t_exhausted; }
 
 Status run(void (*body)(void*) noexcept, void* argument) noexcept {
-  if (t_slot != nullptr) {
+  if (held_slot() != nullptr) {
     body(argument);
     return {};
   }
+  VHSM_TRY(recover_from_jump());
   if (!g_process.ready.load(std::memory_order_acquire)) {
     return fail(Errc::kWrongState, "protected memory is not initialised");
   }
   if (!g_process.flag.raised()) {
     return fail(Errc::kForked, "this process has no protected memory of its own");
   }
+  register_thread();
   t_exhausted = false;
   Inside inside;
   Entry entry{body, argument, &inside.slot(), {}};

@@ -31,6 +31,8 @@ struct Options {
   std::size_t limit_bytes = 0;
   /// Skips memfd_secret: for tests of the fallback, and for valgrind, which lacks the system call.
   bool force_locked = false;
+  /// Closes protected memory outside scopes, where the CPU has protection keys.
+  bool protection_key = true;
 };
 
 inline constexpr std::size_t kDefaultLimitBytes = std::size_t{8} << 20;
@@ -53,8 +55,21 @@ Status initialise(const Options& options);
 /// Bytes of the arena that live objects occupy, rounded up to their size classes. Thread-safe.
 [[nodiscard]] std::size_t in_use_bytes() noexcept;
 
-/// The arena's size.
+/// The size that the arena can have.
 [[nodiscard]] std::size_t capacity_bytes() noexcept;
+
+struct Usage {
+  std::size_t in_use_bytes = 0;
+  std::size_t backed_bytes = 0;  ///< grows up to capacity_bytes
+  std::size_t capacity_bytes = 0;
+  bool has_protection_key = false;  ///< closed outside scopes
+  std::uint64_t lock_taken = 0;     ///< the allocator's one lock, since the start
+  std::uint64_t lock_contended = 0;
+  std::uint64_t slot_waits = 0;  ///< threads that found more of them inside than there are stacks
+};
+
+/// Consistent enough for a report. Thread-safe.
+[[nodiscard]] Usage usage() noexcept;
 
 /// Whether `pointer` points into the arena.
 [[nodiscard]] bool contains(const void* pointer) noexcept;
@@ -72,6 +87,19 @@ Status initialise(const Options& options);
 
 /// Wipes and frees what allocate() gave; null is fine. Does nothing when not usable(). Thread-safe.
 void release(void* pointer) noexcept;
+
+/// Lets the calling thread read and write protected memory outside a scope while it lives, where a
+/// protection key closes it: for the few lines that move bytes in or out. Nests.
+class Access {
+ public:
+  Access() noexcept;
+  ~Access();
+  Access(const Access&) = delete;
+  Access& operator=(const Access&) = delete;
+
+ private:
+  std::uint32_t old_rights_;
+};
 
 /// Lets a fork of another thread pass, where the calling thread is in a scope and its work on the
 /// arena can be interrupted: for key generation, between two candidates. Cheap when no one forks.

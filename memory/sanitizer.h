@@ -9,6 +9,7 @@
 #include <span>
 
 #include "memory/gate.h"
+#include "memory/protected_memory.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -19,6 +20,7 @@
 #define VHSM_ASAN 1
 #endif
 #if defined(VHSM_ASAN)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #include <sanitizer/lsan_interface.h>
 #endif

@@ -45,6 +45,7 @@ class SecretBytes {
   /// @errors kMemoryLimit.
   static Result<SecretBytes> copy(std::span<const std::uint8_t> bytes) {
     auto secret = VHSM_TRY(zeros(bytes.size()));
+    const memory::Access access;
     std::ranges::copy(bytes, secret.data_);
     return secret;
   }
@@ -55,11 +56,13 @@ class SecretBytes {
   void truncate(std::size_t size) noexcept { size_ = std::min(size_, size); }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// To be read or written in a scope, or under a memory::Access.
   [[nodiscard]] std::span<const std::uint8_t> expose() const noexcept { return {data_, size_}; }
   [[nodiscard]] std::span<std::uint8_t> expose() noexcept { return {data_, size_}; }
 
   /// Compares in time that depends on the lengths only.
   [[nodiscard]] bool equals(const SecretBytes& other) const noexcept {
+    const memory::Access access;
     return size_ == other.size_ && CRYPTO_memcmp(data_, other.data_, size_) == 0;
   }
   bool operator==(const SecretBytes&) const = delete;

@@ -21,6 +21,10 @@ vhsm_call_on_stack:
         .cfi_def_cfa_register %rbp
         movq    %rdi, %rax
         movq    %rsi, %rdi
+// A debugger that meets a stack below the one that called takes it for damaged, unless the function
+// between them has the name that split stacks use (gdb: get_prev_frame_always).
+        .type   __morestack, @function
+__morestack:
         movq    %rdx, %rsp
         call    *%rax
         movq    %rbp, %rsp
@@ -54,6 +58,7 @@ vhsm_call_on_stack:
         ret
         .cfi_endproc
         .size   vhsm_call_on_stack, .-vhsm_call_on_stack
+        .size   __morestack, .-__morestack
 
 // void vhsm_clear_wide_registers(unsigned level): 1 = AVX, 2 = AVX-512. Call right after
 // vhsm_call_on_stack on CPUs that have them: RSA and AES code leaves limbs and round keys there.

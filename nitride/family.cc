@@ -63,6 +63,7 @@ Result<SecretBytes> serialize(const Session& session) {
   const std::string cookies = session.cookies.header();
   const Fixed fixed{session.number, session.expires.time_since_epoch().count(), key.size()};
   auto bytes = VHSM_TRY(SecretBytes::zeros(sizeof fixed + key.size() + cookies.size()));
+  const memory::Access access;
   std::uint8_t* to = bytes.expose().data();
   std::memcpy(to, &fixed, sizeof fixed);
   std::memcpy(to + sizeof fixed, key.expose().data(), key.size());
@@ -71,6 +72,7 @@ Result<SecretBytes> serialize(const Session& session) {
 }
 
 Result<Session> parse(const SecretBytes& bytes) {
+  const memory::Access access;
   Fixed fixed{};
   const auto all = bytes.expose();
   if (all.size() < sizeof fixed) return fail(Errc::kBadLength, "a shared session");

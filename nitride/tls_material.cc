@@ -69,6 +69,7 @@ Result<std::string> read_certificates(const std::string& path) {
 /// Straight into protected memory, with no copy of the file in any other buffer.
 Result<SecretBytes> read_key(const std::string& path) {
   auto key = VHSM_TRY(SecretBytes::zeros(kMaxKeyBytes));
+  const memory::Access access;
   const File file(path.c_str());
   const ssize_t size = file.is_open() ? file.read(key.expose()) : -1;
   if (size < 0) return fail(Errc::kIo, "the TLS client key cannot be read", path);

@@ -228,6 +228,7 @@ constexpr std::array kAllowedForms{
     // Memory holds data or code, and all code is there already.
     form(SCMP_SYS(mmap), bits(2, PROT_EXEC, 0)),
     form(SCMP_SYS(mprotect), bits(2, PROT_EXEC, 0)),
+    form(SCMP_SYS(pkey_mprotect), bits(2, PROT_EXEC, 0)),
     // Threads, not processes.
     form(SCMP_SYS(clone), bits(0, CLONE_THREAD | kNewNamespaces, CLONE_THREAD)),
     form(SCMP_SYS(prctl), is(0, PR_SET_NAME)),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sched.h>
+#include <spawn.h>
 #include <sys/syscall.h>
 
 #include <openssl/rand.h>
@@ -10,6 +11,7 @@
 #include <cstring>
 #include <set>
 #include <thread>
+#include <vector>
 
 #include "memory/secret_bytes.h"
 #include "tests/memory/fixture.h"
@@ -43,6 +45,7 @@ TEST_F(ForkTest, TheChildHasWhatTheParentHadAtTheSameAddress) {
   auto secret = SecretBytes::copy(std::array<std::uint8_t, 3>{1, 2, 3});
   ASSERT_TRUE(secret.ok());
   EXPECT_EQ(in_child([&] {
+              const Access access;
               const auto bytes = secret.value().expose();
               return usable() && bytes[0] == 1 && bytes[1] == 2 && bytes[2] == 3 ? 0 : 1;
             }),
@@ -53,12 +56,14 @@ TEST_F(ForkTest, ParentAndChildDoNotSeeEachOthersChanges) {
   auto secret = SecretBytes::copy(std::array<std::uint8_t, 1>{1});
   ASSERT_TRUE(secret.ok());
   EXPECT_EQ(in_child([&] {
+              const Access access;
               secret.value().expose()[0] = 2;
               void* more = allocate(3000);
               std::memset(more, 0xFF, 3000);
               return 0;
             }),
             0);
+  const Access access;
   EXPECT_EQ(secret.value().expose()[0], 1);
 }
 
@@ -67,8 +72,10 @@ TEST_F(ForkTest, GrandchildrenWorkToo) {
   ASSERT_TRUE(secret.ok());
   EXPECT_EQ(in_child([&] {
               return in_child([&] {
-                return in_child(
-                    [&] { return secret.value().expose()[0] == 7 && generation() == 3 ? 0 : 1; });
+                return in_child([&] {
+                  const Access access;
+                  return secret.value().expose()[0] == 7 && generation() == 3 ? 0 : 1;
+                });
               });
             }),
             0);
@@ -103,6 +110,7 @@ TEST_F(ForkTest, ARawCloneGetsAnErrorAndHarmsNobody) {
   auto secret = SecretBytes::copy(std::array<std::uint8_t, 1>{9});
   ASSERT_TRUE(secret.ok());
   void* inherited = allocate(64);
+  const Access access;
   std::memset(inherited, 0x11, 64);
   const pid_t child = raw_clone();
   if (child == 0) {
@@ -117,6 +125,103 @@ TEST_F(ForkTest, ARawCloneGetsAnErrorAndHarmsNobody) {
   EXPECT_EQ(static_cast<unsigned char*>(inherited)[0], 0x11)
       << "the clone freed the parent's memory";
   release(inherited);
+}
+
+TEST_F(ForkTest, AChildHasWhatLiesInEveryChunk) {
+  std::vector<unsigned char*> all;
+  while (void* object = allocate(100'000)) all.push_back(static_cast<unsigned char*>(object));
+  ASSERT_GT(usage().backed_bytes, std::size_t{1} << 20);
+  const Access access;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    std::memset(all[i], static_cast<int>(i + 1), 100'000);
+  EXPECT_EQ(in_child([&] {
+              return in_child([&] {
+                for (std::size_t i = 0; i < all.size(); ++i) {
+                  if (all[i][0] != i + 1 || all[i][99'999] != i + 1) return 1;
+                }
+                return 0;
+              });
+            }),
+            0);
+  for (unsigned char* object : all) release(object);
+  EXPECT_EQ(in_child([] { return allocate(1 << 20) != nullptr ? 0 : 1; }), 0)
+      << "the next child grows by itself";
+}
+
+TEST_F(ForkTest, ADaemonWorks) {
+  auto secret = SecretBytes::copy(std::array<std::uint8_t, 1>{7});
+  int channel[2];
+  ASSERT_EQ(::pipe(channel), 0);
+  EXPECT_EQ(in_child([&] {
+              if (::daemon(1, 1) != 0) return 1;  // forks again and ends the first child
+              const bool works = run_protected([&]() -> Result<bool> {
+                                   return secret.value().expose()[0] == 7;
+                                 }).value();
+              return ::write(channel[1], works ? "y" : "n", 1) == 1 ? 0 : 1;
+            }),
+            0);
+  char answer = 0;
+  ASSERT_EQ(::read(channel[0], &answer, 1), 1);
+  EXPECT_EQ(answer, 'y');
+}
+
+TEST_F(ForkTest, SpawnedProgramsGetNothingAndTheParentGoesOn) {
+  auto secret = SecretBytes::copy(std::array<std::uint8_t, 1>{7});
+  // Exit status 0: no mapping and no descriptor of ours is there.
+  const char* script =
+      "! grep -q secretmem /proc/self/maps && ! ls -l /proc/self/fd | grep -q secretmem";
+  const std::array<const char*, 4> arguments{"sh", "-c", script, nullptr};
+  auto* const* argv = const_cast<char* const*>(arguments.data());
+  for (int i = 0; i < 20; ++i) {
+    pid_t spawned = 0;
+    ASSERT_EQ(::posix_spawn(&spawned, "/bin/sh", nullptr, nullptr, argv, environ), 0);
+    EXPECT_EQ(exit_status(spawned), 0);
+    const pid_t child = ::vfork();
+    if (child == 0) {
+      ::execv("/bin/sh", argv);
+      ::_exit(9);
+    }
+    EXPECT_EQ(exit_status(child), 0);
+    const pid_t forked = ::fork();
+    if (forked == 0) {
+      ::execv("/bin/sh", argv);
+      ::_exit(9);
+    }
+    EXPECT_EQ(exit_status(forked), 0);
+  }
+  EXPECT_TRUE(
+      run_protected([&]() -> Result<bool> { return secret.value().expose()[0] == 7; }).value());
+  EXPECT_EQ(generation(), 0U);
+}
+
+/// What process 1 of a new pid namespace does: a raw clone that is process 1 of the next.
+int as_first_process() {
+  if (::getpid() != 1) return 1;
+  const auto mine = draw();
+  int channel[2];
+  if (::pipe(channel) != 0) return 2;
+  const auto child = static_cast<pid_t>(
+      ::syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, nullptr, nullptr, nullptr, 0));
+  if (child == 0) {
+    std::array<unsigned char, 16> theirs{};
+    const Status drawn = run_protected([&] {
+      return crypto(RAND_priv_bytes(theirs.data(), static_cast<int>(theirs.size())), "no");
+    });
+    const bool refused = !drawn.ok() && drawn.error().code == Errc::kForked;
+    ::_exit(::getpid() == 1 && refused && theirs == decltype(theirs){} ? 0 : 3);
+  }
+  if (exit_status(child) != 0) return 4;
+  return draw() != mine ? 0 : 5;
+}
+
+TEST_F(ForkTest, ProcessesThatBothHaveNumberOneAreToldApart) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root makes pid namespaces";
+  draw();
+  EXPECT_EQ(in_child([] {
+              if (::unshare(CLONE_NEWPID) != 0) return 77;
+              return in_child(as_first_process);
+            }),
+            0);
 }
 
 TEST_F(ForkTest, AThousandForksWhileOthersWork) {

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <execinfo.h>
+#include <setjmp.h>
 #include <signal.h>
 
 #include <openssl/bn.h>
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <new>
@@ -104,6 +109,171 @@ TEST_F(ScopeTest, AsynchronousSignalsWaitForTheEnd) {
   EXPECT_EQ(handled_inside, 0);
   EXPECT_EQ(g_handled, 1);
   EXPECT_FALSE(g_handled_inside);
+}
+
+// ----- a host that jumps out of a scope from its handler -----
+
+sigjmp_buf g_way_out;
+std::atomic<int> g_started_by_handler{-1};
+
+/// A host's crash handler, for as long as it lives; with an alternate stack if asked for.
+class CrashHandler {
+ public:
+  CrashHandler(void (*handler)(int), bool alternate) : stack_(alternate ? 64 << 10 : 0) {
+    struct sigaction action {};
+    action.sa_handler = handler;
+    action.sa_flags = alternate ? SA_ONSTACK : 0;
+    ::sigaction(SIGTRAP, &action, &old_);
+    stack_t stack{};
+    stack.ss_sp = stack_.data();
+    stack.ss_size = stack_.size();
+    if (alternate) ::sigaltstack(&stack, nullptr);
+  }
+  ~CrashHandler() {
+    stack_t none{};
+    none.ss_flags = SS_DISABLE;
+    ::sigaltstack(&none, nullptr);
+    ::sigaction(SIGTRAP, &old_, nullptr);
+  }
+
+ private:
+  std::vector<char> stack_;
+  struct sigaction old_ {};
+};
+
+void jump_out_of_a_scope() {
+  if (sigsetjmp(g_way_out, 1) != 0) return;
+  static_cast<void>(run_protected([]() -> Status {
+    static_cast<void>(allocate(100));
+    ::raise(SIGTRAP);
+    return {};
+  }));
+}
+
+TEST_F(ScopeTest, AHostThatJumpsOutOfAScopeCanEnterTheNextOne) {
+  const CrashHandler handler([](int) { siglongjmp(g_way_out, 1); }, true);
+  for (int i = 0; i < 100; ++i) {  // more often than there are stacks
+    jump_out_of_a_scope();
+    EXPECT_FALSE(in_scope());
+    EXPECT_TRUE(run_protected([]() -> Status {
+                  return in_scope() ? Status() : fail(Errc::kInternal, "");
+                }).ok());
+  }
+}
+
+TEST_F(ScopeTest, AForkAfterAJumpOutOfAScopeIsAnOrdinaryOne) {
+  const CrashHandler handler([](int) { siglongjmp(g_way_out, 1); }, true);
+  jump_out_of_a_scope();
+  EXPECT_EQ(in_child([] { return usable() ? 0 : 1; }), 0);
+}
+
+TEST_F(ScopeTest, AHandlerOnAnotherStackCannotWorkOnKeysWhileTheScopeItInterruptedGoesOn) {
+  const CrashHandler handler(
+      [](int) {
+        const auto refused = run_protected([]() -> Status { return {}; });
+        g_started_by_handler = refused.ok() ? 1 : refused.error().code == Errc::kWrongState ? 0 : 2;
+      },
+      true);
+  ASSERT_TRUE(run_protected([]() -> Status {
+                ::raise(SIGTRAP);
+                return in_scope() ? Status() : fail(Errc::kInternal, "the scope is gone");
+              }).ok());
+  EXPECT_EQ(g_started_by_handler, 0);
+}
+
+// ----- what a scope leaves behind -----
+
+TEST_F(ScopeTest, AThreadThatEndsLeavesNothingInTheArena) {
+  const auto draw = [] {
+    static_cast<void>(run_protected([]() -> Status {
+      std::array<unsigned char, 16> bytes{};
+      return crypto(RAND_priv_bytes(bytes.data(), static_cast<int>(bytes.size())), "no");
+    }));
+  };
+  std::thread(draw).join();
+  const std::size_t before = in_use_bytes();
+  for (int i = 0; i < 50; ++i) std::thread(draw).join();
+  EXPECT_LE(in_use_bytes(), before);
+}
+
+#if defined(__x86_64__)
+constexpr std::uint64_t kPattern = 0x5EC2E75EC2E7A11AU;
+
+__attribute__((noinline)) void fill_vector_registers() {
+  __asm__ volatile(
+      "vbroadcastsd %0, %%ymm0\n vmovapd %%ymm0, %%ymm1\n vmovapd %%ymm0, %%ymm5\n"
+      "vmovapd %%ymm0, %%ymm8\n vmovapd %%ymm0, %%ymm15\n"
+      :
+      : "m"(kPattern)
+      : "xmm0", "xmm1", "xmm5", "xmm8", "xmm15");
+}
+
+__attribute__((noinline)) void read_vector_registers(std::array<std::uint64_t, 20>& values) {
+  __asm__ volatile(
+      "vmovupd %%ymm0, (%0)\n vmovupd %%ymm1, 32(%0)\n vmovupd %%ymm5, 64(%0)\n"
+      "vmovupd %%ymm8, 96(%0)\n vmovupd %%ymm15, 128(%0)\n"
+      :
+      : "r"(values.data())
+      : "memory");
+}
+
+__attribute__((noinline)) void fill_high_registers() {
+  __asm__ volatile("vbroadcastsd %0, %%zmm16\n vmovapd %%zmm16, %%zmm31\n" : : "m"(kPattern));
+}
+
+__attribute__((noinline)) void read_high_registers(std::array<std::uint64_t, 16>& values) {
+  __asm__ volatile("vmovupd %%zmm16, (%0)\n vmovupd %%zmm31, 64(%0)\n"
+                   :
+                   : "r"(values.data())
+                   : "memory");
+}
+
+TEST_F(ScopeTest, WhatWasInVectorRegistersIsGone) {
+  if (!__builtin_cpu_supports("avx")) GTEST_SKIP() << "this CPU has no AVX";
+  std::array<std::uint64_t, 20> values{};
+  ASSERT_TRUE(run_protected([]() -> Status {
+                fill_vector_registers();
+                return {};
+              }).ok());
+  read_vector_registers(values);
+  EXPECT_EQ(std::ranges::count(values, kPattern), 0);
+  fill_vector_registers();  // and would be seen here
+  read_vector_registers(values);
+  EXPECT_GT(std::ranges::count(values, kPattern), 12);
+}
+
+TEST_F(ScopeTest, WhatWasInHighVectorRegistersIsGone) {
+  if (!__builtin_cpu_supports("avx512f")) GTEST_SKIP() << "this CPU has no AVX-512";
+  std::array<std::uint64_t, 16> values{};
+  ASSERT_TRUE(run_protected([]() -> Status {
+                fill_high_registers();
+                return {};
+              }).ok());
+  read_high_registers(values);
+  EXPECT_EQ(std::ranges::count(values, kPattern), 0);
+  fill_high_registers();
+  read_high_registers(values);
+  EXPECT_EQ(std::ranges::count(values, kPattern), 16);
+}
+#endif
+
+/// Where the frames end, seen from inside a scope of the thread at hand.
+std::vector<void*> frames_in_scope() {
+  std::array<void*, 64> frames{};
+  int count = 0;
+  static_cast<void>(run_protected([&]() -> Status {
+    count = ::backtrace(frames.data(), static_cast<int>(frames.size()));
+    return {};
+  }));
+  return std::vector<void*>(frames.begin(), frames.begin() + count);
+}
+
+TEST_F(ScopeTest, ABacktraceLeadsOutOfTheProtectedStackToTheThreadsStart) {
+  std::array<void*, 64> here{};
+  const int depth = ::backtrace(here.data(), static_cast<int>(here.size()));
+  const auto inside = frames_in_scope();
+  ASSERT_GT(inside.size(), static_cast<std::size_t>(depth));
+  EXPECT_EQ(inside.back(), here[static_cast<std::size_t>(depth) - 1]);
 }
 
 TEST_F(ScopeTest, TheSignalMaskIsAsBefore) {

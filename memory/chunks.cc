@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory/chunks.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+
+namespace vhsm::memory {
+namespace {
+
+constexpr std::size_t kSmallestChunkBytes = std::size_t{256} << 10;
+constexpr std::size_t kMostChunks = 64;
+constexpr std::size_t kReadyPages = 64;  // what extend() makes usable at a time
+
+constexpr std::size_t round_up(std::size_t value, std::size_t unit) noexcept {
+  return (value + unit - 1) / unit * unit;
+}
+
+/// Not memcpy(): the copy takes what is nobody's along, and a sanitizer would object.
+void copy_bytes(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+  __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
+
+}  // namespace
+
+void Chunks::adopt(std::span<std::byte> arena, std::span<std::byte> standby, Kind kind,
+                   const ProtectionKey& key) noexcept {
+  arena_ = arena;
+  standby_ = standby;
+  kind_ = kind;
+  key_ = &key;
+  chunk_bytes_ = std::max(kSmallestChunkBytes, round_up(arena.size() / kMostChunks, kPageBytes));
+  chunks_ = standby_chunks_ = ready_pages_ = standby_ready_pages_ = 0;
+}
+
+std::span<std::byte> Chunks::chunk(std::span<std::byte> area, std::size_t i) const noexcept {
+  const std::size_t from = std::min(i * chunk_bytes_, area.size());
+  return area.subspan(from, std::min(chunk_bytes_, area.size() - from));
+}
+
+std::size_t Chunks::chunks_for(std::size_t pages) const noexcept {
+  return (std::min(pages * kPageBytes, arena_.size()) + chunk_bytes_ - 1) / chunk_bytes_;
+}
+
+/// The standby first: a chunk of the arena without its counterpart could not be forked.
+bool Chunks::back_up_to(std::size_t chunks) noexcept {
+  for (std::size_t next = chunks_; next < chunks; ++next) {
+    if (standby_chunks_ == next && !back_standby_up_to(next + 1)) return false;
+    if (!back(chunk(arena_, next), kind_, *key_).ok()) return false;
+    chunks_ = next + 1;
+  }
+  return true;
+}
+
+bool Chunks::back_standby_up_to(std::size_t chunks) noexcept {
+  if (standby_.empty()) return true;
+  for (; standby_chunks_ < chunks; ++standby_chunks_) {
+    if (!back(chunk(standby_, standby_chunks_), kind_, *key_).ok()) return false;
+  }
+  return true;
+}
+
+Status Chunks::back_all() noexcept {
+  if (back_up_to(chunks_for(arena_.size() / kPageBytes))) return {};
+  return fail(Errc::kMemoryLimit, "protected memory cannot be locked");
+}
+
+std::size_t Chunks::extend(std::size_t pages) noexcept {
+  back_up_to(chunks_for(pages));
+  const std::size_t backed = std::min(backed_bytes(), arena_.size()) / kPageBytes;
+  ready_pages_ = std::min(round_up(pages, kReadyPages), backed);
+  touch_standby(ready_pages_);
+  return ready_pages_;
+}
+
+/// A page of secret memory is dear when it is first touched (5 us): better now than in a fork.
+void Chunks::touch_standby(std::size_t pages) noexcept {
+  const std::size_t backed = std::min(standby_chunks_ * chunk_bytes_, standby_.size()) / kPageBytes;
+  for (; standby_ready_pages_ < std::min(pages, backed); ++standby_ready_pages_) {
+    auto* page =
+        reinterpret_cast<volatile std::byte*>(standby_.data()) + standby_ready_pages_ * kPageBytes;
+    *page = std::byte{0};
+  }
+}
+
+void Chunks::prepare_standby() noexcept {
+  if (standby_.empty() || !back_standby_up_to(chunks_)) return;
+  const std::uint32_t rights = key_->open();
+  touch_standby(ready_pages_);
+  key_->restore(rights);
+}
+
+bool Chunks::copy_to_standby(std::span<std::byte> used) noexcept {
+  if (standby_.empty()) return true;
+  if (!back_standby_up_to(chunks_)) return false;
+  const std::uint32_t rights = key_->open();
+  copy_bytes(standby_.data(), used.data(), used.size());
+  key_->restore(rights);
+  return true;
+}
+
+bool Chunks::take_over() noexcept {
+  if (standby_.empty()) return lock(arena_.first(std::min(backed_bytes(), arena_.size()))).ok();
+  for (std::size_t i = 0; i < chunks_; ++i) {
+    const auto from = chunk(standby_, i);
+    const auto to = chunk(arena_, i);
+    // One by one: a range of several mappings cannot be moved at once.
+    if (::mremap(from.data(), from.size(), to.size(), MREMAP_MAYMOVE | MREMAP_FIXED, to.data()) ==
+        MAP_FAILED) {
+      return false;
+    }
+    unback(from);
+  }
+  give_standby_away();
+  return true;
+}
+
+}  // namespace vhsm::memory

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The pages behind the arena, which come in chunks as they are needed, and behind the standby area,
+// to which a fork copies them: each chunk of the one has its counterpart in the other, so that what
+// could be had once can also be forked.
+// Sources: memfd_secret(2), mremap(2).
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <span>
+
+#include "memory/pages.h"
+
+namespace vhsm::memory {
+
+class Chunks {
+ public:
+  constexpr Chunks() = default;
+
+  /// @param standby  address space as large as the arena's; empty for kLocked, whose pages the
+  ///        kernel copies at a fork.
+  void adopt(std::span<std::byte> arena, std::span<std::byte> standby, Kind kind,
+             const ProtectionKey& key) noexcept;
+
+  /// Backs everything now: for whoever cannot have it later. @errors kMemoryLimit.
+  Status back_all() noexcept;
+
+  /// Makes the first `pages` pages of the arena usable, with room in the standby area at hand.
+  /// @return how many are usable: fewer when RLIMIT_MEMLOCK has been reached.
+  std::size_t extend(std::size_t pages) noexcept;
+
+  /// Fresh standby pages, touched so far that the next copy_to_standby() only copies.
+  void prepare_standby() noexcept;
+  /// Copies `used`, the first part of the arena. Before a fork, with no one inside.
+  bool copy_to_standby(std::span<std::byte> used) noexcept;
+  /// In the parent, after a fork: the copy belongs to the child.
+  void give_standby_away() noexcept { standby_chunks_ = standby_ready_pages_ = 0; }
+  /// In the child: puts the copy where the pointers point to, and locks what is locked no more.
+  bool take_over() noexcept;
+
+  [[nodiscard]] std::size_t backed_bytes() const noexcept {
+    return chunks_.load(std::memory_order_relaxed) * chunk_bytes_;
+  }
+
+ private:
+  [[nodiscard]] std::span<std::byte> chunk(std::span<std::byte> area, std::size_t i) const noexcept;
+  [[nodiscard]] std::size_t chunks_for(std::size_t pages) const noexcept;
+  bool back_up_to(std::size_t chunks) noexcept;
+  bool back_standby_up_to(std::size_t chunks) noexcept;
+  void touch_standby(std::size_t pages) noexcept;
+
+  std::span<std::byte> arena_;
+  std::span<std::byte> standby_;
+  Kind kind_ = Kind::kNone;
+  const ProtectionKey* key_ = nullptr;
+  std::size_t chunk_bytes_ = 0;
+  std::atomic<std::size_t> chunks_{0};  // of the arena
+  std::size_t standby_chunks_ = 0;
+  std::size_t ready_pages_ = 0;          // of the arena: usable
+  std::size_t standby_ready_pages_ = 0;  // touched
+};
+
+}  // namespace vhsm::memory
