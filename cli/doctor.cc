@@ -99,11 +99,21 @@ Check check_memory_limit(const Settings& settings) {
       settings.memory_limit != 0 ? settings.memory_limit : memory::kDefaultLimitBytes;
   rlimit limit{};
   static_cast<void>(getrlimit(RLIMIT_MEMLOCK, &limit));
+  const memory::Usage usage = memory::usage();
   const std::string finding = fmt::format(
-      "RLIMIT_MEMLOCK {}, wanted {} KiB; {} KiB for keys, {} in use", in_kib(limit.rlim_cur),
-      wanted >> 10, memory::capacity_bytes() >> 10, in_kib(memory::in_use_bytes()));
+      "RLIMIT_MEMLOCK {}, wanted {} KiB; up to {} KiB for keys, {} of them mapped, {} in use",
+      in_kib(limit.rlim_cur), wanted >> 10, usage.capacity_bytes >> 10, usage.backed_bytes >> 10,
+      in_kib(usage.in_use_bytes));
   if (limit.rlim_cur >= wanted) return {Mark::kOk, "memory limit", finding, ""};
   return {Mark::kWarning, "memory limit", finding, cure(Errc::kMemoryLimit)};
+}
+
+Check check_protection_key() {
+  if (memory::usage().has_protection_key) {
+    return {Mark::kOk, "protection key", "protected memory is closed outside work on keys", ""};
+  }
+  return {Mark::kOk, "protection key", "this CPU or kernel has none: an over-read could reach keys",
+          ""};
 }
 
 void check_memory(const Settings& settings, Checks& checks) {
@@ -114,6 +124,7 @@ void check_memory(const Settings& settings, Checks& checks) {
   }
   checks.push_back(check_memory_kind());
   checks.push_back(check_memory_limit(settings));
+  checks.push_back(check_protection_key());
 }
 
 Check describe_platform(const snp::PlatformInfo& info) {

@@ -146,7 +146,7 @@ void Arena::refill(Magazine& magazine, std::size_t size_class) noexcept {
   Magazine::Stack& stack = magazine.classes[size_class];
   const Lock lock(*this, magazine);
   if (free_lists_[size_class] == nullptr) carve(size_class);
-  while (stack.count < kMagazineDepth / 2 && free_lists_[size_class] != nullptr) {
+  while (stack.count < depth_of(size_class) / 2 && free_lists_[size_class] != nullptr) {
     void* object = free_lists_[size_class];
     free_lists_[size_class] = checks::link_of(object);
     checks::set_link(object, nullptr);
@@ -197,9 +197,9 @@ void Arena::release(Magazine& magazine, void* pointer) noexcept {
   Magazine::Stack& stack = magazine.classes[size_class];
   // The commonest double free of all, told apart for the price of a comparison.
   if (stack.count != 0 && stack.objects[stack.count - 1] == pointer) std::abort();
-  if (stack.count == kMagazineDepth) {
+  if (stack.count == depth_of(size_class)) {
     const Lock lock(*this, magazine);
-    spill(stack, size_class, kMagazineDepth / 2);
+    spill(stack, size_class, depth_of(size_class) / 2);
   }
   stack.objects[stack.count++] = pointer;
 }

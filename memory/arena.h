@@ -15,12 +15,18 @@ namespace vhsm::memory {
 
 inline constexpr std::array<std::uint16_t, 14> kClassBytes{16,  32,  48,  64,  96,   128,  192,
                                                            256, 384, 512, 768, 1024, 1536, 2048};
-inline constexpr std::size_t kMagazineDepth = 16;
+
+/// How many free objects of a class a slot keeps at hand: at least what one signature has of them
+/// at a time (P-256: 40 of up to 128 bytes).
+constexpr std::size_t depth_of(std::size_t size_class) noexcept {
+  if (kClassBytes[size_class] <= 128) return 64;
+  return kClassBytes[size_class] <= 512 ? 24 : 8;
+}
 
 /// Free objects that one slot keeps at hand.
 struct Magazine {
   struct Stack {
-    std::array<void*, kMagazineDepth> objects{};
+    std::array<void*, depth_of(0)> objects{};
     std::size_t count = 0;
   };
   struct Run {

@@ -59,7 +59,7 @@ std::size_t limit_of(const Options& options) noexcept {
 }
 
 Result<Layout> lay_out(std::size_t limit, Kind kind) {
-  const std::size_t threads = std::thread::hardware_concurrency() + 6U;
+  const std::size_t threads = std::thread::hardware_concurrency() + 8U;
   const std::size_t affordable = limit / 4 / kScopeStackBytes;
   const std::size_t slots = std::min({threads, affordable, kMaxSlots});
   const std::size_t rest = limit - slots * kScopeStackBytes;
@@ -246,6 +246,15 @@ Status initialise(const Options& options) {
 
 Kind kind() noexcept {
   return g_process.ready.load(std::memory_order_acquire) ? g_process.kind : Kind::kNone;
+}
+
+const char* name_of(Kind kind) noexcept {
+  switch (kind) {
+    case Kind::kSecretMemory: return "memfd_secret";
+    case Kind::kLocked: return "mlock";
+    case Kind::kNone: break;
+  }
+  return "none";
 }
 
 std::size_t in_use_bytes() noexcept {

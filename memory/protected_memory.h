@@ -52,6 +52,9 @@ Status initialise(const Options& options);
 
 [[nodiscard]] Kind kind() noexcept;
 
+/// "memfd_secret", "mlock" or "none".
+[[nodiscard]] const char* name_of(Kind kind) noexcept;
+
 /// Bytes of the arena that live objects occupy, rounded up to their size classes. Thread-safe.
 [[nodiscard]] std::size_t in_use_bytes() noexcept;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "module/assembly.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "keystore/warm_up.h"
@@ -20,9 +22,19 @@ Result<std::shared_ptr<snp::Platform>> find_platform(const Settings& settings) {
   return platform.error();
 }
 
+void log_memory(const Log& log) {
+  const memory::Usage usage = memory::usage();
+  log.write(LogLevel::kInfo,
+            fmt::format("protected memory: {}{}, {} KiB for keys at most",
+                        memory::name_of(memory::kind()),
+                        usage.has_protection_key ? ", closed by a protection key" : "",
+                        usage.capacity_bytes >> 10));
+}
+
 Status make_nitride(Parts& parts) {
-  if (parts.settings.kbs.empty()) return {};
   auto log = VHSM_TRY(open_log(parts.settings));
+  log_memory(log);
+  if (parts.settings.kbs.empty()) return {};
   auto audit_file = VHSM_TRY(LineFile::open(parts.settings.audit));
   parts.nitride =
       VHSM_TRY(nitride::Client::create(parts.settings, parts.platform, parts.metrics,

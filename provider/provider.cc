@@ -17,7 +17,9 @@ constexpr const char* kFetches = "vhsm-fetches";
 constexpr const char* kReports = "vhsm-reports";
 constexpr const char* kOperations = "vhsm-operations";
 constexpr const char* kMemoryInUse = "vhsm-memory-in-use";
+constexpr const char* kMemoryLimit = "vhsm-memory-limit";
 constexpr const char* kMemoryKind = "vhsm-memory-kind";
+constexpr const char* kMemoryKey = "vhsm-memory-protection-key";
 
 constexpr OSSL_PARAM describe_param(const char* name, unsigned type) {
   return {name, type, nullptr, 0, OSSL_PARAM_UNMODIFIED};
@@ -32,18 +34,11 @@ constexpr OSSL_PARAM kGettable[] = {
     describe_param(kReports, OSSL_PARAM_UNSIGNED_INTEGER),
     describe_param(kOperations, OSSL_PARAM_UNSIGNED_INTEGER),
     describe_param(kMemoryInUse, OSSL_PARAM_UNSIGNED_INTEGER),
+    describe_param(kMemoryLimit, OSSL_PARAM_UNSIGNED_INTEGER),
     describe_param(kMemoryKind, OSSL_PARAM_UTF8_PTR),
+    describe_param(kMemoryKey, OSSL_PARAM_UNSIGNED_INTEGER),
     {nullptr, 0, nullptr, 0, 0},
 };
-
-const char* name_of(memory::Kind kind) noexcept {
-  switch (kind) {
-    case memory::Kind::kSecretMemory: return "memfd_secret";
-    case memory::Kind::kLocked: return "mlock";
-    case memory::Kind::kNone: break;
-  }
-  return "none";
-}
 
 Status answer_text(OSSL_PARAM params[], const char* name, const char* text) {
   OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
@@ -86,8 +81,11 @@ Status Provider::get_params(OSSL_PARAM params[]) const {
   VHSM_TRY(answer_text(params, OSSL_PROV_PARAM_NAME, "vhsm"));
   VHSM_TRY(answer_text(params, OSSL_PROV_PARAM_VERSION, VHSM_VERSION));
   VHSM_TRY(answer_text(params, OSSL_PROV_PARAM_BUILDINFO, assembly_.build_info.c_str()));
-  VHSM_TRY(answer_text(params, kMemoryKind, name_of(memory::kind())));
-  VHSM_TRY(answer_number(params, kMemoryInUse, memory::in_use_bytes()));
+  const memory::Usage memory = memory::usage();
+  VHSM_TRY(answer_text(params, kMemoryKind, memory::name_of(memory::kind())));
+  VHSM_TRY(answer_number(params, kMemoryInUse, memory.in_use_bytes));
+  VHSM_TRY(answer_number(params, kMemoryLimit, memory.capacity_bytes));
+  VHSM_TRY(answer_number(params, kMemoryKey, memory.has_protection_key ? 1 : 0));
   if (assembly_.metrics != nullptr) {
     VHSM_TRY(answer_number(params, kFetches, assembly_.metrics->fetches));
     VHSM_TRY(answer_number(params, kReports, assembly_.metrics->reports));

@@ -48,10 +48,6 @@ std::vector<Override> overrides_of(const Arguments& arguments) {
   return {{"config", arguments.config}};
 }
 
-const char* name_of(memory::Kind kind) noexcept {
-  return kind == memory::Kind::kSecretMemory ? "memfd_secret" : "mlock";
-}
-
 /// What the process is, of which the server knows nothing.
 class Description {
  public:
@@ -63,7 +59,7 @@ class Description {
     keystore::DaemonStatus status{};
     status.version =
         std::string("vhsmd " VHSM_VERSION ", inner ") + OpenSSL_version(OPENSSL_VERSION);
-    status.memory = name_of(memory::kind());
+    status.memory = memory::name_of(memory::kind());
     if (platform_ != nullptr) status.platform = platform_->info().kind;
     status.process = static_cast<std::uint64_t>(::getpid());
     status.uptime_seconds = static_cast<std::uint64_t>(

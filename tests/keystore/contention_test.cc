@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Threads that sign at the same time do not meet in any lock of ours: by its counters.
+#include <array>
+#include <barrier>
+#include <functional>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "keystore/key.h"
+#include "keystore/local_key.h"
+#include "keystore/material.h"
+#include "tests/keystore/samples.h"
+
+namespace vhsm::keystore {
+namespace {
+
+class ContentionTest : public KeystoreTest,
+                       public ::testing::WithParamInterface<std::tuple<const char*, std::size_t>> {
+};
+
+KeyPtr held(const char* kind) {
+  const auto pem = pkcs8_pem(make_key(kind).get());
+  const auto secret = SecretBytes::copy(std::vector<std::uint8_t>(pem.begin(), pem.end()));
+  auto material = parse_material(secret.value()).value();
+  auto half = PublicHalf::of(material.pair.get()).value();
+  return std::make_shared<LocalKey>(std::move(half), std::move(material.pair));
+}
+
+/// All threads sign `warm` times, then `before` is called, then each signs `count` times.
+void sign_in_threads(const KeyPtr& key, std::size_t threads, int warm, int count,
+                     const std::function<void()>& before) {
+  std::barrier warmed(static_cast<std::ptrdiff_t>(threads), before);
+  const auto sign = [&](int times) {
+    constexpr std::array<std::uint8_t, 32> kDigest{1, 2, 3};
+    std::array<std::uint8_t, 256> signature{};
+    for (int i = 0; i < times; ++i) {
+      ASSERT_TRUE(
+          key->begin({OperationKind::kSign, "SHA256"}).value()->run(kDigest, signature).ok());
+    }
+  };
+  std::vector<std::thread> all;
+  for (std::size_t i = 0; i < threads; ++i) {
+    all.emplace_back([&] {
+      sign(warm);
+      warmed.arrive_and_wait();
+      sign(count);
+    });
+  }
+  for (auto& thread : all) thread.join();
+}
+
+TEST_P(ContentionTest, SignaturesMeetInNoLock) {
+  const auto [kind, threads] = GetParam();
+  constexpr int kSignatures = 100;
+  const auto key = held(kind);
+  memory::Usage before;
+  sign_in_threads(key, threads, 50, kSignatures, [&] { before = memory::usage(); });
+  const memory::Usage after = memory::usage();
+  RecordProperty("lock_taken", static_cast<int>(after.lock_taken - before.lock_taken));
+  EXPECT_EQ(after.lock_contended, before.lock_contended);
+  EXPECT_EQ(after.slot_waits, before.slot_waits);
+  // The allocator's lock is for refilling: a thread that moves to another slot may need it.
+  EXPECT_LT(after.lock_taken - before.lock_taken, threads * kSignatures / 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(Keys, ContentionTest,
+                         ::testing::Combine(::testing::Values("P-256", "RSA2048"),
+                                            ::testing::Values(1, 2, 4, 8)),
+                         [](const auto& test) {
+                           std::string kind = std::get<0>(test.param);
+                           std::erase(kind, '-');
+                           return kind + "_" + std::to_string(std::get<1>(test.param)) + "threads";
+                         });
+
+}  // namespace
+}  // namespace vhsm::keystore
