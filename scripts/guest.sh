@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# guest.sh [OPTION...] PROGRAM [ARGUMENT...]: runs a program of a build tree in an emulated machine with a
+# kernel of this Debian, for what few machines have: protection keys (pkeys(7)). Prints what the program
+# prints and ends with its status (128 + n after signal n); 124 when the time is over, 125 when the
+# machine fails.
+#   --cpu MODEL         of qemu-system-x86_64 -cpu help; default: max, and it must have protection keys.
+#                       max,-pku is the same machine without them
+#   --cpus N            processors (2)
+#   --memory MB         (1024); holds the files too
+#   --timeout SECONDS   for all of it (300)
+#   --env NAME=VALUE    of the program; the guest has no other variable of this environment
+#   --with PATH         a file or folder that the program loads or reads, with the libraries it needs
+#   --kernel FILE       instead of Debian's, which is downloaded once into build/guest, not installed
+#   --kernel-args TEXT  more words for the kernel's command line
+# Needs the packages GUEST_PACKAGES of packages.sh.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+readonly ROOT
+CPU=max CPUS=2 MEMORY=1024 TIMEOUT=300 KERNEL='' KERNEL_ARGS='' VARIABLES=() FILES=()
+FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/vhsm-guest.XXXXXX")
+QEMU=
+
+clean_up() {
+  if [ -n "$QEMU" ]; then
+    kill "$QEMU" 2>/dev/null || true
+    wait "$QEMU" 2>/dev/null || true
+  fi
+  rm -rf "$FOLDER"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# fail TEXT [STATUS]: ends with TEXT and the last words of the guest's kernel.
+fail() {
+  echo "guest.sh: $1" >&2
+  if [ -s "$FOLDER/kernel.log" ]; then
+    echo "the guest's kernel said:" >&2
+    tail -n 40 "$FOLDER/kernel.log" | tr -d '\r' >&2
+  fi
+  exit "${2:-125}"
+}
+
+# Prints the path of a kernel of this Debian. Its package is not installed: that would make an initrd.
+debian_kernel() {
+  local package kernel
+  package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
+  [ -n "$package" ] || fail "apt knows no package linux-image-cloud-amd64: apt-get update"
+  kernel=$ROOT/build/guest/vmlinuz-${package#linux-image-}
+  if [ ! -s "$kernel" ]; then
+    mkdir -p "$FOLDER/package" "$ROOT/build/guest"
+    (cd "$FOLDER/package" && apt-get download -q "$package") >"$FOLDER/package.log" 2>&1 ||
+      { cat "$FOLDER/package.log" >&2; fail "$package cannot be downloaded"; }
+    dpkg-deb --fsys-tarfile "$FOLDER"/package/*.deb | tar -xO --wildcards './boot/vmlinuz-*' >"$FOLDER/vmlinuz"
+    mv "$FOLDER/vmlinuz" "$kernel"
+  fi
+  echo "$kernel"
+}
+
+# add PATH: copies a file or folder, and the shared libraries of what is in it.
+add() {
+  local path library
+  mkdir -p "$FOLDER/root$(dirname "$1")"
+  cp -RL "$1" "$FOLDER/root$(dirname "$1")/"
+  find -L "$1" -type f | while read -r path; do ldd "$path" 2>/dev/null || true; done |
+    sed -nE 's/^\t(.* => )?(\/[^ ]+) .*/\2/p' | sort -u | while read -r library; do
+      [ -e "$FOLDER/root$library" ] && continue
+      mkdir -p "$FOLDER/root$(dirname "$library")"
+      cp -L "$library" "$FOLDER/root$library"
+    done
+}
+
+# The first process. The program has the second serial port for itself; what became of it goes to the
+# kernel's log, which is printed at once and on the first port.
+write_init() {
+  cat >"$FOLDER/root/init" <<'END'
+#!/bin/busybox sh
+/bin/busybox mkdir -p /bin /dev /etc /proc /root /run /sys /tmp
+/bin/busybox --install -s /bin
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
+mount -t proc none /proc
+mount -t sysfs none /sys
+mount -t devtmpfs none /dev
+mkdir -p /dev/shm
+mount -t tmpfs none /dev/shm
+chmod 1777 /tmp
+printf 'root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' >/etc/passwd
+printf 'root:x:0:\nnogroup:x:65534:\n' >/etc/group
+hostname guest
+ifconfig lo up
+exec 3>/dev/ttyS1
+stty -F /dev/ttyS1 115200 -opost -echo
+if [ -e /run/needs_keys ] && ! grep -qw ospke /proc/cpuinfo; then
+  echo "<0>guest: no protection keys" >/dev/kmsg
+else
+  cd /tmp
+  sh /run/command </dev/null >&3 2>&3
+  status=$?
+  exec 3>&-
+  echo "<0>guest: status $status" >/dev/kmsg
+fi
+reboot -f
+END
+  chmod 755 "$FOLDER/root/init"
+}
+
+# pack PROGRAM [ARGUMENT...]: the guest's files, in FOLDER/initrd.
+pack() {
+  local path
+  mkdir -p "$FOLDER"/root/{run,usr/{bin,sbin,lib,lib64}}
+  for path in bin sbin lib lib64; do ln -s "usr/$path" "$FOLDER/root/$path"; done
+  cp /bin/busybox "$FOLDER/root/bin/"
+  for path in "${FILES[@]}" "$1"; do add "$path"; done
+  if [ "$CPU" = max ]; then touch "$FOLDER/root/run/needs_keys"; fi
+  {
+    [ ${#VARIABLES[@]} = 0 ] || printf 'export %q\n' "${VARIABLES[@]}"
+    printf 'exec'
+    printf ' %q' "$@"
+    echo
+  } >"$FOLDER/root/run/command"
+  write_init
+  (cd "$FOLDER/root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$FOLDER/initrd"
+}
+
+# The TSC runs on while the emulator does not: a guest that trusts it has a clock that jumps.
+boot() {
+  local args="console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr cryptomgr.notests tsc=unstable"
+  timeout --kill-after=10 "$TIMEOUT" qemu-system-x86_64 -M pc -accel tcg,thread=multi -cpu "$CPU" -smp "$CPUS" \
+    -m "$MEMORY" -nodefaults -no-user-config -display none -no-reboot -kernel "$KERNEL" -initrd "$FOLDER/initrd" \
+    -append "$args secretmem.enable=1 $KERNEL_ARGS" -serial "file:$FOLDER/kernel.log" \
+    -chardev stdio,id=output,signal=off -serial chardev:output </dev/null &
+  QEMU=$!
+  local status=0
+  wait "$QEMU" || status=$?
+  QEMU=
+  return $status
+}
+
+# absolute FILE
+absolute() { readlink -e "$1" || fail "no file $1" 2; }
+
+main() {
+  local option
+  while [[ ${1-} == --* ]]; do
+    option=$1
+    [ $# -ge 2 ] || fail "$option takes a value" 2
+    case $option in
+      --cpu) CPU=$2 ;;
+      --cpus) CPUS=$2 ;;
+      --memory) MEMORY=$2 ;;
+      --timeout) TIMEOUT=$2 ;;
+      --env) VARIABLES+=("$2") ;;
+      --with) FILES+=("$(absolute "$2")") ;;
+      --kernel) KERNEL=$(absolute "$2") ;;
+      --kernel-args) KERNEL_ARGS=$2 ;;
+      *) fail "no option $option" 2 ;;
+    esac
+    shift 2
+  done
+  [ $# -ge 1 ] || fail "which program?" 2
+  local program status=0
+  program=$(absolute "$1")
+  shift
+  for option in qemu-system-x86_64 busybox cpio; do
+    command -v $option >/dev/null || fail "no $option here"
+  done
+  [ -n "$KERNEL" ] || KERNEL=$(debian_kernel)
+  pack "$program" "$@"
+  boot || status=$?
+  [ $status != 124 ] || fail "not done in $TIMEOUT s" 124
+  [ $status = 0 ] || fail "the emulator ended with status $status"
+  status=$(tr -d '\r' <"$FOLDER/kernel.log" | sed -nE 's/^(\[[^]]*\] )?guest: status ([0-9]+)$/\2/p')
+  [ -n "$status" ] || fail "the guest ended before the program did"
+  return "$status"
+}
+
+main "$@"
