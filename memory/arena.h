@@ -5,6 +5,7 @@
 // path takes no lock. Freed memory is wiped at once; allocated memory is zero.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -64,6 +65,8 @@ class Arena {
   /// Bytes that the object at `pointer` can hold.
   [[nodiscard]] std::size_t usable_bytes(const void* pointer) const noexcept;
 
+  /// In the child of a fork: fewer pages may be usable than were.
+  void limit_to(std::size_t pages) noexcept { usable_pages_ = std::min(usable_pages_, pages); }
   /// Gives back what `magazine` keeps at hand.
   void flush(Magazine& magazine) noexcept;
   /// Makes pages of small objects that are all free available for other sizes.

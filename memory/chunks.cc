@@ -60,43 +60,62 @@ bool Chunks::back_standby_up_to(std::size_t chunks) noexcept {
   return true;
 }
 
-Status Chunks::back_all() noexcept {
-  if (back_up_to(chunks_for(arena_.size() / kPageBytes))) return {};
-  return fail(Errc::kMemoryLimit, "protected memory cannot be locked");
+Status Chunks::back_pages(std::size_t pages) noexcept {
+  const std::uint32_t rights = key_->open();
+  const bool all = extend(pages) >= pages;
+  key_->restore(rights);
+  return all ? Status() : fail(Errc::kMemoryLimit, "protected memory cannot be locked");
 }
 
 std::size_t Chunks::extend(std::size_t pages) noexcept {
   back_up_to(chunks_for(pages));
   const std::size_t backed = std::min(backed_bytes(), arena_.size()) / kPageBytes;
-  ready_pages_ = std::min(round_up(pages, kReadyPages), backed);
-  touch_standby(ready_pages_);
-  return ready_pages_;
+  const std::size_t wanted = std::min(round_up(pages, kReadyPages), backed);
+  const bool in_step = standby_ready_pages_ == ready_pages_;
+  std::size_t ready = touched(arena_, ready_pages_, wanted);
+  // A child has no standby before it forks itself.
+  if (in_step && !touch_standby(ready)) ready = std::max(standby_ready_pages_, ready_pages_);
+  return ready_pages_ = std::max(ready, ready_pages_);
+}
+
+/// @return up to which page `area` can be used, if it can up to `from` and is backed up to `to`.
+std::size_t Chunks::touched(std::span<std::byte> area, std::size_t from,
+                            std::size_t to) const noexcept {
+  if (kind_ != Kind::kSecretMemory || to <= from) return std::max(from, to);
+  return from + touch(area.subspan(from * kPageBytes, (to - from) * kPageBytes));
 }
 
 /// A page of secret memory is dear when it is first touched (5 us): better now than in a fork.
-void Chunks::touch_standby(std::size_t pages) noexcept {
+bool Chunks::touch_standby(std::size_t pages) noexcept {
+  if (standby_.empty()) return true;
   const std::size_t backed = std::min(standby_chunks_ * chunk_bytes_, standby_.size()) / kPageBytes;
-  for (; standby_ready_pages_ < std::min(pages, backed); ++standby_ready_pages_) {
-    auto* page =
-        reinterpret_cast<volatile std::byte*>(standby_.data()) + standby_ready_pages_ * kPageBytes;
-    *page = std::byte{0};
-  }
+  standby_ready_pages_ = touched(standby_, standby_ready_pages_, std::min(pages, backed));
+  return standby_ready_pages_ >= pages;
 }
 
-void Chunks::prepare_standby() noexcept {
-  if (standby_.empty() || !back_standby_up_to(chunks_)) return;
+bool Chunks::prepare_standby(std::span<std::byte> used) noexcept {
+  if (standby_.empty()) return true;
+  const std::size_t pages = used.size() / kPageBytes;
   const std::uint32_t rights = key_->open();
-  touch_standby(ready_pages_);
+  const bool ready = back_standby_up_to(chunks_) && touch_standby(pages);
+  if (ready) touch_standby(std::min(round_up(pages + 1, kReadyPages), ready_pages_));
   key_->restore(rights);
+  return ready;
 }
 
 bool Chunks::copy_to_standby(std::span<std::byte> used) noexcept {
   if (standby_.empty()) return true;
-  if (!back_standby_up_to(chunks_)) return false;
+  if (standby_ready_pages_ * kPageBytes < used.size() && !prepare_standby(used)) return false;
   const std::uint32_t rights = key_->open();
   copy_bytes(standby_.data(), used.data(), used.size());
   key_->restore(rights);
   return true;
+}
+
+void Chunks::unmap() noexcept {
+  if (!arena_.empty()) unback(arena_);
+  if (!standby_.empty()) unback(standby_);
+  arena_ = standby_ = {};
 }
 
 bool Chunks::take_over() noexcept {
@@ -111,6 +130,7 @@ bool Chunks::take_over() noexcept {
     }
     unback(from);
   }
+  ready_pages_ = standby_ready_pages_;
   give_standby_away();
   return true;
 }

@@ -23,19 +23,25 @@ class Chunks {
   void adopt(std::span<std::byte> arena, std::span<std::byte> standby, Kind kind,
              const ProtectionKey& key) noexcept;
 
-  /// Backs everything now: for whoever cannot have it later. @errors kMemoryLimit.
-  Status back_all() noexcept;
+  /// Makes the first pages usable, to know that there are some. @errors kMemoryLimit.
+  Status back_first() noexcept { return back_pages(1); }
+  /// Makes all pages usable: for whoever cannot have them later. @errors kMemoryLimit.
+  Status back_all() noexcept { return back_pages(arena_.size() / kPageBytes); }
 
   /// Makes the first `pages` pages of the arena usable, with room in the standby area at hand.
   /// @return how many are usable: fewer when RLIMIT_MEMLOCK has been reached.
   std::size_t extend(std::size_t pages) noexcept;
 
-  /// Fresh standby pages, touched so far that the next copy_to_standby() only copies.
-  void prepare_standby() noexcept;
+  /// Fresh standby pages for `used` and some more, so that the next copy_to_standby() only copies.
+  /// @return false when RLIMIT_MEMLOCK has been reached.
+  bool prepare_standby(std::span<std::byte> used) noexcept;
   /// Copies `used`, the first part of the arena. Before a fork, with no one inside.
   bool copy_to_standby(std::span<std::byte> used) noexcept;
   /// In the parent, after a fork: the copy belongs to the child.
   void give_standby_away() noexcept { standby_chunks_ = standby_ready_pages_ = 0; }
+  [[nodiscard]] std::size_t usable_pages() const noexcept { return ready_pages_; }
+  /// Gives everything back, as if never adopted.
+  void unmap() noexcept;
   /// In the child: puts the copy where the pointers point to, and locks what is locked no more.
   bool take_over() noexcept;
 
@@ -44,11 +50,14 @@ class Chunks {
   }
 
  private:
+  Status back_pages(std::size_t pages) noexcept;
   [[nodiscard]] std::span<std::byte> chunk(std::span<std::byte> area, std::size_t i) const noexcept;
   [[nodiscard]] std::size_t chunks_for(std::size_t pages) const noexcept;
   bool back_up_to(std::size_t chunks) noexcept;
   bool back_standby_up_to(std::size_t chunks) noexcept;
-  void touch_standby(std::size_t pages) noexcept;
+  [[nodiscard]] std::size_t touched(std::span<std::byte> area, std::size_t from,
+                                    std::size_t to) const noexcept;
+  bool touch_standby(std::size_t pages) noexcept;
 
   std::span<std::byte> arena_;
   std::span<std::byte> standby_;

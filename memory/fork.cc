@@ -16,17 +16,26 @@ namespace {
 constexpr std::chrono::milliseconds kPatience{100};
 
 constinit std::mutex g_forking;   // two threads may fork at once
-constinit bool g_copied = false;  // by prepare(), for the child
+constinit bool g_quiet = false;   // no one was inside
+constinit bool g_copied = false;  // so there is a copy for the child
 
-bool copy_for_child(Process& process) noexcept {
+/// Puts the copy where the pointers point to.
+bool take_over(Process& process) noexcept {
+  if (!process.chunks.take_over()) return false;
+  process.arena.limit_to(process.chunks.usable_pages());
+  return back_stacks(process).ok();
+}
+
+bool keep_everyone_out(Process& process) noexcept {
   // A fork inside a scope cannot wait for itself to leave it.
-  return usable() && recover_from_jump().ok() && !in_scope() && process.gate.close(kPatience) &&
-         process.chunks.copy_to_standby(process.arena.used_pages());
+  return usable() && recover_from_jump().ok() && !in_scope() && process.gate.close(kPatience);
 }
 
 void before_fork() {
   g_forking.lock();
-  g_copied = copy_for_child(memory::process());
+  Process& process = memory::process();
+  g_quiet = keep_everyone_out(process);
+  g_copied = g_quiet && process.chunks.copy_to_standby(process.arena.used_pages());
 }
 
 void in_parent() {
@@ -34,7 +43,7 @@ void in_parent() {
   // The copy for the next child goes to fresh pages.
   if (g_copied) {
     process.chunks.give_standby_away();
-    process.chunks.prepare_standby();
+    static_cast<void>(process.chunks.prepare_standby(process.arena.used_pages()));  // or next time
   }
   process.gate.open();
   g_forking.unlock();
@@ -44,9 +53,11 @@ void in_child() {
   Process& process = memory::process();
   process.generation.fetch_add(1, std::memory_order_relaxed);
   // Without a copy the flag page stays wiped: this child uses no key and frees none.
-  if (g_copied && process.chunks.take_over() && back_stacks(process).ok()) {
+  if (g_copied && take_over(process)) {
     process.reseed.store(true, std::memory_order_relaxed);
     process.flag.raise();
+  } else if (g_quiet) {
+    process.no_room.store(true, std::memory_order_relaxed);
   }
   process.gate.open_in_child();
   g_forking.unlock();

@@ -25,6 +25,13 @@ Result<std::span<std::byte>> reserve(std::size_t bytes);
 /// Async-signal-safe. @errors kMemoryLimit (also: kind kSecretMemory is not to be had here).
 Status back(std::span<std::byte> range, Kind kind, const ProtectionKey& key) noexcept;
 
+/// Touches each page of `range`, which is fresh and open to the calling thread, and leaves it zero.
+/// A page of secret memory may count against RLIMIT_MEMLOCK, for all processes of the user
+/// together, only when it is first touched, and the one too many is a SIGBUS: kernels with
+/// "secretmem: properly account locked pages" (Debian's 6.1.192 and 6.12.113). Here it is an
+/// answer. Async-signal-safe. @return how many pages can be used.
+std::size_t touch(std::span<std::byte> range) noexcept;
+
 /// Makes `range` inaccessible address space again. Async-signal-safe.
 void unback(std::span<std::byte> range) noexcept;
 

@@ -33,7 +33,8 @@ struct Process {
   std::span<std::byte> stacks;  ///< all stacks and the guard pages between them
   unsigned wide_registers = 0;  ///< see vhsm_clear_wide_registers
   std::atomic<std::uint64_t> generation{0};
-  std::atomic<bool> reseed{false};  ///< this child has not renewed its random generators yet
+  std::atomic<bool> no_room{false};  ///< this child got no copy because of RLIMIT_MEMLOCK
+  std::atomic<bool> reseed{false};   ///< this child has not renewed its random generators yet
 };
 
 /// Constant-initialised, so that reaching it costs no guard on the path of every allocation.

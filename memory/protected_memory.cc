@@ -122,7 +122,14 @@ Status map_all(Process& process, const Options& options, Kind kind) {
   const Layout layout = VHSM_TRY(lay_out(limit_of(options), kind));
   VHSM_TRY(map_stacks(process, layout.slots));
   VHSM_TRY(map_arena(process, layout.arena_bytes));
-  return wants_all_now(options) ? process.chunks.back_all() : Status();
+  return wants_all_now(options) ? process.chunks.back_all() : process.chunks.back_first();
+}
+
+void unmap_all(Process& process) noexcept {
+  if (!process.stacks.empty()) unback(process.stacks);
+  process.stacks = {};
+  process.gate.adopt({});
+  process.chunks.unmap();
 }
 
 bool wants_locked(const Options& options) noexcept {
@@ -130,12 +137,20 @@ bool wants_locked(const Options& options) noexcept {
   return options.force_locked || (form != nullptr && std::strcmp(form, "locked") == 0);
 }
 
+/// Secret memory, if there is enough of it for a start.
+Status map_best(Process& process, const Options& options) {
+  if (!wants_locked(options) && secret_memory_available()) {
+    if (map_all(process, options, Kind::kSecretMemory).ok()) return {};
+    unmap_all(process);
+  }
+  return map_all(process, options, Kind::kLocked);
+}
+
 Status initialise_once(Process& process, const Options& options) {
   VHSM_TRY(adopt_allocator());
   if (!process.flag.map()) return fail(Errc::kInternal, "the kernel has no MADV_WIPEONFORK");
   if (options.protection_key && !process.key.taken()) process.key.take();
-  const bool secret = !wants_locked(options) && secret_memory_available();
-  VHSM_TRY(map_all(process, options, secret ? Kind::kSecretMemory : Kind::kLocked));
+  VHSM_TRY(map_best(process, options));
   process.wide_registers = wide_registers();
   VHSM_TRY(install_fork_handlers());
   VHSM_TRY(install_thread_exit());
@@ -173,10 +188,23 @@ void enter_scope(void* raw) {
 constinit Process g_process;
 constinit thread_local Slot* t_slot = nullptr;
 
+namespace {
+
+/// Work on a key must not end where its stack grows.
+Status touch_stack(std::span<std::byte> stack, const Process& process) noexcept {
+  if (process.kind != Kind::kSecretMemory) return {};
+  const Access access;
+  if (touch(stack) * kPageBytes == stack.size()) return {};
+  return fail(Errc::kMemoryLimit, "protected memory cannot be locked");
+}
+
+}  // namespace
+
 Status back_stacks(Process& process) noexcept {
   for (const Slot& slot : process.gate.slots()) {
     const std::span stack(slot.stack_top - slot.stack_bytes, slot.stack_bytes);
     VHSM_TRY(back(stack, process.kind, process.key));
+    VHSM_TRY(touch_stack(stack, process));
     // A child must not share its parent's stacks: it makes its own.
     ::madvise(stack.data(), stack.size(), MADV_DONTFORK);
   }
@@ -306,6 +334,17 @@ void release(void* pointer) noexcept {
   g_process.arena.release(inside.slot().magazine, pointer);
 }
 
+namespace {
+
+Status why_not_usable() noexcept {
+  if (g_process.no_room.load(std::memory_order_relaxed)) {
+    return fail(Errc::kMemoryLimit, "no protected memory left for a child process");
+  }
+  return fail(Errc::kForked, "this process has no protected memory of its own");
+}
+
+}  // namespace
+
 namespace detail {
 
 bool ran_out() noexcept { return t_exhausted; }
@@ -319,9 +358,7 @@ Status run(void (*body)(void*) noexcept, void* argument) noexcept {
   if (!g_process.ready.load(std::memory_order_acquire)) {
     return fail(Errc::kWrongState, "protected memory is not initialised");
   }
-  if (!g_process.flag.raised()) {
-    return fail(Errc::kForked, "this process has no protected memory of its own");
-  }
+  if (!g_process.flag.raised()) return why_not_usable();
   register_thread();
   t_exhausted = false;
   Inside inside;

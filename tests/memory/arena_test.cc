@@ -44,6 +44,7 @@ TEST_F(ArenaTest, AllocatedMemoryIsZeroAndAligned) {
     ASSERT_NE(object, nullptr) << size;
     EXPECT_TRUE(contains(object));
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(object) % 16, 0U);
+    const Access access;
     EXPECT_TRUE(all_zero(object, size)) << size;
     std::memset(object, 0xA5, size);
     release(object);
@@ -264,14 +265,17 @@ TEST_F(ArenaTest, NoPageOfItIsEverDumpedOrSwapped) {
   const auto address = reinterpret_cast<std::uintptr_t>(secret.value().expose().data());
   std::ifstream maps("/proc/self/smaps");
   bool inside = false;
+  bool secret_memory = false;
   for (std::string line; std::getline(maps, line);) {
     std::uintptr_t from = 0;
     std::uintptr_t to = 0;
     if (std::sscanf(line.c_str(), "%lx-%lx ", &from, &to) == 2) {
       inside = from <= address && address < to;
+      secret_memory = line.find("secretmem") != std::string::npos;
     } else if (inside && line.starts_with("VmFlags:")) {
       EXPECT_NE(line.find(" dd"), std::string::npos) << line;
-      EXPECT_NE(line.find(" lo"), std::string::npos) << line;
+      // Secret memory is nowhere but in memory; newer kernels do not count it as locked.
+      EXPECT_TRUE(secret_memory || line.find(" lo") != std::string::npos) << line;
       return;
     }
   }

@@ -68,6 +68,7 @@ TEST_F(ScopeTest, LibcryptoAllocatesFromTheArenaInsideAndFromTheHeapOutside) {
               }).ok());
   EXPECT_FALSE(contains(outside));
   EXPECT_TRUE(contains(inside));
+  const Access access;  // BN_free() looks at the number
   BN_free(outside);
   BN_free(inside);  // outside the scope: decided by address
 }
@@ -82,6 +83,7 @@ TEST_F(ScopeTest, AHeapBlockThatGrowsInsideMovesInAndItsOldPlaceIsWiped) {
               }).ok());
   ASSERT_NE(grown, nullptr);
   EXPECT_TRUE(contains(grown));
+  const Access access;
   EXPECT_EQ(std::string(grown, 100), std::string(100, 'x'));
   auto* grown_again = static_cast<char*>(OPENSSL_realloc(grown, 9000));
   EXPECT_TRUE(contains(grown_again)) << "what was inside must not go out";
