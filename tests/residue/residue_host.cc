@@ -257,8 +257,8 @@ bool hold(std::istream& arguments) {
   return size > 0;
 }
 
-/// The private parts in a file as OSSL_PARAM takes them, without a copy: for each a type ('u' or
-/// 's'), a name, a NUL, the size in a byte and 256ths, and the bytes.
+/// The private parts in a file as OSSL_PARAM takes them, without a copy: for each a type
+/// ('u'nsigned, 's'tring, 'o'ctets), a name, a NUL, the size in two bytes and the data.
 class Parts {
  public:
   explicit Parts(const std::string& path) {
@@ -281,10 +281,14 @@ class Parts {
     unsigned char* const size_at = at + 1 + std::strlen(name) + 1;
     const std::size_t size = size_at[0] + std::size_t{size_at[1]} * 256;
     unsigned char* const data = size_at + 2;
-    params_.push_back(
-        *at == 'u' ? OSSL_PARAM_construct_BN(name, data, size)
-                   : OSSL_PARAM_construct_utf8_string(name, reinterpret_cast<char*>(data), size));
+    params_.push_back(param(static_cast<char>(*at), name, data, size));
     return data + size;
+  }
+
+  static OSSL_PARAM param(char type, const char* name, unsigned char* data, std::size_t size) {
+    if (type == 'u') return OSSL_PARAM_construct_BN(name, data, size);
+    if (type == 'o') return OSSL_PARAM_construct_octet_string(name, data, size);
+    return OSSL_PARAM_construct_utf8_string(name, reinterpret_cast<char*>(data), size);
   }
 
   std::array<unsigned char, 16384> buffer_{};
