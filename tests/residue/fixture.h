@@ -13,6 +13,7 @@
 
 #include "tests/keystore/samples.h"
 #include "tests/residue/host.h"
+#include "tests/residue/note.h"
 #include "tests/residue/parts.h"
 #include "tests/residue/scan.h"
 #include "tests/residue/values.h"

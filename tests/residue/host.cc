@@ -10,8 +10,6 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdlib>
-#include <fstream>
 
 extern char** environ;
 
@@ -60,7 +58,7 @@ ResidueHost::~ResidueHost() {
 std::string ResidueHost::tell(const std::string& command) {
   std::fprintf(to_, "%s\n", command.c_str());
   std::fflush(to_);
-  std::array<char, 256> answer{};
+  std::array<char, 4096> answer{};
   if (std::fgets(answer.data(), answer.size(), from_) == nullptr) answer[0] = '\0';
   std::string text(answer.data());
   EXPECT_TRUE(text.starts_with("ok")) << command << ": " << text;
@@ -73,16 +71,6 @@ Range range_of(const std::string& text) {
   Range range;
   EXPECT_EQ(std::sscanf(text.c_str(), "%lx-%lx", &range.from, &range.to), 2) << text;
   return range;
-}
-
-void note(const Situation& situation, const Report& report) {
-  const char* const path = std::getenv("VHSM_RESIDUES");
-  if (path == nullptr) return;
-  std::ofstream(path, std::ios::app)
-      << situation.name + "\t" + situation.algorithm + "\t" + situation.memory + "\t" +
-             std::to_string(report.leaks().size()) + "\t" +
-             std::to_string(report.at(Place::kProtected).size()) + "\t" +
-             std::to_string(report.bytes + report.core_bytes) + "\n";
 }
 
 }  // namespace vhsm::tests

@@ -35,14 +35,4 @@ class ResidueHost {
 /// A range of addresses as the host tells it.
 Range range_of(const std::string& text);
 
-/// What a row of the table in docs/residues.md is about.
-struct Situation {
-  std::string name;
-  std::string algorithm;
-  std::string memory;  ///< "secret", "locked", or "file" for the control
-};
-
-/// Adds the outcome to the file that VHSM_RESIDUES names, if it names one.
-void note(const Situation& situation, const Report& report);
-
 }  // namespace vhsm::tests

@@ -84,6 +84,7 @@ void write_parts(EVP_PKEY* key, const std::string& path) {
     text += static_cast<char>(part->data_size % 256);
     text += static_cast<char>(part->data_size / 256);
     text.append(static_cast<const char*>(part->data), part->data_size);
+    text += '\0';
   }
   write_file(path, text);
 }

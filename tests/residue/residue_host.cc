@@ -248,7 +248,7 @@ bool hold(std::istream& arguments) {
   std::string path;
   arguments >> path;
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  constexpr std::size_t kRoom = 16384;
+  constexpr std::size_t kRoom = 65536;
   static std::array<unsigned char*, 64> held{};
   static std::size_t count = 0;
   held[count] = static_cast<unsigned char*>(std::malloc(kRoom));
@@ -258,7 +258,8 @@ bool hold(std::istream& arguments) {
 }
 
 /// The private parts in a file as OSSL_PARAM takes them, without a copy: for each a type
-/// ('u'nsigned, 's'tring, 'o'ctets), a name, a NUL, the size in two bytes and the data.
+/// ('u'nsigned, 's'tring, 'o'ctets), a name, a NUL, the size in two bytes, the data,
+/// and a NUL.
 class Parts {
  public:
   explicit Parts(const std::string& path) {
@@ -282,7 +283,7 @@ class Parts {
     const std::size_t size = size_at[0] + std::size_t{size_at[1]} * 256;
     unsigned char* const data = size_at + 2;
     params_.push_back(param(static_cast<char>(*at), name, data, size));
-    return data + size;
+    return data + size + 1;
   }
 
   static OSSL_PARAM param(char type, const char* name, unsigned char* data, std::size_t size) {
@@ -295,24 +296,38 @@ class Parts {
   std::vector<OSSL_PARAM> params_;
 };
 
+/// Answers why OpenSSL's last call failed, from the innermost reason on.
+void explain(std::ostream& answer) {
+  const char* data = nullptr;
+  int flags = 0;
+  while (const unsigned long code = ERR_get_error_all(nullptr, nullptr, nullptr, &data, &flags)) {
+    const char* const reason = ERR_reason_error_string(code);
+    answer << " " << (reason == nullptr ? "" : reason) << " " << data << ";";
+  }
+}
+
 /// TYPE FILE: gives vhsm private parts, and expects a refusal.
-bool refuse_parts(Host& host, std::istream& arguments) {
+bool refuse_parts(Host& host, std::istream& arguments, std::ostream& answer) {
   std::string type, path;
   arguments >> type >> path;
   Parts parts(path);
   Key key;
   const KeyCtx ctx(EVP_PKEY_CTX_new_from_name(host.ctx.get(), type.c_str(), "provider=vhsm"));
-  return EVP_PKEY_fromdata_init(ctx.get()) == 1 &&
-         EVP_PKEY_fromdata(ctx.get(), vhsm::ossl::Receive(key), EVP_PKEY_KEYPAIR, parts.params()) !=
-             1;
+  const bool refused =
+      EVP_PKEY_fromdata_init(ctx.get()) == 1 &&
+      EVP_PKEY_fromdata(ctx.get(), vhsm::ossl::Receive(key), EVP_PKEY_KEYPAIR, parts.params()) != 1;
+  explain(answer);
+  return refused;
 }
 
 /// URI: expects that it cannot be loaded.
-bool refuse(Host& host, std::istream& arguments) {
+bool refuse(Host& host, std::istream& arguments, std::ostream& answer) {
   std::string uri;
   arguments >> uri;
   if (host.vhsm == nullptr) host.vhsm = OSSL_PROVIDER_load(host.ctx.get(), "vhsm");
-  return host.vhsm != nullptr && load(host.ctx.get(), uri.c_str()) == nullptr;
+  const bool refused = host.vhsm != nullptr && load(host.ctx.get(), uri.c_str()) == nullptr;
+  explain(answer);
+  return refused;
 }
 
 /// All kinds of use, in threads that a signal handler interrupts.
@@ -347,8 +362,8 @@ bool unload(Host& host) {
 bool execute(Host& host, const std::string& command, std::istream& arguments,
              std::ostream& answer) {
   if (command == "load") return load_key(host, arguments);
-  if (command == "refuse") return refuse(host, arguments);
-  if (command == "refuse-parts") return refuse_parts(host, arguments);
+  if (command == "refuse") return refuse(host, arguments, answer);
+  if (command == "refuse-parts") return refuse_parts(host, arguments, answer);
   if (command == "use") return use_in_threads(host, answer);
   if (command == "start") return start_work(host, answer);
   if (command == "stop") return stop_work();

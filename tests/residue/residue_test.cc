@@ -12,7 +12,7 @@
 namespace vhsm::tests {
 namespace {
 
-using ::testing::IsEmpty;
+using ::testing::HasSubstr;
 
 /// Leads a host with the key.
 class HostTest : public ResidueTest {
@@ -74,10 +74,13 @@ class GoneKeyTest : public HostTest {
       EXPECT_TRUE(is_stack(finding)) << ::testing::PrintToString(finding);
     }
   }
+  /// Has the host try to load `content`, and expects a refusal for what stands in it.
   void refuse(ResidueHost& host, const std::string& content) {
-    world_->put(name() + "/broken", content);
-    host.tell("refuse vhsm:" + name() + "/broken");
+    const std::string broken = "default/broken/" + kind() + std::to_string(++count_);
+    world_->put(broken, content);
+    EXPECT_THAT(host.tell("refuse vhsm:" + broken), HasSubstr(kReason));
   }
+  static constexpr const char* kReason = "malformed data";
 
  private:
   static bool is_stack(const Finding& finding) {
@@ -85,6 +88,8 @@ class GoneKeyTest : public HostTest {
     const Range mapping = range_of(finding.where.substr(finding.where.find(" in ") + 4));
     return mapping.to - mapping.from == kStackBytes;
   }
+
+  int count_ = 0;
 };
 
 TEST_P(GoneKeyTest, LeavesNothingWhenItIsUnloaded) {
@@ -109,7 +114,7 @@ TEST_P(GoneKeyTest, LeavesNothingWhenItsImportFailsMidway) {
     refuse(host, keystore::pkcs8_pem(mixed.get()));
   }
   write_parts(mixed.get(), path("parts"));
-  host.tell("refuse-parts " + type() + " " + path("parts"));
+  EXPECT_THAT(host.tell("refuse-parts " + type() + " " + path("parts")), HasSubstr(kReason));
   expect_gone("import failed", host);
 }
 
