@@ -22,25 +22,53 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return all;
 }
 
+void redirect(posix_spawn_file_actions_t& actions, int from, int to) {
+  if (from >= 0) {
+    posix_spawn_file_actions_adddup2(&actions, from, to);
+  } else {
+    posix_spawn_file_actions_addopen(&actions, to, "/dev/null", O_RDWR, 0);
+  }
+}
+
 }  // namespace
 
-ResidueHost::ResidueHost(const std::vector<std::string>& environment) {
-  std::array<int, 2> in{};
-  std::array<int, 2> out{};
-  if (::pipe2(in.data(), O_CLOEXEC) != 0 || ::pipe2(out.data(), O_CLOEXEC) != 0) return;
+Child::Child(std::vector<std::string> argv, const std::vector<std::string>& environment, int in,
+             int out) {
   std::vector<std::string> own(environment);
   auto variables = pointers(own);
   for (char** entry = environ; *entry != nullptr; ++entry) variables.push_back(*entry);
   variables.push_back(nullptr);
-  std::string path = std::string(VHSM_BIN_DIR) + "/residue_host";
-  std::array<char*, 2> argv{path.data(), nullptr};
+  auto arguments = pointers(argv);
+  arguments.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-  EXPECT_EQ(
-      ::posix_spawn(&process_, path.c_str(), &actions, nullptr, argv.data(), variables.data()), 0);
+  redirect(actions, in, STDIN_FILENO);
+  redirect(actions, out, STDOUT_FILENO);
+  const int error = ::posix_spawnp(&process_, argv[0].c_str(), &actions, nullptr, arguments.data(),
+                                   variables.data());
+  EXPECT_EQ(error, 0) << argv[0];
+  if (error != 0) process_ = -1;
   posix_spawn_file_actions_destroy(&actions);
+}
+
+void Child::wait() {
+  if (process_ > 0) ::waitpid(process_, nullptr, 0);
+  process_ = -1;
+}
+
+Child::~Child() {
+  if (process_ > 0) ::kill(process_, SIGKILL);
+  wait();
+}
+
+ResidueHost::ResidueHost(const std::vector<std::string>& environment) {
+  std::array<int, 2> in{};
+  std::array<int, 2> out{};
+  EXPECT_EQ(::pipe2(in.data(), O_CLOEXEC), 0);
+  EXPECT_EQ(::pipe2(out.data(), O_CLOEXEC), 0);
+  child_ =
+      std::make_unique<Child>(std::vector<std::string>{std::string(VHSM_BIN_DIR) + "/residue_host"},
+                              environment, in[0], out[1]);
   ::close(in[0]);
   ::close(out[1]);
   to_ = ::fdopen(in[1], "w");
@@ -50,9 +78,6 @@ ResidueHost::ResidueHost(const std::vector<std::string>& environment) {
 ResidueHost::~ResidueHost() {
   std::fclose(to_);
   std::fclose(from_);
-  if (process_ <= 0) return;
-  ::kill(process_, SIGKILL);
-  ::waitpid(process_, nullptr, 0);
 }
 
 std::string ResidueHost::tell(const std::string& command) {

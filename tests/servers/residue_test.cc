@@ -46,7 +46,9 @@ class ServerResidueTest : public ServersTest, public ::testing::WithParamInterfa
   static bool holds_key(const Server& server, pid_t process) {
     return GetParam().server == std::string("nginx") || process != server.master();
   }
-  static std::string situation() { return std::string(GetParam().server) + " under load"; }
+  static std::string situation() {
+    return std::string(GetParam().server) + (World::has_daemon() ? ", keys in vhsmd" : "");
+  }
   static std::string algorithm() {
     return GetParam().kind == std::string("rsa") ? "RSA2048" : "P-256";
   }
@@ -129,7 +131,9 @@ TEST_P(CoreDumpTest, OfAWorkerUnderLoadHoldsNothingOfTheKey) {
     EXPECT_EQ(report.error, "");
     searched += report.core_bytes;
     EXPECT_EQ(report.leaks().empty(), form() != "file") << ::testing::PrintToString(report.leaks());
-    note({"nginx: core of a worker", "RSA2048", form()}, report);
+    note({std::string("core of an nginx worker") + (World::has_daemon() ? ", keys in vhsmd" : ""),
+          "RSA2048", form()},
+         report);
   }
   EXPECT_GT(searched, 1U << 20) << "no core in " << cores << ": " << nginx.log();
 }
