@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -33,12 +35,18 @@ class ResidueTest : public ::testing::Test,
   }
 
  protected:
-  static void SetUpTestSuite() { world_ = std::make_unique<World>(); }
-  static void TearDownTestSuite() { world_.reset(); }
+  static void SetUpTestSuite() { ASSERT_NE(::mkdtemp(folder_.data()), nullptr); }
+  static void TearDownTestSuite() {
+    world_.reset();
+    std::filesystem::remove_all(folder_);
+  }
 
   void SetUp() override {
-    ASSERT_TRUE(world_->ready());
-    world_->configure("import_private = yes\n");
+    if (!in_file() && world_ == nullptr) {
+      world_ = std::make_unique<World>();
+      ASSERT_TRUE(world_->ready());
+      world_->configure("import_private = yes\n");
+    }
     key_ = read_key(key_file());
     ASSERT_NE(key_, nullptr) << key_file();
     values_ = values_of_key(key_.get());
@@ -58,11 +66,12 @@ class ResidueTest : public ::testing::Test,
   static std::string name() { return "default/residue/" + kind(); }
   /// Where programs find the key.
   static std::string uri() { return in_file() ? key_file() : "vhsm:" + name(); }
-  static std::string path(const std::string& file) { return world_->file(file); }
+  static std::string path(const std::string& file) { return folder_ + "/" + file; }
 
   static std::vector<std::string> environment() {
+    if (in_file()) return {"OPENSSL_CONF=/dev/null"};
     auto all = world_->environment();
-    if (!in_file()) all.push_back("VHSM_MEMORY=" + memory());
+    all.push_back("VHSM_MEMORY=" + memory());
     return all;
   }
 
@@ -100,7 +109,8 @@ class ResidueTest : public ::testing::Test,
     return report;
   }
 
-  static inline std::unique_ptr<World> world_;
+  static inline std::unique_ptr<World> world_;  // none until a key is put into it
+  static inline std::string folder_ = "/tmp/vhsm-residue-XXXXXX";
   ossl::PKey key_;
   std::vector<Value> values_;
 };

@@ -45,7 +45,7 @@ lets it go on, and prints what was looked for and what was found.
   --message FILE       the message of the last --signature
   --digest NAME        the digest of the last --signature (SHA256)
   --words FROM-TO      addresses in hexadecimal, as in /proc/PID/maps, where 8 bytes are a finding:
-                       alternate signal stacks
+                       alternate signal stacks; "all": everywhere
   --core FILE          look at this core dump instead of making one with gcore
   --no-core            make no core dump
   --help
@@ -75,7 +75,9 @@ std::optional<Range> range_of(const std::string& text) {
 }
 
 void add_words(Order& order, const std::string& text) {
-  if (const auto range = range_of(text)) {
+  if (text == "all") {
+    order.target.words_everywhere = true;
+  } else if (const auto range = range_of(text)) {
     order.target.words.push_back(*range);
   } else {
     order.good = false;

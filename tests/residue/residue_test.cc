@@ -33,7 +33,8 @@ TEST_P(HostTest, WithThreadsHasNothingOutsideProtectedMemory) {
   sign(host);
   const Range stacks = range_of(host.tell("use"));
   const Report report =
-      look("threads", {.process = host.process(), .words = {stacks}, .dump = true});
+      look("threads",
+           {.process = host.process(), .words = {stacks}, .words_everywhere = true, .dump = true});
   EXPECT_EQ(report.core, "by gcore");
   EXPECT_EQ(report.protected_memory.empty(), memory() != "locked");
   EXPECT_EQ(report.at(Place::kProtected).empty(), memory() != "locked");

@@ -115,6 +115,19 @@ void look_at_mapping(const File& memory, const Mapping& mapping, Search& search,
   if (bytes != 0 && mapping.is_protected) report.protected_memory.push_back(mapping.line);
 }
 
+void look_for_words(const Target& target, const File& memory, Search& words, Report& report) {
+  std::vector<Range> ranges = target.words;
+  if (target.words_everywhere) {
+    for (const Mapping& mapping : mappings_of(target.process)) {
+      if (!mapping.is_protected && !mapping.is_empty) ranges.push_back({mapping.from, mapping.to});
+    }
+  }
+  for (const Range& range : ranges) {
+    const std::string name = hex(range.from) + "-" + hex(range.to);
+    report.word_bytes += words.look(memory, range, Place::kWords, name);
+  }
+}
+
 void look_at_process(const Target& target, Search& search, Search& words, Report& report) {
   const StoppedProcess stopped(target.process);
   const File memory("/proc/" + std::to_string(target.process) + "/mem");
@@ -125,10 +138,7 @@ void look_at_process(const Target& target, Search& search, Search& words, Report
   for (const Mapping& mapping : mappings_of(target.process)) {
     look_at_mapping(memory, mapping, search, report);
   }
-  for (const Range& range : target.words) {
-    report.word_bytes +=
-        words.look(memory, range, Place::kWords, "the words of " + hex(range.from));
-  }
+  look_for_words(target, memory, words, report);
   for (const Bytes& registers : stopped.registers()) {
     words.look(registers.data(), registers.size(), Place::kRegisters, "registers", 0);
     report.register_bytes += registers.size();

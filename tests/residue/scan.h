@@ -19,7 +19,7 @@ namespace vhsm::tests {
 
 enum class Place {
   kMemory,         ///< a leak
-  kWords,          ///< 8 bytes where words are searched, e.g. on a signal stack: a leak
+  kWords,          ///< 8 bytes, where those are searched, e.g. on a signal stack: a leak
   kCore,           ///< a leak
   kProtected,      ///< protected memory of the locked form: where the key belongs
   kRegisters,      ///< of a thread that was stopped while it used the key
@@ -40,8 +40,9 @@ struct Range {
 };
 
 struct Target {
-  pid_t process = 0;  ///< 0: only the core dump
-  std::vector<Range> words = {};
+  pid_t process = 0;              ///< 0: only the core dump
+  std::vector<Range> words = {};  ///< where 8 bytes are a finding
+  bool words_everywhere = false;  ///< in all of its memory
   /// A core dump that is there; otherwise, with `dump`, gdb's gcore makes one.
   std::string core = {};
   bool dump = false;
