@@ -65,8 +65,8 @@ class OpensslTest : public ResidueTest {
   }
   std::string make_certificate() {
     const Outcome made =
-        world_->openssl({"req", "-x509", "-key", key_file(), "-subj", "/CN=x", "-days", "1",
-                         "-config", "/etc/ssl/openssl.cnf", "-out", path("certificate")});
+        run({"openssl", "req", "-x509", "-key", key_file(), "-subj", "/CN=x", "-days", "1",
+             "-config", "/etc/ssl/openssl.cnf", "-out", path("certificate")});
     EXPECT_EQ(made.status, 0) << made.err;
     return path("certificate");
   }
