@@ -127,7 +127,7 @@ const std::vector<Form>& forms() {
       {"32-bit limbs, high first", high_words_first<4>, 16, true},
       {"64-bit limbs, swapped", swapped_words<8>, 16, true},
       {"32-bit limbs, swapped", swapped_words<4>, 16, true},
-      {"52-bit digits", digits<52>, 16, false},
+      {"52-bit digits", digits<52>, 16, true},
       {"29-bit digits", digits<29>, 24, false},
       {"21-bit digits", digits_21, 32, false},
       {"signed 4-bit digits", signed_nibbles, 32, false},

@@ -17,7 +17,7 @@ struct Form {
   Bytes (*encode)(const Value& value);
   /// How many bytes of it are a finding: so many that they hold 64 secret bits and more.
   std::size_t window;
-  /// All bits are the secret's: 8 bytes of it are a finding where words are searched.
+  /// Nearly all bits are the secret's: 8 bytes of it are a finding where words are searched.
   bool dense;
 };
 

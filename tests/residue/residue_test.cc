@@ -64,6 +64,24 @@ TEST_P(HostTest, AfterAForkHasNothingAndNeitherHasTheChild) {
 INSTANTIATE_TEST_SUITE_P(Keys, HostTest, ::testing::Combine(every_kind(), every_place()),
                          ResidueTest::test_name);
 
+class SignalStackTest : public HostTest {};
+
+TEST_P(SignalStackTest, OfAHostWithTheKeyInAFileHasWordsOfIt) {
+  ResidueHost host(environment());
+  load(host);
+  std::size_t words = 0;
+  for (int tries = 0; tries < 20 && words == 0; ++tries) {
+    const Range stacks = range_of(host.tell("use"));
+    words = scan({.process = host.process(), .words = {stacks}}, values_).at(Place::kWords).size();
+  }
+  EXPECT_GT(words, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Keys, SignalStackTest,
+                         ::testing::Combine(::testing::Values("RSA2048"),
+                                            ::testing::Values("file")),
+                         ResidueTest::test_name);
+
 /// What has come and gone, or has not come.
 class GoneKeyTest : public HostTest {
  protected:
