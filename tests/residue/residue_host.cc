@@ -333,7 +333,7 @@ bool refuse(Host& host, std::istream& arguments, std::ostream& answer) {
 /// All kinds of use, in threads that a signal handler interrupts.
 bool use_in_threads(Host& host, std::ostream& answer) {
   Load load(host.ctx.get(), host.key.get());
-  load.disturb(std::chrono::milliseconds(120));
+  load.disturb(std::chrono::milliseconds(60));
   answer << " " << load.stacks();
   return load.stop();
 }
