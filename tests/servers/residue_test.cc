@@ -79,6 +79,26 @@ TEST_P(ServerResidueTest, NothingIsFoundInMasterAndWorkersUnderLoad) {
   }
 }
 
+TEST_P(ServerResidueTest, NothingIsFoundOutsideLockedMemory) {
+  ::setenv("VHSM_MEMORY", "locked", 1);
+  const auto server = make(make_identity(world, GetParam().kind));
+  const std::string error = server->start();
+  ::unsetenv("VHSM_MEMORY");
+  ASSERT_EQ(error, "");
+  const auto wanted = values();
+  const Load load(server->port(), 2);
+  ASSERT_TRUE(eventually([&] { return load.visits() > 100; }));
+  for (const pid_t process : processes(*server)) {
+    const Report report = scan({.process = process}, wanted);
+    EXPECT_EQ(report.error, "");
+    EXPECT_THAT(report.leaks(), IsEmpty());
+    if (holds_key(*server, process)) {
+      EXPECT_THAT(report.protected_memory, Not(IsEmpty()));
+    }
+    note({situation(), algorithm(), "locked"}, report);
+  }
+}
+
 TEST_P(ServerResidueTest, AKeyInAFileIsFoundByTheSameSearch) {
   const auto server = make(file_identity(world, GetParam().kind));
   const auto wanted = values();
