@@ -6,17 +6,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <openssl/pem.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
-#include "base/handle.h"
-#include "tests/residue/key_needles.h"
-#include "tests/residue/needles.h"
+#include "tests/residue/note.h"
+#include "tests/residue/scan.h"
+#include "tests/residue/values.h"
 #include "tests/servers/fixture.h"
 #include "tests/servers/load.h"
 
@@ -32,11 +32,8 @@ using ::testing::MatchesRegex;
 using ::testing::Not;
 
 /// What to look for of a key that make_identity() or file_identity() has made.
-Windows windows_of(const World& world, const std::string& kind) {
-  const ossl::Bio file(BIO_new_file(world.file(kind + ".key").c_str(), "r"));
-  const ossl::PKey key(PEM_read_bio_PrivateKey(file.get(), nullptr, nullptr, nullptr));
-  write_file(world.file("needles"), needle_lines(key.get()));
-  return Windows(read_needles(world.file("needles")));
+std::vector<Value> values_of(const World& world, const std::string& kind) {
+  return values_of_key(read_key(world.file(kind + ".key")).get());
 }
 
 class ServerResidueTest : public ServersTest, public ::testing::WithParamInterface<Case> {
@@ -44,10 +41,16 @@ class ServerResidueTest : public ServersTest, public ::testing::WithParamInterfa
   std::unique_ptr<Server> make(const std::filesystem::path& identity) {
     return make_with(GetParam().server, identity);
   }
-  Windows windows() { return windows_of(world, GetParam().kind); }
+  std::vector<Value> values() { return values_of(world, GetParam().kind); }
   /// HAProxy's master executes itself anew and loads no keys.
   static bool holds_key(const Server& server, pid_t process) {
     return GetParam().server == std::string("nginx") || process != server.master();
+  }
+  static std::string situation() {
+    return std::string(GetParam().server) + (World::has_daemon() ? ", keys in vhsmd" : "");
+  }
+  static std::string algorithm() {
+    return GetParam().kind == std::string("rsa") ? "RSA2048" : "P-256";
   }
   static std::vector<pid_t> processes(const Server& server) {
     auto all = server.workers();
@@ -58,31 +61,55 @@ class ServerResidueTest : public ServersTest, public ::testing::WithParamInterfa
 
 TEST_P(ServerResidueTest, NothingIsFoundInMasterAndWorkersUnderLoad) {
   const auto server = make(make_identity(world, GetParam().kind));
-  const Windows wanted = windows();
+  const auto wanted = values();
   ASSERT_EQ(server->start(), "");
   const Load load(server->port(), 2);
   ASSERT_TRUE(eventually([&] { return load.visits() > 100; }));
   for (const pid_t process : processes(*server)) {
-    const Search search = search_process(process, wanted);
-    EXPECT_GT(search.bytes, 1U << 20);
-    EXPECT_THAT(search.findings, IsEmpty());
-    EXPECT_THAT(search.left_out, IsEmpty()) << "memfd_secret is out of everyone's reach";
+    const Report report = scan({.process = process}, wanted);
+    EXPECT_EQ(report.error, "");
+    EXPECT_GT(report.bytes, 1U << 20);
+    EXPECT_THAT(report.leaks(), IsEmpty());
+    EXPECT_THAT(report.protected_memory, IsEmpty()) << "memfd_secret is out of everyone's reach";
     if (holds_key(*server, process)) {
-      EXPECT_THAT(search.unreadable, Contains(HasSubstr("secretmem")));
+      EXPECT_THAT(report.unreadable, Contains(HasSubstr("secretmem")));
     }
-    EXPECT_THAT(search.unreadable, Each(MatchesRegex(".*(secretmem|---p|\\[v).*")));
+    EXPECT_THAT(report.unreadable, Each(MatchesRegex(".*(secretmem|---p|\\[v).*")));
+    note({situation(), algorithm(), "secret"}, report);
+  }
+}
+
+TEST_P(ServerResidueTest, NothingIsFoundOutsideLockedMemory) {
+  ::setenv("VHSM_MEMORY", "locked", 1);
+  const auto server = make(make_identity(world, GetParam().kind));
+  const std::string error = server->start();
+  ::unsetenv("VHSM_MEMORY");
+  ASSERT_EQ(error, "");
+  const auto wanted = values();
+  const Load load(server->port(), 2);
+  ASSERT_TRUE(eventually([&] { return load.visits() > 100; }));
+  for (const pid_t process : processes(*server)) {
+    const Report report = scan({.process = process}, wanted);
+    EXPECT_EQ(report.error, "");
+    EXPECT_THAT(report.leaks(), IsEmpty());
+    if (holds_key(*server, process)) {
+      EXPECT_THAT(report.protected_memory, Not(IsEmpty()));
+    }
+    note({situation(), algorithm(), "locked"}, report);
   }
 }
 
 TEST_P(ServerResidueTest, AKeyInAFileIsFoundByTheSameSearch) {
   const auto server = make(file_identity(world, GetParam().kind));
-  const Windows wanted = windows();
+  const auto wanted = values();
   ASSERT_EQ(server->start(), "");
   const Load load(server->port(), 2);
   ASSERT_TRUE(eventually([&] { return load.visits() > 100; }));
   for (const pid_t process : processes(*server)) {
     if (!holds_key(*server, process)) continue;
-    EXPECT_THAT(search_process(process, wanted).findings, Not(IsEmpty()));
+    const Report report = scan({.process = process}, wanted);
+    EXPECT_THAT(report.leaks(), Not(IsEmpty()));
+    note({situation(), algorithm(), "file"}, report);
   }
 }
 
@@ -108,7 +135,7 @@ class CoreDumpTest : public ServersTest, public ::testing::WithParamInterface<co
 TEST_P(CoreDumpTest, OfAWorkerUnderLoadHoldsNothingOfTheKey) {
   const auto identity =
       form() == "file" ? file_identity(world, "rsa") : make_identity(world, "rsa");
-  const Windows wanted = windows_of(world, "rsa");
+  const auto wanted = values_of(world, "rsa");
   Nginx nginx(world, identity);
   const auto cores = nginx.dump_cores();
   ASSERT_EQ(nginx.start(), "");
@@ -120,10 +147,13 @@ TEST_P(CoreDumpTest, OfAWorkerUnderLoadHoldsNothingOfTheKey) {
       << nginx.log();
   std::size_t searched = 0;
   for (const auto& core : std::filesystem::directory_iterator(cores)) {
-    const Search search = search_file(core.path(), wanted);
-    searched += search.bytes;
-    EXPECT_EQ(search.findings.empty(), form() != "file")
-        << ::testing::PrintToString(search.findings);
+    const Report report = scan({.core = core.path()}, wanted);
+    EXPECT_EQ(report.error, "");
+    searched += report.core_bytes;
+    EXPECT_EQ(report.leaks().empty(), form() != "file") << ::testing::PrintToString(report.leaks());
+    note({std::string("core of an nginx worker") + (World::has_daemon() ? ", keys in vhsmd" : ""),
+          "RSA2048", form()},
+         report);
   }
   EXPECT_GT(searched, 1U << 20) << "no core in " << cores << ": " << nginx.log();
 }

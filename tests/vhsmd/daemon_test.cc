@@ -23,8 +23,9 @@
 
 #include "base/handle.h"
 #include "tests/keystore/samples.h"
-#include "tests/residue/key_needles.h"
-#include "tests/residue/needles.h"
+#include "tests/residue/note.h"
+#include "tests/residue/scan.h"
+#include "tests/residue/values.h"
 #include "tests/servers/load.h"
 #include "tests/servers/server.h"
 
@@ -103,13 +104,13 @@ class DaemonTest : public ::testing::Test {
 
   /// Not a window of it, in all that can be read of vhsmd.
   void expect_nothing_of(EVP_PKEY* secret) const {
-    write_file(world.file("needles"), needle_lines(secret));
-    const Windows wanted(read_needles(world.file("needles")));
-    const Search search = search_process(world.daemon(), wanted);
-    EXPECT_GT(search.bytes, 1U << 20);
-    EXPECT_THAT(search.findings, IsEmpty());
-    EXPECT_THAT(search.left_out, IsEmpty()) << "memfd_secret is out of everyone's reach";
-    EXPECT_THAT(search.unreadable, Contains(HasSubstr("secretmem")));
+    const Report report = scan({.process = world.daemon()}, values_of_key(secret));
+    EXPECT_EQ(report.error, "");
+    EXPECT_GT(report.bytes, 1U << 20);
+    EXPECT_THAT(report.leaks(), IsEmpty());
+    EXPECT_THAT(report.protected_memory, IsEmpty()) << "memfd_secret is out of everyone's reach";
+    EXPECT_THAT(report.unreadable, Contains(HasSubstr("secretmem")));
+    note({"vhsmd", EVP_PKEY_is_a(secret, "RSA") == 1 ? "RSA2048" : "P-256", "secret"}, report);
   }
 
   World world;

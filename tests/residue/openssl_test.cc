@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The system's openssl command with a key of ours: stopped while it has the key, and searched.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/residue/fixture.h"
+#include "tests/residue/handshake.h"
+#include "tests/servers/server.h"
+
+namespace vhsm::tests {
+namespace {
+
+/// A named pipe that is full: who writes to it waits until it is drained.
+class FullPipe {
+ public:
+  explicit FullPipe(std::string path) : path_(std::move(path)) {
+    EXPECT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+    descriptor_ = ::open(path_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    const Bytes filling(4096);
+    while (::write(descriptor_, filling.data(), filling.size()) > 0) filled_ += filling.size();
+  }
+  ~FullPipe() {
+    ::close(descriptor_);
+    ::unlink(path_.c_str());
+  }
+  FullPipe(const FullPipe&) = delete;
+  FullPipe& operator=(const FullPipe&) = delete;
+
+  /// What was written behind the filling, so far.
+  Bytes drain() {
+    Bytes piece(4096);
+    for (ssize_t got = 0; (got = ::read(descriptor_, piece.data(), piece.size())) > 0;) {
+      all_.insert(all_.end(), piece.begin(), piece.begin() + got);
+    }
+    const auto from = all_.begin() + static_cast<std::ptrdiff_t>(std::min(filled_, all_.size()));
+    return {from, all_.end()};
+  }
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+  std::size_t filled_ = 0;
+  Bytes all_;
+};
+
+class OpensslTest : public ResidueTest {
+ protected:
+  std::vector<std::string> command(std::vector<std::string> arguments) {
+    const auto providers =
+        in_file() ? std::vector<std::string>{"-provider", "default"}
+                  : std::vector<std::string>{"-provider", "vhsm", "-provider", "default"};
+    arguments.insert(arguments.begin() + 1, providers.begin(), providers.end());
+    arguments.insert(arguments.begin(), "openssl");
+    return arguments;
+  }
+  std::string make_certificate() {
+    const Outcome made =
+        run({"openssl", "req", "-x509", "-key", key_file(), "-subj", "/CN=x", "-days", "1",
+             "-config", "/etc/ssl/openssl.cnf", "-out", path("certificate")});
+    EXPECT_EQ(made.status, 0) << made.err;
+    return path("certificate");
+  }
+  static bool writes(pid_t process) {
+    return read_file("/proc/" + std::to_string(process) + "/syscall").starts_with("1 ");
+  }
+
+  /// Runs a command that writes its result into `pipe`, and looks at it when it is about to: at the
+  /// process, and at its core dump when its signature, and so its nonce, is known.
+  void look_before_output(const std::string& situation, const std::vector<std::string>& arguments,
+                          FullPipe& pipe) {
+    Child child(arguments, environment());
+    ASSERT_TRUE(eventually([&] { return writes(child.process()); }));
+    look(situation, {.process = child.process()});
+    const std::string id = std::to_string(child.process());
+    ASSERT_EQ(run({"gcore", "-o", path("core"), id}).status, 0);
+    static_cast<void>(pipe.drain());
+    child.wait();
+    if (signs()) add_nonce({pipe.drain(), bytes_of(path("message")), "SHA256"});
+    look(situation + ": core", {.core = path("core." + id)});
+  }
+};
+
+class ServingOpensslTest : public OpensslTest {};
+
+TEST_P(ServingOpensslTest, HasNothingOutsideProtectedMemory) {
+  store();
+  const int port = free_port();
+  const Child server(command({"s_server", "-accept", std::to_string(port), "-www", "-cert",
+                              make_certificate(), "-key", uri()}),
+                     environment());
+  Signature signature;
+  ASSERT_TRUE(eventually([&] { return !(signature = tls_signature(port)).signature.empty(); }));
+  for (int times = 0; times < 5; ++times) signature = tls_signature(port);
+  add_nonce(signature);
+  look("openssl s_server", {.process = server.process(), .dump = true});
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Keys, ServingOpensslTest,
+    ::testing::Combine(::testing::Values("RSA2048", "P-256", "P-521", "ED25519"), every_place()),
+    ResidueTest::test_name);
+
+class SigningOpensslTest : public OpensslTest {};
+
+TEST_P(SigningOpensslTest, HasNothingOutsideProtectedMemory) {
+  store();
+  FullPipe pipe(path("pipe"));
+  write_file(path("message"), "what is signed\n");
+  look_before_output(
+      "openssl dgst",
+      command({"dgst", "-sha256", "-sign", uri(), "-out", path("pipe"), path("message")}), pipe);
+}
+
+INSTANTIATE_TEST_SUITE_P(Keys, SigningOpensslTest,
+                         ::testing::Combine(::testing::Values("RSA2048", "P-256", "P-384", "P-521"),
+                                            every_place()),
+                         ResidueTest::test_name);
+
+/// By "pkeyutl", which gives up its key before it writes: the file has no control here.
+class Curve25519OpensslTest : public OpensslTest {
+ protected:
+  std::vector<std::string> arguments() {
+    if (signs()) {
+      return {"pkeyutl", "-sign", "-rawin", "-in",       path("message"),
+              "-inkey",  uri(),   "-out",   path("pipe")};
+    }
+    const Outcome made =
+        run({"openssl", "pkey", "-in", key_file(), "-pubout", "-out", path("public")});
+    EXPECT_EQ(made.status, 0) << made.err;
+    return {"pkeyutl",  "-derive",      "-inkey", uri(),
+            "-peerkey", path("public"), "-out",   path("pipe")};
+  }
+};
+
+TEST_P(Curve25519OpensslTest, HasNothingOutsideProtectedMemory) {
+  store();
+  FullPipe pipe(path("pipe"));
+  write_file(path("message"), "what is signed\n");
+  look_before_output("openssl pkeyutl", command(arguments()), pipe);
+}
+
+INSTANTIATE_TEST_SUITE_P(Keys, Curve25519OpensslTest,
+                         ::testing::Combine(::testing::Values("ED25519", "X25519"),
+                                            both_memories()),
+                         ResidueTest::test_name);
+
+}  // namespace
+}  // namespace vhsm::tests
