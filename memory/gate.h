@@ -26,6 +26,7 @@ struct alignas(64) Slot {
   std::atomic<SlotState> state{SlotState::kFree};
   std::byte* stack_top = nullptr;  ///< 16-byte aligned; the stack grows down from here
   std::size_t stack_bytes = 0;
+  std::atomic<bool> soiled{false};  ///< to be wiped by whoever leaves it next
   Magazine magazine;
 
   [[nodiscard]] bool has_on_stack(const void* address) const noexcept {

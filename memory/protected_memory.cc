@@ -226,6 +226,35 @@ Inside::~Inside() {
 Access::Access() noexcept : old_rights_(g_process.key.open()) {}
 Access::~Access() { g_process.key.restore(old_rights_); }
 
+namespace {
+
+/// Not memset(): what a jump or a sanitizer has left there is nobody's.
+void wipe_stack(Slot& slot) noexcept {
+  slot.soiled.store(false, std::memory_order_relaxed);
+  std::byte* at = slot.stack_top - slot.stack_bytes;
+  std::size_t bytes = slot.stack_bytes;
+  __asm__ volatile("rep stosb" : "+D"(at), "+c"(bytes) : "a"(0) : "memory");
+}
+
+void wipe_idle_stacks(const Slot* own) noexcept {
+  for (Slot& slot : g_process.gate.slots()) {
+    slot.soiled.store(true, std::memory_order_relaxed);
+    if (&slot == own || !Gate::try_enter(slot)) continue;
+    wipe_stack(slot);
+    Gate::leave(slot);
+  }
+}
+
+}  // namespace
+
+void wipe_stacks() noexcept {
+  if (!usable()) return;
+  if (const Slot* const own = held_slot(); own != nullptr) return wipe_idle_stacks(own);
+  Inside inside;
+  wipe_idle_stacks(&inside.slot());
+  wipe_stack(inside.slot());
+}
+
 Status recover_from_jump() noexcept {
   if (t_slot == nullptr || held_slot() != nullptr) return {};
   stack_t alternate{};
@@ -237,7 +266,7 @@ Status recover_from_jump() noexcept {
   // Nobody will ever unlock it, and the arena may be half changed.
   if (g_process.arena.is_locked_by(slot.magazine)) std::abort();
   const Access access;
-  OPENSSL_cleanse(slot.stack_top - slot.stack_bytes, slot.stack_bytes);
+  wipe_stack(slot);
   Gate::leave(slot);
   return {};
 }
@@ -367,6 +396,7 @@ Status run(void (*body)(void*) noexcept, void* argument) noexcept {
   vhsm_call_on_stack(enter_scope, &entry, inside.slot().stack_top);
   sanitizer::returned();
   vhsm_clear_wide_registers(g_process.wide_registers);
+  if (inside.slot().soiled.load(std::memory_order_relaxed)) wipe_stack(inside.slot());
   return entry.status;
 }
 

@@ -91,6 +91,10 @@ struct Usage {
 /// Wipes and frees what allocate() gave; null is fine. Does nothing when not usable(). Thread-safe.
 void release(void* pointer) noexcept;
 
+/// Wipes what work on keys has left on the protected stacks, of each as soon as no one works on it:
+/// for when a key is gone, or did not come. Thread-safe.
+void wipe_stacks() noexcept;
+
 /// Lets the calling thread read and write protected memory outside a scope while it lives, where a
 /// protection key closes it: for the few lines that move bytes in or out. Nests.
 class Access {

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "memory/checks.h"
 #include "tests/memory/fixture.h"
 
 namespace vhsm::memory {
@@ -196,6 +197,45 @@ TEST_F(ScopeTest, AThreadThatEndsLeavesNothingInTheArena) {
   const std::size_t before = in_use_bytes();
   for (int i = 0; i < 50; ++i) std::thread(draw).join();
   EXPECT_LE(in_use_bytes(), before);
+}
+
+void leave_on_stack() {
+  volatile char left[2000];
+  for (volatile char& byte : left) byte = 0x5A;
+}
+
+/// How much of what leave_on_stack() left is on the stack of the next scope.
+std::size_t found_on_stack() {
+  return run_protected([]() -> Result<std::size_t> {
+           const auto* const here = static_cast<const unsigned char*>(__builtin_frame_address(0));
+           std::size_t found = 0;
+           for (const unsigned char* at = here - 6000; at < here; ++at) {
+             found += *const_cast<const volatile unsigned char*>(at) == 0x5A ? 1U : 0U;
+           }
+           return found;
+         })
+      .value();
+}
+
+TEST_F(ScopeTest, StacksAreWipedWhenAKeyIsGone) {
+  if (checks::kChecked) GTEST_SKIP() << "sanitizers put locals elsewhere";
+  const auto work = [] {
+    static_cast<void>(run_protected([]() -> Status {
+      leave_on_stack();
+      return {};
+    }));
+  };
+  work();
+  EXPECT_GT(found_on_stack(), 500U);
+  work();
+  wipe_stacks();
+  EXPECT_LT(found_on_stack(), 20U);
+  static_cast<void>(run_protected([]() -> Status {
+    leave_on_stack();
+    wipe_stacks();  // while this one is in use: when it is left
+    return {};
+  }));
+  EXPECT_LT(found_on_stack(), 20U);
 }
 
 #if defined(__x86_64__)
