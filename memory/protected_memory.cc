@@ -233,6 +233,7 @@ void wipe_stack(Slot& slot) noexcept {
   slot.soiled.store(false, std::memory_order_relaxed);
   std::byte* at = slot.stack_top - slot.stack_bytes;
   std::size_t bytes = slot.stack_bytes;
+  sanitizer::open_stack(at, bytes);
   __asm__ volatile("rep stosb" : "+D"(at), "+c"(bytes) : "a"(0) : "memory");
 }
 

@@ -2,7 +2,7 @@
 //
 // What the checkers have to be told about our stacks and roots; nothing in ordinary builds.
 // Sources: <sanitizer/common_interface_defs.h>, <sanitizer/lsan_interface.h>,
-// <valgrind/valgrind.h>.
+// <valgrind/memcheck.h>.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,8 @@
 #include <sanitizer/common_interface_defs.h>
 #include <sanitizer/lsan_interface.h>
 #endif
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
 #endif
 
 namespace vhsm::memory {
@@ -49,6 +49,14 @@ inline void add_stack([[maybe_unused]] std::byte* bottom,
                       [[maybe_unused]] std::byte* top) noexcept {
 #if defined(VALGRIND_STACK_REGISTER)
   static_cast<void>(VALGRIND_STACK_REGISTER(bottom, top));
+#endif
+}
+
+/// A stack that no one is on may be written to.
+inline void open_stack([[maybe_unused]] std::byte* bottom,
+                       [[maybe_unused]] std::size_t bytes) noexcept {
+#if defined(VALGRIND_MAKE_MEM_UNDEFINED)
+  static_cast<void>(VALGRIND_MAKE_MEM_UNDEFINED(bottom, bytes));
 #endif
 }
 
