@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "keystore/local_key.h"
+#include "keystore/pair_check.h"
 
 namespace vhsm::keystore {
 
@@ -111,8 +112,8 @@ Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
   auto half = VHSM_TRY(PublicHalf::of(material.pair.get()));
   VHSM_TRY(check_pair(half, material.pair.get()));
   entry.public_key_info = VHSM_TRY(half.key_info());
-  entry.key = std::make_shared<LocalKey>(std::move(half), std::move(material.pair),
-                                         KeyUri{uri.name, std::nullopt, std::nullopt}, metrics_);
+  entry.key = VHSM_TRY(LocalKey::hold(std::move(half), std::move(material.pair),
+                                      KeyUri{uri.name, std::nullopt, std::nullopt}, metrics_));
   return entry;
 }
 
