@@ -9,11 +9,6 @@ namespace {
 // One key more needs about the room of one key less; the bound keeps a scope short.
 constexpr std::size_t kMostAtOnce = 8;
 
-/// Asked anew for each decision: protected memory may grow.
-bool in_use_is_over(std::size_t quarters) noexcept {
-  return memory::in_use_bytes() > memory::capacity_bytes() / 4 * quarters;
-}
-
 constinit HotSet g_hot_set;
 
 }  // namespace
@@ -31,10 +26,20 @@ void HotSet::remove(HotMember& member) noexcept {
   if (member.next_ != nullptr) unlink(member);
 }
 
+/// The capacity is asked for each time: protected memory may grow.
+bool HotSet::keys_fill(std::size_t quarters) noexcept {
+  const std::size_t in_use = memory::in_use_bytes();
+  std::size_t floor = 0;
+  if (floor_bytes_.compare_exchange_strong(floor, in_use, std::memory_order_relaxed))
+    floor = in_use;
+  const std::size_t capacity = std::max(memory::capacity_bytes(), floor);
+  return in_use > floor + (capacity - floor) / 4 * quarters;
+}
+
 Status HotSet::make_room() noexcept {
-  for (std::size_t i = 0; i < kMostAtOnce && in_use_is_over(2) && evict(1) == 1; ++i) {
+  for (std::size_t i = 0; i < kMostAtOnce && keys_fill(2) && evict(1) == 1; ++i) {
   }
-  if (!in_use_is_over(3)) return {};
+  if (!keys_fill(3)) return {};
   return fail(Errc::kMemoryLimit, "operations under way leave no protected memory for this key");
 }
 

@@ -90,12 +90,14 @@ class HotSet {
 
  private:
   bool evict_one() noexcept;
+  [[nodiscard]] bool keys_fill(std::size_t quarters) noexcept;
   void link(HotMember& member) noexcept;
   void unlink(HotMember& member) noexcept;
 
   std::mutex mutex_;
   HotMember* hand_ = nullptr;  ///< the next to be looked at
   std::atomic<std::size_t> size_{0};
+  std::atomic<std::size_t> floor_bytes_{0};  ///< in use before the first key
   std::atomic<std::uint64_t> keys_{0};
   std::atomic<std::uint64_t> unshieldings_{0};
   std::atomic<std::uint64_t> evictions_{0};

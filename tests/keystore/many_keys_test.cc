@@ -127,6 +127,15 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+void serve_from_little() {
+  require(memory::initialise({.limit_bytes = std::size_t{2} << 20}).ok() && warm_up().ok(),
+          "memory");
+  std::vector<KeyPtr> keys(500);
+  import_all(keys);
+  use_some(keys);
+  require(hot_set().counters().hot > 10, "a hot set");
+}
+
 void hold_and_use() {
   become_an_ordinary_user();
   require(memory::initialise({}).ok() && warm_up().ok(), "protected memory");
@@ -153,16 +162,22 @@ void hold_and_use() {
   std::fflush(stdout);
 }
 
-TEST(ManyKeysTest, AHundredThousandKeysAreOpenUnderTheMemoryLimitOfAnOrdinaryUser) {
+void expect_of_a_child(void (*work)()) {
   const pid_t child = ::fork();
   if (child == 0) {
-    hold_and_use();
+    work();
     ::_exit(0);
   }
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
 }
+
+TEST(ManyKeysTest, AHundredThousandKeysAreOpenUnderTheMemoryLimitOfAnOrdinaryUser) {
+  expect_of_a_child(hold_and_use);
+}
+
+TEST(ManyKeysTest, TwoMebibytesServeHundredsInTurn) { expect_of_a_child(serve_from_little); }
 
 }  // namespace
 }  // namespace vhsm::keystore
