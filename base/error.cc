@@ -13,7 +13,7 @@ struct Text {
 };
 
 // In the order of Errc. A cure names the command, option or file that helps.
-constexpr std::array<Text, 30> kTexts{{
+constexpr std::array<Text, 31> kTexts{{
     {"invalid argument", "check the arguments of the call"},
     {"bad length", "check the lengths of the call"},
     {"wrong state", "initialise the operation first"},
@@ -44,6 +44,7 @@ constexpr std::array<Text, 30> kTexts{{
     {"not granted", "root decides: vhsm key grants, vhsm key grant NAME --user USER"},
     {"no vhsmd", "start vhsmd, after an upgrade anew; keystore in vhsm.cnf names its socket"},
     {"in use", "end the other one first"},
+    {"key damaged", "something overwrote this program's memory: restart it and look for the cause"},
 }};
 
 const Text& text_of(Errc code) noexcept {

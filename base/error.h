@@ -45,7 +45,8 @@ enum class Errc : std::uint8_t {
   kNotGranted,     ///< vhsmd: no grant lets this user use the key
   kNoDaemon,       ///< vhsmd does not answer
   kInUse,          ///< something that somebody else has
-  kLast = kInUse,
+  kDamaged,        ///< a key of this process that was overwritten in memory
+  kLast = kDamaged,
 };
 
 /// A string literal. Only the compiler can make one, so run-time bytes -- a PIN, a key, a

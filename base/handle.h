@@ -33,8 +33,11 @@ inline void free_list(STACK_OF(X509) * certificates) noexcept { sk_X509_free(cer
 
 using Bignum = Handle<BIGNUM, BN_clear_free>;
 using Bio = Handle<BIO, BIO_free_all>;
+using Cipher = Handle<EVP_CIPHER, EVP_CIPHER_free>;
 using CipherCtx = Handle<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
 using Conf = Handle<CONF, NCONF_free>;
+using EcGroup = Handle<EC_GROUP, EC_GROUP_free>;
+using EcPoint = Handle<EC_POINT, EC_POINT_clear_free>;
 using EcdsaSig = Handle<ECDSA_SIG, ECDSA_SIG_free>;
 using Kdf = Handle<EVP_KDF, EVP_KDF_free>;
 using KdfCtx = Handle<EVP_KDF_CTX, EVP_KDF_CTX_free>;

@@ -67,7 +67,7 @@ std::vector<std::uint8_t> sample() {
 keystore::KeyPtr load(const SecretBytes& der) {
   auto material = must(keystore::parse_material(der));
   auto half = must(keystore::PublicHalf::of(material.pair.get()));
-  return std::make_shared<keystore::LocalKey>(std::move(half), std::move(material.pair));
+  return must(keystore::LocalKey::hold(std::move(half), std::move(material.pair)));
 }
 
 }  // namespace

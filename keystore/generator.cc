@@ -10,8 +10,10 @@
 #include <memory>
 #include <utility>
 
+#include "keystore/hot_set.h"
 #include "keystore/key.h"
 #include "keystore/local_key.h"
+#include "keystore/pair_check.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -26,16 +28,15 @@ int on_progress(EVP_PKEY_CTX* /*ctx*/) {
 
 class PairGenerator final : public Generator {
  public:
-  explicit PairGenerator(ScopedPKeyCtx ctx) noexcept : ctx_(std::move(ctx)) {}
+  PairGenerator(ScopedPKeyCtx ctx, const OSSL_PARAM* settable) noexcept
+      : ctx_(std::move(ctx)), settable_(settable) {}
 
   Status set_params(const OSSL_PARAM params[]) override {
     return memory::run_protected([&] {
       return crypto(EVP_PKEY_CTX_set_params(ctx_.get(), params), "the parameter is refused");
     });
   }
-  [[nodiscard]] const OSSL_PARAM* settable_params() const override {
-    return EVP_PKEY_CTX_settable_params(ctx_.get());
-  }
+  [[nodiscard]] const OSSL_PARAM* settable_params() const override { return settable_; }
 
   Status set_template(const Key& key) override {
     if (&key.type() != &kEc) return {};  // no other type has domain parameters
@@ -49,18 +50,22 @@ class PairGenerator final : public Generator {
 
   Result<KeyPtr> generate() override {
     HeldPKey pair;
-    VHSM_TRY(memory::run_protected([&]() -> Status {
+    const auto make = [&]() -> Status {
+      VHSM_TRY(hot_set().make_room());
       EVP_PKEY* raw = nullptr;
       const int rc = EVP_PKEY_generate(ctx_.get(), &raw);
       pair.reset(raw);
       return crypto(rc, "key generation failed (an EC key needs a group)");
-    }));
+    };
+    VHSM_TRY(run_with_room(make));
     auto half = VHSM_TRY(PublicHalf::of(pair.get()));
-    return KeyPtr(std::make_shared<LocalKey>(std::move(half), std::move(pair)));
+    const auto key = VHSM_TRY(LocalKey::hold(std::move(half), std::move(pair)));
+    return KeyPtr(key);
   }
 
  private:
   ScopedPKeyCtx ctx_;
+  const OSSL_PARAM* settable_;
 };
 
 /// EC domain parameters: nothing secret.
@@ -91,25 +96,52 @@ class ParameterGenerator final : public Generator {
   ossl::PKeyCtx ctx_;
 };
 
-Result<ScopedPKeyCtx> pair_context(const KeyType& type) {
+Result<std::unique_ptr<Generator>> pair_generator(const KeyType& type) {
   ScopedPKeyCtx ctx;
+  const OSSL_PARAM* settable = nullptr;
   const auto start = [&]() -> Status {
     ctx.reset(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr));
     if (ctx == nullptr) return fail(Errc::kUnsupported, "keys of this type are not generated");
     EVP_PKEY_CTX_set_cb(ctx.get(), on_progress);
-    return crypto(EVP_PKEY_keygen_init(ctx.get()), "keys of this type are not generated");
+    VHSM_TRY(crypto(EVP_PKEY_keygen_init(ctx.get()), "keys of this type are not generated"));
+    settable = EVP_PKEY_CTX_settable_params(ctx.get());
+    return {};
   };
-  VHSM_TRY(memory::run_protected(start));
-  return ctx;
+  VHSM_TRY(run_with_room(start));
+  return std::unique_ptr<Generator>(std::make_unique<PairGenerator>(std::move(ctx), settable));
+}
+
+Result<KeyPtr> bring_in_pair(const KeyType& type, const OSSL_PARAM params[]) {
+  HeldPKey pair;
+  const auto bring_in = [&]() -> Status {
+    const ossl::ErrorMark quiet;
+    VHSM_TRY(hot_set().make_room());
+    const auto ctx =
+        VHSM_TRY(made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr)),
+                      "no such key type"));
+    VHSM_TRY(crypto(EVP_PKEY_fromdata_init(ctx.get()), "key import does not start"));
+    EVP_PKEY* raw = nullptr;
+    // Read-only for EVP_PKEY_fromdata; the prototype lacks the const.
+    auto* writable = const_cast<OSSL_PARAM*>(params);
+    const int rc = EVP_PKEY_fromdata(ctx.get(), &raw, EVP_PKEY_KEYPAIR, writable);
+    pair.reset(raw);
+    return crypto(rc, "the parameters do not make a key pair");
+  };
+  const Status brought = run_with_room(bring_in);
+  if (!brought.ok() && brought.error().code == Errc::kCrypto) {
+    return fail(Errc::kBadFormat, "the parameters do not make a key pair");
+  }
+  VHSM_TRY(brought);
+  auto half = VHSM_TRY(PublicHalf::of(pair.get()));
+  VHSM_TRY(check_pair(half, pair.get()));
+  const auto key = VHSM_TRY(LocalKey::hold(std::move(half), std::move(pair)));
+  return KeyPtr(key);
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Generator>> Generator::create(const KeyType& type, Selection selection) {
-  if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0) {
-    auto ctx = VHSM_TRY(pair_context(type));
-    return std::unique_ptr<Generator>(std::make_unique<PairGenerator>(std::move(ctx)));
-  }
+  if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0) return pair_generator(type);
   if (&type != &kEc) return fail(Errc::kUnsupported, "only EC has domain parameters", type.name);
   auto ctx = VHSM_TRY(made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr)),
                            "no EC parameters"));
@@ -123,24 +155,9 @@ Result<KeyPtr> import_public(const KeyType& type, Selection selection, const OSS
 }
 
 Result<KeyPtr> import_pair(const KeyType& type, const OSSL_PARAM params[]) {
-  HeldPKey pair;
-  const auto bring_in = [&]() -> Status {
-    const ossl::ErrorMark quiet;
-    const auto ctx =
-        VHSM_TRY(made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr)),
-                      "no such key type"));
-    VHSM_TRY(crypto(EVP_PKEY_fromdata_init(ctx.get()), "key import does not start"));
-    EVP_PKEY* raw = nullptr;
-    // Read-only for EVP_PKEY_fromdata; the prototype lacks the const.
-    auto* writable = const_cast<OSSL_PARAM*>(params);
-    const int rc = EVP_PKEY_fromdata(ctx.get(), &raw, EVP_PKEY_KEYPAIR, writable);
-    pair.reset(raw);
-    return rc == 1 ? Status() : fail(Errc::kBadFormat, "the parameters do not make a key pair");
-  };
-  VHSM_TRY(memory::run_protected(bring_in));
-  auto half = VHSM_TRY(PublicHalf::of(pair.get()));
-  VHSM_TRY(check_pair(half, pair.get()));
-  return KeyPtr(std::make_shared<LocalKey>(std::move(half), std::move(pair)));
+  auto key = bring_in_pair(type, params);
+  if (!key.ok()) memory::wipe_stacks();
+  return key;
 }
 
 }  // namespace vhsm::keystore

@@ -52,7 +52,7 @@ Status begin_message(InnerContext& context, EVP_PKEY* key) {
 
 InnerContextPtr empty_like(const OperationRequest& request, bool held) {
   return InnerContextPtr(
-      new InnerContext{request.kind, std::string(request.digest), held, nullptr, nullptr, false});
+      new InnerContext{request.kind, std::string(request.digest), held, nullptr, nullptr});
 }
 
 }  // namespace
@@ -73,8 +73,13 @@ void FreeInnerContext::operator()(InnerContext* context) const noexcept {
 Result<InnerContextPtr> begin_inner(EVP_PKEY* key, bool held, const OperationRequest& request) {
   auto context = empty_like(request, held);
   const bool whole = plain_init(request.kind) == nullptr;
-  VHSM_TRY(scoped_if(
-      held, [&] { return whole ? begin_message(*context, key) : begin_plain(*context, key); }));
+  const auto begin = [&]() -> Status {
+    VHSM_TRY(whole ? begin_message(*context, key) : begin_plain(*context, key));
+    context->settable = EVP_PKEY_CTX_settable_params(context->get());
+    context->gettable = EVP_PKEY_CTX_gettable_params(context->get());
+    return {};
+  };
+  VHSM_TRY(scoped_if(held, begin));
   return context;
 }
 
@@ -92,12 +97,14 @@ Result<InnerContextPtr> clone_inner(const InnerContext& context) {
   };
   VHSM_TRY(scoped_if(context.held, duplicate));
   copy->message_used = context.message_used;
+  copy->settable = context.settable;
+  copy->gettable = context.gettable;
   copy->settings = context.settings;
   copy->reusable = context.reusable;
   return copy;
 }
 
-ContextPool::~ContextPool() {
+void ContextPool::drain() noexcept {
   for (auto& place : places_) InnerContextPtr(place.exchange(nullptr));
 }
 
@@ -105,7 +112,7 @@ InnerContextPtr ContextPool::take(OperationKind kind, std::string_view digest,
                                   std::string_view settings) noexcept {
   for (auto& place : places_) {
     if (place.load(std::memory_order_relaxed) == nullptr) continue;
-    InnerContextPtr found(place.exchange(nullptr, std::memory_order_acq_rel));
+    InnerContextPtr found(place.exchange(nullptr));
     if (found == nullptr) continue;
     if (found->kind == kind && found->digest == digest && found->settings == settings) return found;
     put(std::move(found));
@@ -117,13 +124,13 @@ void ContextPool::put(InnerContextPtr context) noexcept {
   if (!context->reusable) return;
   for (auto& place : places_) {
     InnerContext* none = nullptr;
-    if (place.compare_exchange_strong(none, context.get(), std::memory_order_acq_rel)) {
+    if (place.compare_exchange_strong(none, context.get())) {
       static_cast<void>(context.release());
       return;
     }
   }
   const std::size_t victim = next_victim_.fetch_add(1, std::memory_order_relaxed) % kPlaces;
-  context.reset(places_[victim].exchange(context.release(), std::memory_order_acq_rel));
+  context.reset(places_[victim].exchange(context.release()));
 }
 
 }  // namespace vhsm::keystore

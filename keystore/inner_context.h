@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "base/handle.h"
+#include "keystore/hot_set.h"
 #include "keystore/key.h"
 #include "memory/protected_memory.h"
 
@@ -33,10 +34,10 @@ struct ScopedFree {
 /// An inner key pair, which lies in protected memory.
 using HeldPKey = std::unique_ptr<EVP_PKEY, ScopedFree<EVP_PKEY_free>>;
 
-/// Runs `body` in a scope when it works on a private half, else at once.
+/// Runs `body` as run_with_room() when it works on a private half, else at once.
 template <class Body>
 std::invoke_result_t<Body> scoped_if(bool held, Body&& body) {
-  if (held) return memory::run_protected(std::forward<Body>(body));
+  if (held) return run_with_room(body);
   return std::forward<Body>(body)();
 }
 
@@ -46,11 +47,14 @@ struct InnerContext {
   std::string digest;
   bool held;  ///< works on a private half
   ossl::PKeyCtx plain;
-  ossl::MdCtx message;        ///< for whole messages (Signing::kMessage)
-  bool message_used = false;  ///< OpenSSL 3.4 and later sign once per initialisation
+  ossl::MdCtx message;                   ///< for whole messages (Signing::kMessage)
+  bool message_used = false;             ///< OpenSSL 3.4 and later sign once per initialisation
+  const OSSL_PARAM* settable = nullptr;  ///< what may be set and asked for: constants of OpenSSL
+  const OSSL_PARAM* gettable = nullptr;
   std::string settings = {};  ///< what was set since it was begun, in that order
   bool reusable = true;       ///< `settings` says all that was
 
+  /// For a held context: in a scope, since it looks into it.
   [[nodiscard]] EVP_PKEY_CTX* get() const noexcept {
     return message != nullptr ? EVP_MD_CTX_get_pkey_ctx(message.get()) : plain.get();
   }
@@ -74,7 +78,7 @@ class ContextPool {
   ContextPool() = default;
   ContextPool(const ContextPool&) = delete;
   ContextPool& operator=(const ContextPool&) = delete;
-  ~ContextPool();
+  ~ContextPool() { drain(); }
 
   /// An idle context begun as `kind` with `digest`, and then given `settings`; null if there is
   /// none.
@@ -82,6 +86,8 @@ class ContextPool {
                        std::string_view settings) noexcept;
   /// Keeps `context` if it is reusable; in a full pool in the place of another.
   void put(InnerContextPtr context) noexcept;
+  /// Frees all that are there.
+  void drain() noexcept;
 
  private:
   static constexpr std::size_t kPlaces = 8;

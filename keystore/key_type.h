@@ -3,6 +3,7 @@
 // The key types that vhsm holds: a new one is a line in key_type.cc.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -45,7 +46,10 @@ extern const KeyType kX25519;
 extern const KeyType kEd448;
 extern const KeyType kX448;
 
-/// All of the above.
+/// The curves that EC keys are held on, as OpenSSL names a key's group.
+inline constexpr std::array<const char*, 3> kHeldCurves{"prime256v1", "secp384r1", "secp521r1"};
+
+/// All types.
 [[nodiscard]] std::span<const KeyType* const> key_types() noexcept;
 
 /// The type that one of `names` calls so (no case); null if none.

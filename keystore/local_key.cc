@@ -3,13 +3,12 @@
 
 #include <openssl/core_dispatch.h>
 
-#include <array>
 #include <span>
-#include <string>
 #include <string_view>
 #include <utility>
 
 #include "keystore/local_operation.h"
+#include "keystore/pair_check.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -19,68 +18,61 @@ bool needs_private(OperationKind kind) noexcept {
          kind != OperationKind::kEncrypt;
 }
 
-/// OpenSSL's own check of an RSA pair tests primes for a tenth of a second; a signature that the
-/// public half accepts says as much about the two belonging together.
-Status check_by_signature(const PublicHalf& half, EVP_PKEY* pair) {
-  constexpr std::array<std::uint8_t, EVP_MAX_MD_SIZE> kZeros{};
-  std::array<std::uint8_t, 512> signature{};
-  const std::string_view digest = half.default_digest().empty() ? "SHA256" : half.default_digest();
-  const EVP_MD* md = EVP_get_digestbyname(std::string(digest).c_str());
-  if (md == nullptr) return fail(Errc::kUnsupported, "the key's digest is not known");
-  const auto input = std::span(kZeros).first(static_cast<std::size_t>(EVP_MD_get_size(md)));
-  const OperationRequest sign{OperationKind::kSign, digest};
-  const auto signer = VHSM_TRY(begin_inner(pair, true, sign));
-  std::size_t size = signature.size();
-  VHSM_TRY(memory::run_protected([&] {
-    return crypto(EVP_PKEY_sign(signer->get(), signature.data(), &size, input.data(), input.size()),
-                  "the private half does not sign");
-  }));
-  const OperationRequest verify{OperationKind::kVerify, digest};
-  const auto verifier = VHSM_TRY(begin_inner(half.get(), false, verify));
-  return crypto(
-      EVP_PKEY_verify(verifier->get(), signature.data(), size, input.data(), input.size()),
-      "the halves do not belong together");
-}
-
-Status check_by_library(EVP_PKEY* pair) {
-  return memory::run_protected([pair]() -> Status {
-    const auto ctx = VHSM_TRY(made(
-        ossl::PKeyCtx(EVP_PKEY_CTX_new_from_pkey(nullptr, pair, nullptr)), "no check context"));
-    return crypto(EVP_PKEY_pairwise_check(ctx.get()), "the halves do not belong together");
-  });
-}
-
 }  // namespace
-
-Status check_pair(const PublicHalf& half, EVP_PKEY* pair) {
-  const ossl::ErrorMark quiet;
-  const bool rsa = &half.type() == &kRsa || &half.type() == &kRsaPss;
-  const Status checked = rsa ? check_by_signature(half, pair) : check_by_library(pair);
-  if (checked.ok() || checked.error().code != Errc::kCrypto) return checked;
-  return fail(Errc::kBadFormat,
-              "the private and the public half of the key do not belong together");
-}
 
 void LocalKey::count_operation() const noexcept {
   if (metrics_ != nullptr) metrics_->operations.fetch_add(1, std::memory_order_relaxed);
+}
+
+Result<std::shared_ptr<LocalKey>> LocalKey::hold(PublicHalf half, HeldPKey pair,
+                                                 std::optional<KeyUri> uri,
+                                                 std::shared_ptr<Metrics> metrics) {
+  auto secret = VHSM_TRY(PrivateHalf::hold(std::move(pair)));
+  return std::make_shared<LocalKey>(std::move(half), std::move(secret), std::move(uri),
+                                    std::move(metrics));
+}
+
+Error LocalKey::named(const Error& error) const noexcept {
+  return uri() == nullptr ? error : error.about(uri()->name.uri());
 }
 
 Status LocalKey::validate(Selection selection, bool quick) const {
   VHSM_TRY(public_half().validate(quick));
   const bool wants_private = (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
   if (!wants_private) return {};
-  if (pair_ == nullptr) return fail(Errc::kNoPrivateKey, "only the public half is here");
-  return check_pair(public_half(), pair_.get());
+  if (!has_private()) return fail(Errc::kNoPrivateKey, "only the public half is here");
+  const auto pair = run_with_room([this] { return private_->use(public_half()); });
+  if (!pair.ok()) return named(pair.error());
+  return check_pair(public_half(), pair.value().get());
+}
+
+InnerContextPtr LocalKey::take(OperationKind kind, std::string_view digest,
+                               std::string_view settings) const noexcept {
+  if (private_ != nullptr && needs_private(kind)) return private_->take(kind, digest, settings);
+  return idle_.take(kind, digest, settings);
+}
+
+void LocalKey::put(InnerContextPtr context) const noexcept {
+  context->held ? private_->put(std::move(context)) : idle_.put(std::move(context));
+}
+
+Result<InnerContextPtr> LocalKey::begin_held(const OperationRequest& request) const {
+  auto begun = run_with_room([&]() -> Result<InnerContextPtr> {
+    const auto pair = VHSM_TRY(private_->use(public_half()));
+    return begin_inner(pair.get(), true, request);
+  });
+  if (!begun.ok()) return named(begun.error());
+  return begun;
 }
 
 Result<std::unique_ptr<Operation>> LocalKey::begin(const OperationRequest& request) const {
   const bool held = needs_private(request.kind);
-  if (held && pair_ == nullptr) {
+  if (held && !has_private()) {
     return fail(Errc::kNoPrivateKey, "the operation needs a private key");
   }
-  auto inner = pool_.take(request.kind, request.digest, {});
+  auto inner = take(request.kind, request.digest, {});
   if (inner == nullptr) {
-    inner = VHSM_TRY(begin_inner(held ? pair_.get() : public_half().get(), held, request));
+    inner = VHSM_TRY(held ? begin_held(request) : begin_inner(public_half().get(), false, request));
   }
   auto operation = std::make_unique<LocalOperation>(shared_from_this(), std::move(inner));
   VHSM_TRY(operation->set_params(request.params));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A key of this process: its private half is an inner EVP_PKEY in protected memory, worked on
-// inside scopes only.
+// A key of this process.
 #pragma once
 
 #include <memory>
@@ -11,37 +10,46 @@
 #include "base/metrics.h"
 #include "keystore/inner_context.h"
 #include "keystore/key.h"
-#include "memory/protected_memory.h"
+#include "keystore/private_half.h"
 
 namespace vhsm::keystore {
 
 class LocalKey final : public Key, public std::enable_shared_from_this<LocalKey> {
  public:
-  /// @param pair  null for a public key.
-  LocalKey(PublicHalf half, HeldPKey pair, std::optional<KeyUri> uri = std::nullopt,
+  /// @param secret  null for a public key.
+  LocalKey(PublicHalf half, std::unique_ptr<PrivateHalf> secret,
+           std::optional<KeyUri> uri = std::nullopt,
            std::shared_ptr<Metrics> metrics = nullptr) noexcept
       : Key(std::move(half), std::move(uri)),
-        pair_(std::move(pair)),
+        private_(std::move(secret)),
         metrics_(std::move(metrics)) {}
 
-  [[nodiscard]] bool has_private() const noexcept override { return pair_ != nullptr; }
+  /// Takes over `pair`, which goes with `half`.
+  /// @errors kMemoryLimit, kCrypto.
+  static Result<std::shared_ptr<LocalKey>> hold(PublicHalf half, HeldPKey pair,
+                                                std::optional<KeyUri> uri = std::nullopt,
+                                                std::shared_ptr<Metrics> metrics = nullptr);
+
+  [[nodiscard]] bool has_private() const noexcept override { return private_ != nullptr; }
   Status validate(Selection selection, bool quick) const override;
   Result<std::unique_ptr<Operation>> begin(const OperationRequest& request) const override;
 
-  /// The pair; null for a public key. To be worked on inside a scope only.
-  [[nodiscard]] EVP_PKEY* pair() const noexcept { return pair_.get(); }
-  [[nodiscard]] ContextPool& pool() const noexcept { return pool_; }
+  /// Idle contexts, as ContextPool's.
+  InnerContextPtr take(OperationKind kind, std::string_view digest,
+                       std::string_view settings) const noexcept;
+  void put(InnerContextPtr context) const noexcept;
   void count_operation() const noexcept;
 
- private:
-  HeldPKey pair_;
-  std::shared_ptr<Metrics> metrics_;
-  mutable ContextPool pool_;
-};
+  /// Null for a public key.
+  [[nodiscard]] const PrivateHalf* private_half() const noexcept { return private_.get(); }
 
-/// Proves by a trial (a signature, or the pair's own check) that both halves belong together: a
-/// foreign public half would let two Ed25519 signatures give the scalar away.
-/// @errors kBadFormat. Not inside a scope.
-Status check_pair(const PublicHalf& half, EVP_PKEY* pair);
+ private:
+  Result<InnerContextPtr> begin_held(const OperationRequest& request) const;
+  [[nodiscard]] Error named(const Error& error) const noexcept;
+
+  const std::unique_ptr<PrivateHalf> private_;
+  std::shared_ptr<Metrics> metrics_;
+  mutable ContextPool idle_;  ///< of the public half
+};
 
 }  // namespace vhsm::keystore

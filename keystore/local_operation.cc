@@ -67,7 +67,7 @@ std::string described(const std::vector<OSSL_PARAM>& params) {
 }  // namespace
 
 LocalOperation::~LocalOperation() {
-  if (inner_ != nullptr) key_->pool().put(std::move(inner_));
+  if (inner_ != nullptr) key_->put(std::move(inner_));
 }
 
 Status LocalOperation::set_params(const OSSL_PARAM params[]) {
@@ -88,9 +88,9 @@ Status LocalOperation::set_params(const OSSL_PARAM params[]) {
 /// A TLS server sets the same parameters for each handshake, which costs more than to go on with an
 /// idle context that has them already.
 bool LocalOperation::trade(const std::string& settings) {
-  auto idle = key_->pool().take(inner_->kind, inner_->digest, settings);
+  auto idle = key_->take(inner_->kind, inner_->digest, settings);
   if (idle == nullptr) return false;
-  key_->pool().put(std::exchange(inner_, std::move(idle)));
+  key_->put(std::exchange(inner_, std::move(idle)));
   return true;
 }
 
@@ -100,13 +100,9 @@ Status LocalOperation::get_params(OSSL_PARAM params[]) const {
   });
 }
 
-const OSSL_PARAM* LocalOperation::settable_params() const {
-  return EVP_PKEY_CTX_settable_params(inner_->get());
-}
+const OSSL_PARAM* LocalOperation::settable_params() const { return inner_->settable; }
 
-const OSSL_PARAM* LocalOperation::gettable_params() const {
-  return EVP_PKEY_CTX_gettable_params(inner_->get());
-}
+const OSSL_PARAM* LocalOperation::gettable_params() const { return inner_->gettable; }
 
 Status LocalOperation::renew_message() {
   constexpr bool kOncePerInit = OPENSSL_VERSION_NUMBER >= 0x30400000L;

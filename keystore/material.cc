@@ -8,6 +8,7 @@
 #include <limits>
 #include <string_view>
 
+#include "keystore/hot_set.h"
 #include "keystore/public_half.h"
 
 namespace vhsm::keystore {
@@ -110,13 +111,15 @@ Result<Material> parse_material(const SecretBytes& secret) {
   Material material;
   const auto parse = [&]() -> Status {
     const ossl::ErrorMark quiet;
+    VHSM_TRY(hot_set().make_room());
+    material = {};
     VHSM_TRY(is_pem(secret.expose()) ? take_pem(secret.expose(), material)
                                      : take_private_key(secret.expose(), material));
     if (material.pair == nullptr) return {};
     const auto supported = supported_type(material.pair.get());
     return supported.ok() ? Status() : supported.error();
   };
-  VHSM_TRY(memory::run_protected(parse));
+  VHSM_TRY(run_with_room(parse));
   return material;
 }
 

@@ -13,12 +13,14 @@
 #include <string>
 #include <utility>
 
+#include "keystore/hot_set.h"
+#include "keystore/packed_params.h"
+
 namespace vhsm::keystore {
 namespace {
 
 constexpr int kSmallestRsaBits = 2048;
 constexpr int kLargestRsaBits = 4096;
-constexpr std::array<std::string_view, 3> kCurves{"prime256v1", "secp384r1", "secp521r1"};
 constexpr int kPublicSelection = EVP_PKEY_PUBLIC_KEY;
 
 bool one_of(std::span<const char* const> names, const char* key) noexcept {
@@ -39,7 +41,7 @@ Status supported_curve(const EVP_PKEY* key) {
   if (EVP_PKEY_get_group_name(key, group.data(), group.size(), nullptr) != 1) {
     return fail(Errc::kUnsupported, "EC keys need a named curve");
   }
-  if (std::ranges::find(kCurves, std::string_view(group.data())) == kCurves.end()) {
+  if (!one_of(kHeldCurves, group.data())) {
     return fail(Errc::kUnsupported, "EC keys are held on P-256, P-384 and P-521",
                 std::string_view(group.data()));
   }
@@ -62,6 +64,16 @@ Result<ossl::PKey> from_data(const KeyType& type, int selection, OSSL_PARAM* par
     return fail(Errc::kBadFormat, "the key's parameters do not make a key", type.name);
   }
   return key;
+}
+
+/// Copied out of protected memory, where only scopes can read.
+Result<std::vector<std::uint8_t>> public_parts(EVP_PKEY* pair) {
+  OSSL_PARAM* raw = nullptr;
+  VHSM_TRY(crypto(EVP_PKEY_todata(pair, kPublicSelection, &raw), "no public half"));
+  const OwnedParams params(raw);
+  std::vector<std::uint8_t> parts(packed_bytes(params.get()));
+  VHSM_TRY(pack(params.get(), parts));
+  return parts;
 }
 
 std::optional<std::string> text_param(const EVP_PKEY* key, const char* name) {
@@ -136,10 +148,13 @@ Result<PublicHalf> PublicHalf::from_key_info(std::span<const std::uint8_t> der) 
 }
 
 Result<PublicHalf> PublicHalf::of(EVP_PKEY* pair) {
-  const KeyType* type = VHSM_TRY(supported_type(pair));
-  OSSL_PARAM* raw = nullptr;
-  VHSM_TRY(crypto(EVP_PKEY_todata(pair, kPublicSelection, &raw), "no public half"));
-  const OwnedParams params(raw);
+  const KeyType* type = nullptr;
+  const auto read = [&]() -> Result<std::vector<std::uint8_t>> {
+    type = VHSM_TRY(supported_type(pair));
+    return public_parts(pair);
+  };
+  auto parts = VHSM_TRY(run_with_room(read));
+  auto params = VHSM_TRY(UnpackedParams::of(parts));
   return from_params(*type, kPublicSelection, params.get());
 }
 

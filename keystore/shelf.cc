@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "keystore/local_key.h"
+#include "keystore/pair_check.h"
 
 namespace vhsm::keystore {
 
@@ -98,11 +99,15 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
   }
   const auto secret = source_->fetch(uri.name, deadline);
   if (!secret.ok()) return secret.error().about(uri.name.uri());
-  auto material = parse_material(secret.value());
-  if (!material.ok()) return material.error().about(uri.name.uri());
-  auto entry = shelve(uri, std::move(material).value());
-  if (!entry.ok()) return entry.error().about(uri.name.uri());
-  return entry;
+  auto entry = read(uri, secret.value());
+  if (entry.ok()) return entry;
+  memory::wipe_stacks();
+  return entry.error().about(uri.name.uri());
+}
+
+Result<Entry> Shelf::read(const KeyUri& uri, const SecretBytes& secret) const {
+  auto material = VHSM_TRY(parse_material(secret));
+  return shelve(uri, std::move(material));
 }
 
 Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
@@ -111,8 +116,8 @@ Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
   auto half = VHSM_TRY(PublicHalf::of(material.pair.get()));
   VHSM_TRY(check_pair(half, material.pair.get()));
   entry.public_key_info = VHSM_TRY(half.key_info());
-  entry.key = std::make_shared<LocalKey>(std::move(half), std::move(material.pair),
-                                         KeyUri{uri.name, std::nullopt, std::nullopt}, metrics_);
+  entry.key = VHSM_TRY(LocalKey::hold(std::move(half), std::move(material.pair),
+                                      KeyUri{uri.name, std::nullopt, std::nullopt}, metrics_));
   return entry;
 }
 

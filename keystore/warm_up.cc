@@ -10,7 +10,8 @@
 
 #include "keystore/inner_context.h"
 #include "keystore/key_type.h"
-#include "keystore/local_key.h"
+#include "keystore/pair_check.h"
+#include "keystore/public_half.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -48,6 +49,16 @@ void try_coders(EVP_PKEY* key) {
   OPENSSL_free(der);
 }
 
+/// What unshielding needs besides.
+void try_shielding(const KeyType& type, EVP_PKEY* key) {
+  OSSL_PARAM* raw = nullptr;
+  if (EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &raw) != 1) return;
+  const OwnedParams params(raw);
+  const ossl::Cipher cipher(EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr));
+  const auto half = PublicHalf::from_params(type, EVP_PKEY_PUBLIC_KEY, params.get());
+  if (half.ok()) static_cast<void>(check_parts(half.value(), key));
+}
+
 void try_operation(EVP_PKEY* key, OperationKind kind, std::string_view digest) {
   const auto context = begin_inner(key, false, {kind, digest});
   if (!context.ok() || digest.empty()) return;
@@ -62,6 +73,7 @@ Status warm_up_once() {
   for (const KeyType* type : key_types()) {
     const auto key = VHSM_TRY(trial_key(*type));
     try_coders(key.get());
+    try_shielding(*type, key.get());
     if (type->signing == Signing::kDigest) try_operation(key.get(), OperationKind::kSign, "SHA256");
     if (type->signing == Signing::kMessage) {
       try_operation(key.get(), OperationKind::kSignMessage, "");

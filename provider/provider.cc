@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "keystore/hot_set.h"
 #include "memory/protected_memory.h"
 
 namespace vhsm::provider {
@@ -16,6 +17,8 @@ namespace {
 constexpr const char* kFetches = "vhsm-fetches";
 constexpr const char* kReports = "vhsm-reports";
 constexpr const char* kOperations = "vhsm-operations";
+constexpr const char* kHotKeys = "vhsm-keys-hot";
+constexpr const char* kShieldedKeys = "vhsm-keys-shielded";
 constexpr const char* kMemoryInUse = "vhsm-memory-in-use";
 constexpr const char* kMemoryLimit = "vhsm-memory-limit";
 constexpr const char* kMemoryKind = "vhsm-memory-kind";
@@ -33,6 +36,8 @@ constexpr OSSL_PARAM kGettable[] = {
     describe_param(kFetches, OSSL_PARAM_UNSIGNED_INTEGER),
     describe_param(kReports, OSSL_PARAM_UNSIGNED_INTEGER),
     describe_param(kOperations, OSSL_PARAM_UNSIGNED_INTEGER),
+    describe_param(kHotKeys, OSSL_PARAM_UNSIGNED_INTEGER),
+    describe_param(kShieldedKeys, OSSL_PARAM_UNSIGNED_INTEGER),
     describe_param(kMemoryInUse, OSSL_PARAM_UNSIGNED_INTEGER),
     describe_param(kMemoryLimit, OSSL_PARAM_UNSIGNED_INTEGER),
     describe_param(kMemoryKind, OSSL_PARAM_UTF8_PTR),
@@ -50,6 +55,17 @@ Status answer_number(OSSL_PARAM params[], const char* name, std::uint64_t number
   OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
   if (param == nullptr || OSSL_PARAM_set_uint64(param, number) == 1) return {};
   return fail(Errc::kInvalidArgument, "parameter is not an unsigned integer", name);
+}
+
+Status answer_memory(OSSL_PARAM params[]) {
+  const memory::Usage memory = memory::usage();
+  VHSM_TRY(answer_text(params, kMemoryKind, memory::name_of(memory::kind())));
+  VHSM_TRY(answer_number(params, kMemoryInUse, memory.in_use_bytes));
+  VHSM_TRY(answer_number(params, kMemoryLimit, memory.capacity_bytes));
+  VHSM_TRY(answer_number(params, kMemoryKey, memory.has_protection_key ? 1 : 0));
+  const keystore::HotSetCounters keys = keystore::hot_set().counters();
+  VHSM_TRY(answer_number(params, kHotKeys, keys.hot));
+  return answer_number(params, kShieldedKeys, keys.shielded);
 }
 
 std::vector<OSSL_ITEM> reason_strings() {
@@ -81,11 +97,7 @@ Status Provider::get_params(OSSL_PARAM params[]) const {
   VHSM_TRY(answer_text(params, OSSL_PROV_PARAM_NAME, "vhsm"));
   VHSM_TRY(answer_text(params, OSSL_PROV_PARAM_VERSION, VHSM_VERSION));
   VHSM_TRY(answer_text(params, OSSL_PROV_PARAM_BUILDINFO, assembly_.build_info.c_str()));
-  const memory::Usage memory = memory::usage();
-  VHSM_TRY(answer_text(params, kMemoryKind, memory::name_of(memory::kind())));
-  VHSM_TRY(answer_number(params, kMemoryInUse, memory.in_use_bytes));
-  VHSM_TRY(answer_number(params, kMemoryLimit, memory.capacity_bytes));
-  VHSM_TRY(answer_number(params, kMemoryKey, memory.has_protection_key ? 1 : 0));
+  VHSM_TRY(answer_memory(params));
   if (assembly_.metrics != nullptr) {
     VHSM_TRY(answer_number(params, kFetches, assembly_.metrics->fetches));
     VHSM_TRY(answer_number(params, kReports, assembly_.metrics->reports));

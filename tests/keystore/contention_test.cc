@@ -9,10 +9,7 @@
 #include <tuple>
 #include <vector>
 
-#include "keystore/key.h"
-#include "keystore/local_key.h"
-#include "keystore/material.h"
-#include "tests/keystore/samples.h"
+#include "tests/keystore/held_keys.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -21,20 +18,11 @@ class ContentionTest : public KeystoreTest,
                        public ::testing::WithParamInterface<std::tuple<const char*, std::size_t>> {
 };
 
-KeyPtr held(const char* kind) {
-  const auto pem = pkcs8_pem(make_key(kind).get());
-  const auto secret = SecretBytes::copy(std::vector<std::uint8_t>(pem.begin(), pem.end()));
-  auto material = parse_material(secret.value()).value();
-  auto half = PublicHalf::of(material.pair.get()).value();
-  return std::make_shared<LocalKey>(std::move(half), std::move(material.pair));
-}
-
 /// All threads sign `warm` times, then `before` is called, then each signs `count` times.
 void sign_in_threads(const KeyPtr& key, std::size_t threads, int warm, int count,
                      const std::function<void()>& before) {
   std::barrier warmed(static_cast<std::ptrdiff_t>(threads), before);
   const auto sign = [&](int times) {
-    constexpr std::array<std::uint8_t, 32> kDigest{1, 2, 3};
     std::array<std::uint8_t, 256> signature{};
     for (int i = 0; i < times; ++i) {
       ASSERT_TRUE(
@@ -55,7 +43,7 @@ void sign_in_threads(const KeyPtr& key, std::size_t threads, int warm, int count
 TEST_P(ContentionTest, SignaturesMeetInNoLock) {
   const auto [kind, threads] = GetParam();
   constexpr int kSignatures = 100;
-  const auto key = held(kind);
+  const KeyPtr key = held(kind);
   memory::Usage before;
   sign_in_threads(key, threads, 50, kSignatures, [&] { before = memory::usage(); });
   const memory::Usage after = memory::usage();

@@ -6,7 +6,7 @@
 #include <array>
 #include <memory>
 
-#include "keystore/local_key.h"
+#include "keystore/pair_check.h"
 #include "tests/keystore/samples.h"
 
 namespace vhsm::keystore {

@@ -20,7 +20,9 @@ std::shared_ptr<LocalKey> held(const char* kind) {
   Material material = std::move(parsed).value();
   auto half = PublicHalf::of(material.pair.get());
   EXPECT_TRUE(half.ok());
-  return std::make_shared<LocalKey>(std::move(half).value(), std::move(material.pair));
+  auto key = LocalKey::hold(std::move(half).value(), std::move(material.pair));
+  EXPECT_TRUE(key.ok());
+  return key.value();
 }
 
 constexpr std::array<std::uint8_t, 32> kDigest{1, 2, 3};
@@ -60,8 +62,9 @@ TEST_F(OperationTest, ASizeQueryDoesNoPrivateOperation) {
   auto parsed = parse_material(secret(pkcs8_pem(make_key("P-256").get())));
   Material material = std::move(parsed).value();
   auto half = PublicHalf::of(material.pair.get());
-  const auto key = std::make_shared<LocalKey>(std::move(half).value(), std::move(material.pair),
-                                              std::nullopt, metrics);
+  const auto key =
+      LocalKey::hold(std::move(half).value(), std::move(material.pair), std::nullopt, metrics)
+          .value();
   auto signer = key->begin({OperationKind::kSign, "SHA256"});
   EXPECT_GE(signer.value()->run(kDigest, {}).value(), 70U);
   EXPECT_EQ(metrics->operations, 0U);
