@@ -199,6 +199,24 @@ TEST_F(ScopeTest, AThreadThatEndsLeavesNothingInTheArena) {
   EXPECT_LE(in_use_bytes(), before);
 }
 
+TEST_F(ScopeTest, ThreadsThatEndDoNotWaitForEachOther) {
+  // The private OpenSSL holds a lock while a thread leaves it and frees what lies in the arena:
+  // who has the lock must not wait for a stack that someone has who waits for the lock.
+  const auto draw = [] {
+    std::array<unsigned char, 16> bytes{};
+    ASSERT_TRUE(run_protected([&]() -> Status {
+                  return crypto(RAND_priv_bytes(bytes.data(), static_cast<int>(bytes.size())),
+                                "no");
+                }).ok());
+  };
+  const auto start_and_end = [&] {
+    for (int i = 0; i < 30; ++i) std::thread(draw).join();
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 40; ++i) threads.emplace_back(start_and_end);
+  for (auto& thread : threads) thread.join();
+}
+
 void leave_on_stack() {
   volatile char left[2000];
   for (volatile char& byte : left) byte = 0x5A;
