@@ -220,6 +220,7 @@ Checks examine(const Console& console) {
   checks.push_back(check_settings(loaded));
   const Settings settings = loaded.ok() ? loaded.value() : Settings{};
   check_memory(settings, checks);
+  const memory::Access access;  // all of this process is ours
   if (!settings.daemon_socket().empty()) {
     if (memory::kind() != memory::Kind::kNone) checks.push_back(check_daemon(settings));
   } else {

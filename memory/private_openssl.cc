@@ -3,6 +3,8 @@
 // Ties the libcrypto that we are linked with to protected memory: its allocator, its random
 // generators and its threads' ends.
 // Sources: CRYPTO_set_mem_functions(3), EVP_RAND(3), OPENSSL_thread_stop(3).
+// RAND_METHOD is deprecated, and the one way to stand between all of OpenSSL and its generators.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <malloc.h>
 #include <pthread.h>
 
@@ -74,6 +76,23 @@ void* route_realloc(void* old, std::size_t size, const char* file, int line) {
   return resize_inside(old, size, inside.slot());
 }
 
+// ----- random generators ----------------------------------------------------------------------
+
+/// A thread's generator is made where it is first drawn from, and whoever knows its state knows the
+/// nonces of signatures to come. So it is never drawn from outside a scope.
+int draw(unsigned char* out, int bytes) {
+  const Status drawn = run_protected([&]() -> Status {
+    return crypto(EVP_RAND_generate(RAND_get0_private(nullptr), out,
+                                    static_cast<std::size_t>(bytes), 0, 0, nullptr, 0),
+                  "no random numbers");
+  });
+  return drawn.ok() ? 1 : 0;
+}
+
+int can_draw() { return usable() ? 1 : 0; }
+
+constexpr RAND_METHOD kGenerators{nullptr, draw, nullptr, nullptr, draw, can_draw};
+
 // ----- thread exit ----------------------------------------------------------------------------
 
 constinit pthread_key_t g_exit_key{};
@@ -107,7 +126,10 @@ Status adopt_allocator() {
     return fail(Errc::kInternal, "libcrypto was used before its allocator was set");
   }
   adopted = true;
-  return {};
+  // First of all: whatever starts it otherwise has it clean up when the host exits, after our
+  // teardown.
+  return crypto(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr),
+                "the private OpenSSL does not start");
 }
 
 Status install_thread_exit() {
@@ -126,12 +148,9 @@ void register_thread() noexcept {
 }
 
 Status start_generators() {
-  VHSM_TRY(
-      crypto(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr),
-             "the private OpenSSL does not start"));
+  VHSM_TRY(crypto(RAND_set_rand_method(&kGenerators), "the random generators are not ours"));
   std::array<unsigned char, 1> byte{};
-  VHSM_TRY(crypto(RAND_bytes(byte.data(), 1), "no random generator"));
-  return crypto(RAND_priv_bytes(byte.data(), 1), "no private random generator");
+  return crypto(RAND_priv_bytes(byte.data(), 1), "no random generator");
 }
 
 Status reseed_generators() { return reseed(RAND_get0_primary(nullptr)); }

@@ -223,7 +223,9 @@ Inside::~Inside() {
   set_signal_mask(old_mask_, nullptr);
 }
 
-Access::Access() noexcept : old_rights_(g_process.key.open()) {}
+Access::Access() noexcept : old_rights_(g_process.key.open()) {
+  if (g_process.ready.load(std::memory_order_acquire)) register_thread();
+}
 Access::~Access() { g_process.key.restore(old_rights_); }
 
 namespace {

@@ -39,8 +39,9 @@ inline constexpr std::size_t kDefaultLimitBytes = std::size_t{8} << 20;
 inline constexpr std::size_t kStackBytes = std::size_t{32} << 10;
 
 /// Makes the libcrypto that this code is linked with (the private copy) allocate through us: from
-/// the arena inside a scope, from the ordinary heap outside. Idempotent, thread-safe.
-/// @errors kInternal when that libcrypto was used before.
+/// the arena inside a scope, from the ordinary heap outside. Starts it, without configuration and
+/// without a handler for the process's end. Idempotent, thread-safe.
+/// @errors kInternal when that libcrypto was used before; kCrypto when it does not start.
 Status adopt_allocator();
 
 /// Maps protected memory and starts the private OpenSSL's random generators in it. Calls
@@ -95,8 +96,10 @@ void release(void* pointer) noexcept;
 /// for when a key is gone, or did not come. Thread-safe.
 void wipe_stacks() noexcept;
 
-/// Lets the calling thread read and write protected memory outside a scope while it lives, where a
-/// protection key closes it: for the few lines that move bytes in or out. Nests.
+/// Opens protected memory to the calling thread while it lives, where a protection key closes it:
+/// whatever uses the private OpenSSL or moves secret bytes outside a scope has one. So each call
+/// that enters the module from its host makes one, and the host's own code runs without. Threads
+/// that start meanwhile have it for good. Nests.
 class Access {
  public:
   Access() noexcept;

@@ -27,9 +27,10 @@ class ProtectionKey {
   /// Async-signal-safe. @errors kMemoryLimit.
   Status guard(std::span<std::byte> range) const noexcept;
 
-  /// Opens the key for the calling thread. @return the rights as they were, for restore().
+  /// Opens the key for the calling thread. @return the rights as they were, for restore(); before
+  /// there is a key: none.
   std::uint32_t open() const noexcept {
-    if (mask_ == 0) return 0;
+    if (mask_ == 0) return kNoRights;
     const std::uint32_t rights = read();
     if ((rights & mask_) != 0) write(rights & ~mask_);
     return rights;
@@ -42,6 +43,8 @@ class ProtectionKey {
   }
 
  private:
+  static constexpr std::uint32_t kNoRights = 0xFFFFFFFF;  // each key's two bits deny
+
   static std::uint32_t read() noexcept {
     std::uint32_t rights = 0;
     __asm__ volatile("rdpkru" : "=a"(rights) : "c"(0) : "edx");

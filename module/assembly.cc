@@ -47,6 +47,7 @@ Result<Parts> prepare(std::span<const Override> overrides) {
   Parts parts;
   parts.settings = VHSM_TRY(load_settings(overrides));
   VHSM_TRY(memory::initialise({.limit_bytes = parts.settings.memory_limit}));
+  const memory::Access access;
   VHSM_TRY(keystore::warm_up());
   parts.metrics = std::make_shared<Metrics>();
   return parts;
@@ -75,6 +76,7 @@ Result<Log> open_log(const Settings& settings) {
 
 Result<Parts> assemble(std::span<const Override> overrides) {
   auto parts = VHSM_TRY(prepare(overrides));
+  const memory::Access access;
   const std::string socket = parts.settings.daemon_socket();
   if (socket.empty()) {
     VHSM_TRY(hold_keys(parts));
@@ -88,6 +90,7 @@ Result<Parts> assemble(std::span<const Override> overrides) {
 
 Result<Parts> assemble_held(std::span<const Override> overrides) {
   auto parts = VHSM_TRY(prepare(overrides));
+  const memory::Access access;
   VHSM_TRY(hold_keys(parts));
   return parts;
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "memory/protected_memory.h"
 #include "provider/ossl/core.h"
 #include "provider/ossl/provider.h"
 #include "provider/provider.h"
@@ -41,6 +42,7 @@ int start(const OSSL_CORE_HANDLE* handle, const OSSL_DISPATCH* in, const OSSL_DI
   const ossl::Core core(handle, in);
   *provctx = ossl::boundary_new(core, [&]() -> Result<std::unique_ptr<Provider>> {
     auto assembly = VHSM_TRY(assemble(overrides_of(core)));
+    const memory::Access access;  // the protection key, if any, is younger than this call's own
     return Provider::create(core, std::move(assembly));
   });
   *out = ossl::Table<Provider, base::Teardown, base::GettableParams, base::GetParams,

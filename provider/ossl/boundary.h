@@ -45,6 +45,7 @@ template <class T, std::invocable Body>
 requires std::same_as<std::invoke_result_t<Body>, Result<T>> T boundary(const Core& core,
                                                                         T otherwise, Body&& body)
 noexcept {
+  const memory::Access access;
   const InnerErrors emptied;
   try {
     auto result = std::invoke(std::forward<Body>(body));
@@ -88,7 +89,9 @@ void* boundary_new(const Core& core, Body&& body) noexcept {
 /// For destructors: destroys `object`, unless this process may not touch the memory behind it.
 template <class T>
 void boundary_delete(void* object) noexcept {
-  if (object != nullptr && memory::usable()) delete static_cast<T*>(object);
+  if (object == nullptr || !memory::usable()) return;
+  const memory::Access access;
+  delete static_cast<T*>(object);
 }
 
 /// OpenSSL's output convention, once for all: `produce` gets the output, or a null span when the

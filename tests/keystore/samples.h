@@ -22,6 +22,7 @@ class KeystoreTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     ASSERT_TRUE(memory::initialise({}).ok());
+    static const memory::Access access;  // the tests stand where the module's code does
     ASSERT_TRUE(warm_up().ok());
   }
 };
