@@ -96,8 +96,7 @@ Result<Exit> run(const Console& console, const AttestArguments& arguments) {
   }
   const auto data = VHSM_TRY(report_data_of(arguments));
   const Settings settings = VHSM_TRY(load_settings(console.overrides()));
-  VHSM_TRY(memory::initialise({.limit_bytes = settings.memory_limit}));
-  const memory::Access access;  // all of this process is ours
+  VHSM_TRY(memory::initialise({.limit_bytes = settings.memory_limit, .protection_key = false}));
   const auto platform = VHSM_TRY(snp::open_platform(settings.platform, settings.vmpl));
   const auto evidence = VHSM_TRY(platform->attest(data));
   if (!arguments.out.empty()) {

@@ -42,11 +42,12 @@ Status make_nitride(Parts& parts) {
   return {};
 }
 
-Result<Parts> prepare(std::span<const Override> overrides) {
+Result<Parts> prepare(std::span<const Override> overrides, Process process) {
   VHSM_TRY(memory::adopt_allocator());  // before the settings: reading them uses libcrypto
   Parts parts;
   parts.settings = VHSM_TRY(load_settings(overrides));
-  VHSM_TRY(memory::initialise({.limit_bytes = parts.settings.memory_limit}));
+  VHSM_TRY(memory::initialise(
+      {.limit_bytes = parts.settings.memory_limit, .protection_key = process == Process::kHost}));
   const memory::Access access;
   VHSM_TRY(keystore::warm_up());
   parts.metrics = std::make_shared<Metrics>();
@@ -74,8 +75,8 @@ Result<Log> open_log(const Settings& settings) {
   return Log(std::move(file), level);
 }
 
-Result<Parts> assemble(std::span<const Override> overrides) {
-  auto parts = VHSM_TRY(prepare(overrides));
+Result<Parts> assemble(std::span<const Override> overrides, Process process) {
+  auto parts = VHSM_TRY(prepare(overrides, process));
   const memory::Access access;
   const std::string socket = parts.settings.daemon_socket();
   if (socket.empty()) {
@@ -89,8 +90,7 @@ Result<Parts> assemble(std::span<const Override> overrides) {
 }
 
 Result<Parts> assemble_held(std::span<const Override> overrides) {
-  auto parts = VHSM_TRY(prepare(overrides));
-  const memory::Access access;
+  auto parts = VHSM_TRY(prepare(overrides, Process::kOurs));
   VHSM_TRY(hold_keys(parts));
   return parts;
 }

@@ -4,6 +4,7 @@
 // them. The provider module and the command line start from here.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <span>
 
@@ -17,6 +18,9 @@
 #include "snp/platform.h"
 
 namespace vhsm {
+
+/// Whose code runs beside ours: protected memory is closed to a host's by a protection key.
+enum class Process : std::uint8_t { kHost, kOurs };
 
 struct Parts {
   Settings settings;
@@ -33,7 +37,7 @@ struct Parts {
 /// vhsmd who needs them: platform and KBS are not touched.
 /// @errors kBadConfig, kIo, kUnsupported for settings; kMemoryLimit; kCrypto.
 ///         A missing platform is an error only when `platform` names one.
-Result<Parts> assemble(std::span<const Override> overrides);
+Result<Parts> assemble(std::span<const Override> overrides, Process process = Process::kOurs);
 
 /// For vhsmd: the keys are in this process, whatever `keystore` says.
 /// @errors as assemble().

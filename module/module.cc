@@ -14,7 +14,7 @@ namespace vhsm {
 namespace {
 
 Result<provider::Assembly> assemble_provider(std::span<const Override> overrides) {
-  auto parts = VHSM_TRY(assemble(overrides));
+  auto parts = VHSM_TRY(assemble(overrides, Process::kHost));
   // Nitride and platform live on inside the keystore, as its source.
   return provider::Assembly{
       std::move(parts.keystore), std::move(parts.metrics), std::move(parts.settings),

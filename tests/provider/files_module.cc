@@ -22,6 +22,7 @@ Result<provider::Assembly> assemble(std::span<const Override> overrides) {
   provider::Assembly parts;
   parts.settings = VHSM_TRY(load_settings(overrides));
   VHSM_TRY(memory::initialise({.limit_bytes = parts.settings.memory_limit}));
+  const memory::Access access;
   VHSM_TRY(keystore::warm_up());
   parts.metrics = std::make_shared<Metrics>();
   parts.build_info = "test";

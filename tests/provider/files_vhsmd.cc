@@ -21,7 +21,7 @@ namespace {
 
 Status serve(const char* socket, const char* folder) {
   VHSM_TRY(memory::adopt_allocator());
-  VHSM_TRY(memory::initialise({}));
+  VHSM_TRY(memory::initialise({.protection_key = false}));
   VHSM_TRY(keystore::warm_up());
   const auto metrics = std::make_shared<Metrics>();
   std::shared_ptr<keystore::HoldingKeystore> held =
