@@ -49,6 +49,13 @@ class PairGenerator final : public Generator {
   }
 
   Result<KeyPtr> generate() override {
+    auto key = generate_pair();
+    if (!key.ok()) memory::wipe_stacks();
+    return key;
+  }
+
+ private:
+  Result<KeyPtr> generate_pair() {
     HeldPKey pair;
     const auto make = [&]() -> Status {
       VHSM_TRY(hot_set().make_room());
@@ -63,7 +70,6 @@ class PairGenerator final : public Generator {
     return KeyPtr(key);
   }
 
- private:
   ScopedPKeyCtx ctx_;
   const OSSL_PARAM* settable_;
 };

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,6 +57,10 @@ std::string described(const std::vector<OSSL_PARAM>& params) {
                        param.data_type == OSSL_PARAM_UNSIGNED_INTEGER ||
                        param.data_type == OSSL_PARAM_UTF8_STRING;
     if (!plain || param.data == nullptr || param.data_size > kMaxBytes) return {};
+    // OpenSSL reads texts up to their zero, whatever their size says.
+    const auto* const data = static_cast<const char*>(param.data);
+    if (param.data_type == OSSL_PARAM_UTF8_STRING && std::strlen(data) != param.data_size)
+      return {};
     text.append(param.key).push_back('\0');
     text.push_back(static_cast<char>(param.data_type));
     text.push_back(static_cast<char>(param.data_size));

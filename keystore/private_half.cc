@@ -110,7 +110,10 @@ Result<HeldPKey> PrivateHalf::use(const PublicHalf& half) {
 InnerContextPtr PrivateHalf::take(OperationKind kind, std::string_view digest,
                                   std::string_view settings) noexcept {
   touch();
-  return idle_.take(kind, digest, settings);
+  auto context = idle_.take(kind, digest, settings);
+  // What did not fit was put back, perhaps after eviction had looked there.
+  if (!hot()) idle_.drain();
+  return context;
 }
 
 void PrivateHalf::put(InnerContextPtr context) noexcept {

@@ -88,9 +88,18 @@ Result<Entry> Shelf::open(const KeyUri& uri, Deadline deadline) {
   auto claimed = VHSM_TRY(claim(uri.name));
   if (claimed.entry) return *std::move(claimed.entry);
   if (!claimed.mine) return claimed.flight->wait(uri.name, deadline);
-  const Result<Entry> entry = fetch(uri, deadline);
+  const Result<Entry> entry = fly(uri, deadline);
   land(uri.name, claimed.flight, entry);
   return entry;
+}
+
+/// Whatever happens, the flight lands: others wait for it.
+Result<Entry> Shelf::fly(const KeyUri& uri, Deadline deadline) noexcept {
+  try {
+    return fetch(uri, deadline);
+  } catch (...) {
+    return fail(Errc::kOutOfMemory, "no memory to fetch the key");
+  }
 }
 
 Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {

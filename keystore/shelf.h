@@ -43,6 +43,7 @@ class Shelf {
 
   Result<Claim> claim(const KeyName& name);
   Result<Entry> fetch(const KeyUri& uri, Deadline deadline);
+  Result<Entry> fly(const KeyUri& uri, Deadline deadline) noexcept;
   Result<Entry> read(const KeyUri& uri, const SecretBytes& secret) const;
   Result<Entry> shelve(const KeyUri& uri, Material material) const;
   void land(const KeyName& name, const std::shared_ptr<Flight>& flight, const Result<Entry>& entry);

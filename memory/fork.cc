@@ -23,7 +23,7 @@ constinit bool g_copied = false;  // so there is a copy for the child
 bool take_over(Process& process) noexcept {
   if (!process.chunks.take_over()) return false;
   process.arena.limit_to(process.chunks.usable_pages());
-  return back_stacks(process).ok();
+  return map_stacks(process, process.gate.slots()).ok();
 }
 
 bool keep_everyone_out(Process& process) noexcept {
@@ -33,6 +33,7 @@ bool keep_everyone_out(Process& process) noexcept {
 
 void before_fork() {
   g_forking.lock();
+  Gate::set_forking(true);
   Process& process = memory::process();
   g_quiet = keep_everyone_out(process);
   g_copied = g_quiet && process.chunks.copy_to_standby(process.arena.used_pages());
@@ -46,6 +47,7 @@ void in_parent() {
     static_cast<void>(process.chunks.prepare_standby(process.arena.used_pages()));  // or next time
   }
   process.gate.open();
+  Gate::set_forking(false);
   g_forking.unlock();
 }
 
@@ -53,21 +55,28 @@ void in_child() {
   Process& process = memory::process();
   process.generation.fetch_add(1, std::memory_order_relaxed);
   // Without a copy the flag page stays wiped: this child uses no key and frees none.
-  if (g_copied && take_over(process)) {
+  const bool whole = g_copied && !process.gate.warned();
+  if (whole && take_over(process)) {
     process.reseed.store(true, std::memory_order_relaxed);
     process.flag.raise();
-  } else if (g_quiet) {
-    process.no_room.store(true, std::memory_order_relaxed);
+  } else {
+    process.no_room.store(g_quiet && !process.gate.warned(), std::memory_order_relaxed);
+    forsake_arena();
   }
   process.gate.open_in_child();
+  Gate::set_forking(false);
   g_forking.unlock();
 }
 
 }  // namespace
 
 Status install_fork_handlers() {
-  if (::pthread_atfork(before_fork, in_parent, in_child) == 0) return {};
-  return fail(Errc::kInternal, "no fork handlers");
+  static constinit bool installed = false;
+  if (!installed && ::pthread_atfork(before_fork, in_parent, in_child) != 0) {
+    return fail(Errc::kInternal, "no fork handlers");
+  }
+  installed = true;
+  return {};
 }
 
 }  // namespace vhsm::memory

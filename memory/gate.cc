@@ -3,7 +3,9 @@
 
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <new>
@@ -17,9 +19,12 @@ namespace {
 /// in thread exit too.
 thread_local std::size_t t_last_slot = 0;
 
+constinit thread_local bool t_forking = false;
+
+/// The system call itself: nanosleep(3) is a cancellation point.
 void nap() noexcept {
   const timespec pause{0, 20'000};
-  ::nanosleep(&pause, nullptr);
+  ::syscall(SYS_nanosleep, &pause, nullptr);
 }
 
 }  // namespace
@@ -53,14 +58,33 @@ Slot& Gate::enter() noexcept {
     Slot* slot = try_take();
     // Both this load and the exchange above are sequentially consistent, as are close()'s store and
     // loads: either we see the gate closed, or close() sees the slot taken.
-    if (slot != nullptr && !closed_.load(std::memory_order_seq_cst)) return *slot;
+    const bool shut = closed_.load(std::memory_order_seq_cst) && !t_forking;
+    if (slot != nullptr && (!shut || forced())) return *slot;
     if (slot != nullptr) leave(*slot);
-    while (closed_.load(std::memory_order_acquire)) nap();
-    if (slot != nullptr) continue;
-    waits_.fetch_add(1, std::memory_order_relaxed);
-    ::sched_yield();
+    if (shut) wait_for_fork();
+    if (slot == nullptr) wait_for_slot();
   }
 }
+
+void Gate::wait_for_fork() noexcept {
+  constexpr std::chrono::milliseconds kLongest{1000};
+  constexpr std::chrono::milliseconds kWarning{100};  // longer than the kernel copies a process
+  const auto start = std::chrono::steady_clock::now();
+  while (closed_.load(std::memory_order_acquire) && !forced()) {
+    nap();
+    const auto waited = std::chrono::steady_clock::now() - start;
+    if (waited > kLongest) warned_.store(true, std::memory_order_seq_cst);
+    if (waited > kLongest + kWarning) forced_.store(true, std::memory_order_seq_cst);
+  }
+}
+
+void Gate::wait_for_slot() noexcept {
+  constexpr std::uint64_t kYields = 64;  // a real-time thread must let others run, too
+  if (waits_.fetch_add(1, std::memory_order_relaxed) % kYields == 0) return nap();
+  ::sched_yield();
+}
+
+void Gate::set_forking(bool forking) noexcept { t_forking = forking; }
 
 void Gate::pause(Slot& slot) noexcept {
   while (closed_.load(std::memory_order_relaxed)) {

@@ -60,7 +60,8 @@ class Gate {
   void adopt(std::span<Slot> slots) noexcept { slots_ = slots; }
   [[nodiscard]] std::span<Slot> slots() const noexcept { return slots_; }
 
-  /// Waits for a free slot and, during another thread's fork, for its end.
+  /// Waits for a free slot and, during another thread's fork, for its end; but not for ever: that
+  /// thread may be waiting, in a handler of the host, for a lock that this one has.
   [[nodiscard]] Slot& enter() noexcept;
   /// `slot` if no one has it, whether or not a fork waits: for a caller that is inside already.
   [[nodiscard]] static bool try_enter(Slot& slot) noexcept;
@@ -74,7 +75,16 @@ class Gate {
 
   /// Keeps everyone out. @return whether all who were inside left within `patience`.
   bool close(std::chrono::milliseconds patience) noexcept;
-  void open() noexcept { closed_.store(false, std::memory_order_release); }
+  void open() noexcept {
+    warned_.store(false, std::memory_order_relaxed);
+    forced_.store(false, std::memory_order_relaxed);
+    closed_.store(false, std::memory_order_release);
+  }
+  /// Whether someone is about to go in although the gate is closed: the child's copy is none.
+  [[nodiscard]] bool warned() const noexcept { return warned_.load(std::memory_order_seq_cst); }
+  /// The calling thread forks: the closed gate is its own. Handlers of the host that run between
+  /// ours may use keys.
+  static void set_forking(bool forking) noexcept;
   /// How often enter() found every slot taken.
   [[nodiscard]] std::uint64_t waits() const noexcept {
     return waits_.load(std::memory_order_relaxed);
@@ -84,9 +94,14 @@ class Gate {
 
  private:
   [[nodiscard]] Slot* try_take() noexcept;
+  [[nodiscard]] bool forced() const noexcept { return forced_.load(std::memory_order_seq_cst); }
+  void wait_for_fork() noexcept;
+  void wait_for_slot() noexcept;
 
   std::span<Slot> slots_;
   std::atomic<bool> closed_{false};
+  std::atomic<bool> warned_{false};
+  std::atomic<bool> forced_{false};
   std::atomic<std::uint64_t> waits_{0};
 };
 

@@ -18,21 +18,25 @@ namespace {
 
 constexpr unsigned kCloseOnExec = 02000000;  // O_CLOEXEC: memfd_secret's only flag
 
-/// One descriptor for each range: a memfd_secret takes its size once.
-bool map_secret(std::span<std::byte> range) noexcept {
+/// One descriptor for each mapping: a memfd_secret takes its size once.
+std::byte* map_secret(std::size_t bytes) noexcept {
   const int descriptor = static_cast<int>(::syscall(SYS_memfd_secret, kCloseOnExec));
-  if (descriptor < 0) return false;
-  const bool mapped = ::ftruncate(descriptor, static_cast<off_t>(range.size())) == 0 &&
-                      ::mmap(range.data(), range.size(), PROT_READ | PROT_WRITE,
-                             MAP_SHARED | MAP_FIXED, descriptor, 0) != MAP_FAILED;
-  ::close(descriptor);
-  return mapped;
+  if (descriptor < 0) return nullptr;
+  void* mapped = MAP_FAILED;
+  if (::ftruncate(descriptor, static_cast<off_t>(bytes)) == 0) {
+    mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  }
+  ::syscall(SYS_close, descriptor);  // close(2) is a cancellation point
+  return mapped == MAP_FAILED ? nullptr : static_cast<std::byte*>(mapped);
 }
 
-bool map_locked(std::span<std::byte> range) noexcept {
-  return ::mmap(range.data(), range.size(), PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED &&
-         lock(range).ok();
+std::byte* map_locked(std::size_t bytes) noexcept {
+  void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  auto* const begin = static_cast<std::byte*>(mapped);
+  if (lock({begin, bytes}).ok()) return begin;
+  ::munmap(mapped, bytes);
+  return nullptr;
 }
 
 }  // namespace
@@ -45,11 +49,20 @@ Result<std::span<std::byte>> reserve(std::size_t bytes) {
 }
 
 Status back(std::span<std::byte> range, Kind kind, const ProtectionKey& key) noexcept {
-  const bool mapped = kind == Kind::kSecretMemory ? map_secret(range) : map_locked(range);
-  if (!mapped) return fail(Errc::kMemoryLimit, "protected memory cannot be locked");
+  const std::size_t bytes = range.size();
+  std::byte* const made = kind == Kind::kSecretMemory ? map_secret(bytes) : map_locked(bytes);
+  if (made == nullptr) return fail(Errc::kMemoryLimit, "protected memory cannot be locked");
   // Secret memory is never dumped; saying so again costs nothing and keeps both forms alike.
-  ::madvise(range.data(), range.size(), MADV_DONTDUMP);
-  return key.guard(range);
+  ::madvise(made, bytes, MADV_DONTDUMP);
+  // Made elsewhere and then moved: mapping in place would, when it is refused, leave a hole that
+  // anyone's next mapping may fill.
+  const Status guarded = key.guard({made, bytes});
+  if (guarded.ok() &&
+      ::mremap(made, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, range.data()) != MAP_FAILED) {
+    return {};
+  }
+  ::munmap(made, bytes);
+  return fail(Errc::kMemoryLimit, "protected memory cannot be put in its place");
 }
 
 void unback(std::span<std::byte> range) noexcept {
@@ -77,10 +90,10 @@ Status lock(std::span<std::byte> range) noexcept {
 }
 
 bool secret_memory_available() noexcept {
-  const auto range = reserve(kPageBytes);
-  if (!range.ok()) return false;
-  const bool available = map_secret(range.value()) && touch(range.value()) == 1;
-  ::munmap(range.value().data() - kPageBytes, 3 * kPageBytes);
+  std::byte* const page = map_secret(kPageBytes);
+  if (page == nullptr) return false;
+  const bool available = touch({page, kPageBytes}) == 1;
+  ::munmap(page, kPageBytes);
   return available;
 }
 

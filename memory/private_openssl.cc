@@ -8,15 +8,18 @@
 #include <malloc.h>
 #include <pthread.h>
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <mutex>
 
 #include "memory/process.h"
@@ -89,6 +92,33 @@ int draw(unsigned char* out, int bytes) {
   return drawn.ok() ? 1 : 0;
 }
 
+struct FreeRand {
+  void operator()(EVP_RAND* type) const noexcept { EVP_RAND_free(type); }
+  void operator()(EVP_RAND_CTX* generator) const noexcept { EVP_RAND_CTX_free(generator); }
+};
+using RandType = std::unique_ptr<EVP_RAND, FreeRand>;
+using Generator = std::unique_ptr<EVP_RAND_CTX, FreeRand>;
+
+/// A generator like the ones in the arena, made outside and thrown away: so what libcrypto makes
+/// once for all of them (methods, locks) lies in the ordinary heap, where everyone may touch it.
+/// Should an OpenSSL make its generators otherwise, nothing is lost.
+void try_generators() {
+  const RandType seeds(EVP_RAND_fetch(nullptr, "SEED-SRC", nullptr));
+  const RandType drbg(EVP_RAND_fetch(nullptr, "CTR-DRBG", nullptr));
+  if (seeds == nullptr || drbg == nullptr) return;
+  const Generator source(EVP_RAND_CTX_new(seeds.get(), nullptr));
+  const Generator generator(EVP_RAND_CTX_new(drbg.get(), source.get()));
+  std::array<char, 12> cipher{"AES-256-CTR"};
+  const OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_DRBG_PARAM_CIPHER, cipher.data(), 0),
+      OSSL_PARAM_construct_end()};
+  std::array<unsigned char, 16> bytes{};
+  if (EVP_RAND_instantiate(source.get(), 0, 0, nullptr, 0, nullptr) == 1 &&
+      EVP_RAND_instantiate(generator.get(), 0, 0, nullptr, 0, params) == 1) {
+    EVP_RAND_generate(generator.get(), bytes.data(), bytes.size(), 0, 0, nullptr, 0);
+  }
+}
+
 int can_draw() { return usable() ? 1 : 0; }
 
 constexpr RAND_METHOD kGenerators{nullptr, draw, nullptr, nullptr, draw, can_draw};
@@ -102,6 +132,7 @@ thread_local bool t_registered = false;
 /// Its own destructor finds nothing more to do: keys are destroyed in the order of their making.
 void on_thread_exit(void* /*registered*/) {
   t_registered = false;
+  if (!usable()) return forsake_arena();
   static_cast<void>(run_protected([]() -> Status {
     OPENSSL_thread_stop();
     return {};
@@ -128,8 +159,12 @@ Status adopt_allocator() {
   adopted = true;
   // First of all: whatever starts it otherwise has it clean up when the host exits, after our
   // teardown.
-  return crypto(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr),
-                "the private OpenSSL does not start");
+  VHSM_TRY(
+      crypto(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr),
+             "the private OpenSSL does not start"));
+  try_generators();
+  ERR_clear_error();
+  return crypto(RAND_set_rand_method(&kGenerators), "the random generators are not ours");
 }
 
 Status install_thread_exit() {
@@ -145,10 +180,12 @@ Status install_thread_exit() {
 void register_thread() noexcept {
   if (t_registered) return;
   t_registered = ::pthread_setspecific(g_exit_key, &g_process) == 0;
+  // What libcrypto keeps for each thread, errors and a place in its list of threads, has to lie in
+  // the ordinary heap: it is used outside scopes, under a lock, and in children that have no arena.
+  if (held_slot() == nullptr) ERR_clear_error();
 }
 
 Status start_generators() {
-  VHSM_TRY(crypto(RAND_set_rand_method(&kGenerators), "the random generators are not ours"));
   std::array<unsigned char, 1> byte{};
   return crypto(RAND_priv_bytes(byte.data(), 1), "no random generator");
 }

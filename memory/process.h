@@ -23,6 +23,7 @@ inline constexpr std::size_t kMaxSlots = 64;
 
 struct Process {
   std::atomic<bool> ready{false};
+  bool mapped = false;
   Kind kind = Kind::kNone;
   ProtectionKey key;  ///< of arena, standby and stacks
   Arena arena;
@@ -30,7 +31,6 @@ struct Process {
   Gate gate;
   ForkFlag flag;
   std::array<Slot, kMaxSlots> slots{};
-  std::span<std::byte> stacks;  ///< all stacks and the guard pages between them
   unsigned wide_registers = 0;  ///< see vhsm_clear_wide_registers
   std::atomic<std::uint64_t> generation{0};
   std::atomic<bool> no_room{false};  ///< this child got no copy because of RLIMIT_MEMLOCK
@@ -60,12 +60,17 @@ Status recover_from_jump() noexcept;
 /// detail::ran_out().
 [[nodiscard]] void* allocate_for(Slot& slot, std::size_t size) noexcept;
 
-/// Backs the stacks of all slots with fresh pages: once, and in each child.
-/// Async-signal-safe. @errors kMemoryLimit.
-Status back_stacks(Process& process) noexcept;
+/// Gives each slot a fresh stack, at a place of its own: once, and in each child, which does not
+/// get its parent's and where the host may have mapped something in their place. Async-signal-safe.
+/// @errors kMemoryLimit.
+Status map_stacks(Process& process, std::span<Slot> slots) noexcept;
 
 /// Gives fork() its handlers. @errors kInternal.
 Status install_fork_handlers();
+
+/// In a process whose arena is another's: takes it out of reach, so that a stray access ends this
+/// process and does not change that one.
+void forsake_arena() noexcept;
 
 /// Makes exiting threads leave the private OpenSSL inside a scope. Before start_generators(), and
 /// so before the private OpenSSL's own arrangements. @errors kInternal.
@@ -95,6 +100,7 @@ class Inside {
 
  private:
   unsigned long old_mask_ = 0;
+  int old_cancel_state_ = 0;
   Slot* slot_;
   std::uint32_t old_rights_;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "memory/protected_memory.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -39,8 +40,8 @@ constexpr unsigned long kSynchronousSignals = bit(SIGSEGV) | bit(SIGBUS) | bit(S
                                               bit(SIGSYS);
 
 /// The system call itself: pthread_sigmask() would leave glibc's own two signals unblocked.
-void set_signal_mask(unsigned long mask, unsigned long* old) noexcept {
-  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, old, sizeof mask);
+void change_signal_mask(int how, unsigned long mask, unsigned long* old) noexcept {
+  ::syscall(SYS_rt_sigprocmask, how, &mask, old, sizeof mask);
 }
 
 // ----- layout ---------------------------------------------------------------------------------
@@ -94,18 +95,6 @@ Status map_arena(Process& process, std::size_t bytes) {
   return {};
 }
 
-Status map_stacks(Process& process, std::size_t count) {
-  process.stacks = VHSM_TRY(reserve(count * kStackStride));
-  const auto slots = std::span(process.slots).first(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    slots[i].stack_top = process.stacks.data() + (i + 1) * kStackStride;
-    slots[i].stack_bytes = kScopeStackBytes;
-    sanitizer::add_stack(slots[i].stack_top - kScopeStackBytes, slots[i].stack_top);
-  }
-  process.gate.adopt(slots);
-  return back_stacks(process);
-}
-
 unsigned wide_registers() noexcept {
   if (__builtin_cpu_supports("avx512f")) return 2;
   return __builtin_cpu_supports("avx") ? 1 : 0;
@@ -120,14 +109,17 @@ bool wants_all_now(const Options& options) noexcept {
 Status map_all(Process& process, const Options& options, Kind kind) {
   process.kind = kind;
   const Layout layout = VHSM_TRY(lay_out(limit_of(options), kind));
-  VHSM_TRY(map_stacks(process, layout.slots));
+  const auto slots = std::span(process.slots).first(layout.slots);
+  VHSM_TRY(map_stacks(process, slots));
+  process.gate.adopt(slots);
   VHSM_TRY(map_arena(process, layout.arena_bytes));
   return wants_all_now(options) ? process.chunks.back_all() : process.chunks.back_first();
 }
 
 void unmap_all(Process& process) noexcept {
-  if (!process.stacks.empty()) unback(process.stacks);
-  process.stacks = {};
+  for (const Slot& slot : process.gate.slots()) {
+    unback({slot.stack_top - slot.stack_bytes, slot.stack_bytes});
+  }
   process.gate.adopt({});
   process.chunks.unmap();
 }
@@ -150,7 +142,8 @@ Status initialise_once(Process& process, const Options& options) {
   VHSM_TRY(adopt_allocator());
   if (!process.flag.map()) return fail(Errc::kInternal, "the kernel has no MADV_WIPEONFORK");
   if (options.protection_key && !process.key.taken()) process.key.take();
-  VHSM_TRY(map_best(process, options));
+  if (!process.mapped) VHSM_TRY(map_best(process, options));
+  process.mapped = true;
   process.wide_registers = wide_registers();
   VHSM_TRY(install_fork_handlers());
   VHSM_TRY(install_thread_exit());
@@ -200,33 +193,25 @@ Status touch_stack(std::span<std::byte> stack, const Process& process) noexcept 
 
 }  // namespace
 
-Status back_stacks(Process& process) noexcept {
-  for (const Slot& slot : process.gate.slots()) {
-    const std::span stack(slot.stack_top - slot.stack_bytes, slot.stack_bytes);
+Status map_stacks(Process& process, std::span<Slot> slots) noexcept {
+  std::byte* next = VHSM_TRY(reserve(slots.size() * kStackStride)).data();
+  for (Slot& slot : slots) {
+    next += kStackStride;
+    const std::span stack(next - kScopeStackBytes, kScopeStackBytes);
     VHSM_TRY(back(stack, process.kind, process.key));
     VHSM_TRY(touch_stack(stack, process));
     // A child must not share its parent's stacks: it makes its own.
     ::madvise(stack.data(), stack.size(), MADV_DONTFORK);
+    sanitizer::add_stack(stack.data(), next);
+    slot.stack_top = next;
+    slot.stack_bytes = kScopeStackBytes;
   }
   return {};
 }
 
-Inside::Inside() noexcept {
-  set_signal_mask(~kSynchronousSignals, &old_mask_);
-  slot_ = &g_process.gate.enter();
-  old_rights_ = g_process.key.open();
+void forsake_arena() noexcept {
+  if (!g_process.arena.pages().empty()) unback(g_process.arena.pages());
 }
-
-Inside::~Inside() {
-  g_process.key.restore(old_rights_);
-  Gate::leave(*slot_);
-  set_signal_mask(old_mask_, nullptr);
-}
-
-Access::Access() noexcept : old_rights_(g_process.key.open()) {
-  if (g_process.ready.load(std::memory_order_acquire)) register_thread();
-}
-Access::~Access() { g_process.key.restore(old_rights_); }
 
 namespace {
 
@@ -238,6 +223,31 @@ void wipe_stack(Slot& slot) noexcept {
   sanitizer::open_stack(at, bytes);
   __asm__ volatile("rep stosb" : "+D"(at), "+c"(bytes) : "a"(0) : "memory");
 }
+
+}  // namespace
+
+Inside::Inside() noexcept {
+  change_signal_mask(SIG_BLOCK, ~kSynchronousSignals, &old_mask_);
+  // Nothing in here can be unwound: a thread that is cancelled goes on to the end of the scope.
+  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old_cancel_state_);
+  slot_ = &g_process.gate.enter();
+  old_rights_ = g_process.key.open();
+}
+
+Inside::~Inside() {
+  if (slot_->soiled.load(std::memory_order_relaxed)) wipe_stack(*slot_);
+  g_process.key.restore(old_rights_);
+  Gate::leave(*slot_);
+  ::pthread_setcancelstate(old_cancel_state_, nullptr);
+  change_signal_mask(SIG_SETMASK, old_mask_, nullptr);
+}
+
+Access::Access() noexcept : old_rights_(g_process.key.open()) {
+  if (g_process.ready.load(std::memory_order_acquire)) register_thread();
+}
+Access::~Access() { g_process.key.restore(old_rights_); }
+
+namespace {
 
 void wipe_idle_stacks(const Slot* own) noexcept {
   for (Slot& slot : g_process.gate.slots()) {
@@ -255,7 +265,6 @@ void wipe_stacks() noexcept {
   if (const Slot* const own = held_slot(); own != nullptr) return wipe_idle_stacks(own);
   Inside inside;
   wipe_idle_stacks(&inside.slot());
-  wipe_stack(inside.slot());
 }
 
 Status recover_from_jump() noexcept {
@@ -390,7 +399,10 @@ Status run(void (*body)(void*) noexcept, void* argument) noexcept {
   if (!g_process.ready.load(std::memory_order_acquire)) {
     return fail(Errc::kWrongState, "protected memory is not initialised");
   }
-  if (!g_process.flag.raised()) return why_not_usable();
+  if (!g_process.flag.raised()) {
+    forsake_arena();
+    return why_not_usable();
+  }
   register_thread();
   t_exhausted = false;
   Inside inside;
@@ -399,7 +411,6 @@ Status run(void (*body)(void*) noexcept, void* argument) noexcept {
   vhsm_call_on_stack(enter_scope, &entry, inside.slot().stack_top);
   sanitizer::returned();
   vhsm_clear_wide_registers(g_process.wide_registers);
-  if (inside.slot().soiled.load(std::memory_order_relaxed)) wipe_stack(inside.slot());
   return entry.status;
 }
 
