@@ -129,7 +129,7 @@ constinit pthread_key_t g_exit_key{};
 thread_local bool t_registered = false;
 
 /// What the private OpenSSL keeps for a thread, its random generators above all, lies in the arena.
-/// Its own destructor finds nothing more to do: keys are destroyed in the order of their making.
+/// Its own destructor then finds nothing more to do.
 void on_thread_exit(void* /*registered*/) {
   t_registered = false;
   if (!usable()) return forsake_arena();
@@ -146,6 +146,17 @@ Status reseed(EVP_RAND_CTX* generator) {
                 "the random generator does not reseed");
 }
 
+/// Keys are destroyed in the order of their making: before libcrypto makes its own.
+Status install_thread_exit() {
+  static constinit bool installed = false;
+  if (installed) return {};
+  if (::pthread_key_create(&g_exit_key, on_thread_exit) != 0) {
+    return fail(Errc::kInternal, "the process has no thread-specific key left");
+  }
+  installed = true;
+  return {};
+}
+
 }  // namespace
 
 Status adopt_allocator() {
@@ -153,6 +164,7 @@ Status adopt_allocator() {
   static constinit bool adopted = false;
   const std::lock_guard lock(mutex);
   if (adopted) return {};
+  VHSM_TRY(install_thread_exit());
   if (CRYPTO_set_mem_functions(route_malloc, route_realloc, route_free) != 1) {
     return fail(Errc::kInternal, "libcrypto was used before its allocator was set");
   }
@@ -165,16 +177,6 @@ Status adopt_allocator() {
   try_generators();
   ERR_clear_error();
   return crypto(RAND_set_rand_method(&kGenerators), "the random generators are not ours");
-}
-
-Status install_thread_exit() {
-  static constinit bool installed = false;
-  if (installed) return {};
-  if (::pthread_key_create(&g_exit_key, on_thread_exit) != 0) {
-    return fail(Errc::kInternal, "the process has no thread-specific key left");
-  }
-  installed = true;
-  return {};
 }
 
 void register_thread() noexcept {

@@ -72,11 +72,7 @@ Status install_fork_handlers();
 /// process and does not change that one.
 void forsake_arena() noexcept;
 
-/// Makes exiting threads leave the private OpenSSL inside a scope. Before start_generators(), and
-/// so before the private OpenSSL's own arrangements. @errors kInternal.
-Status install_thread_exit();
-
-/// Makes the calling thread one that install_thread_exit() is about.
+/// Makes the calling thread leave the private OpenSSL inside a scope when it ends.
 void register_thread() noexcept;
 
 /// Renews the private OpenSSL's random generators from the kernel. In scope.

@@ -82,11 +82,13 @@ stage_guest() {
     in_guest "$form" memory_test '-*Thousand*:*LongWork*:*WhileAllStacks*:*ThreadsThatEnd*'
   done
   in_guest secret keystore_test 'OperationTest.SignsWhat*:GeneratorTest.*:OperationTest.ManyThreads*:ShelfTest.AChild*'
+  in_guest secret provider_test '-*Generation*:*Rsa*:*RSA*:*Hundreds*:*ManyKeys*' \
+    --with build/release/lib --env OPENSSL_CONF=/dev/null
 }
 
-# in_guest FORM PROGRAM FILTER
+# in_guest FORM PROGRAM FILTER [OPTION OF guest.sh...]
 in_guest() {
-  quietly scripts/guest.sh --env "VHSM_MEMORY=$1" "build/release/bin/$2" --gtest_brief=1 "--gtest_filter=$3"
+  quietly scripts/guest.sh --env "VHSM_MEMORY=$1" "${@:4}" "build/release/bin/$2" --gtest_brief=1 "--gtest_filter=$3"
   echo "$2 ($1 memory) passed behind a protection key"
 }
 
