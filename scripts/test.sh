@@ -95,7 +95,7 @@ in_guest() {
 # What valgrind can follow: it lacks memfd_secret, and does not return from a crash or an absurd allocation.
 stage_valgrind() {
   under_valgrind memory_test '-*Thousand*:*LongWork*:*AForkInsideAScope*:*AThreadThatStays*:*StopsExceptions*:*StacksAreWiped*:*ThreadsThatEnd*'
-  under_valgrind keystore_test 'OperationTest.*:GeneratorTest.*:Material*'
+  under_valgrind keystore_test 'OperationTest.AgreesWithAPeer:OperationTest.ManyThreads*'
 }
 
 # under_valgrind PROGRAM FILTER
