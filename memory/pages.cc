@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <span>
 
+#include "memory/checks.h"
+
 namespace vhsm::memory {
 namespace {
 
@@ -73,11 +75,12 @@ void unback(std::span<std::byte> range) noexcept {
 std::size_t touch(std::span<std::byte> range) noexcept {
   const std::size_t pages = range.size() / kPageBytes;
   for (std::size_t i = 0; i < pages; ++i) {
-    auto* const word = reinterpret_cast<volatile unsigned long*>(range.data() + i * kPageBytes);
+    std::byte* const page = range.data() + i * kPageBytes;
     // A write by the kernel ends in EFAULT where ours would end the process. This call has no other
     // effect, and is one that every scope makes, so no filter of the host's forbids it.
-    if (::syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, word, sizeof *word) != 0) return i;
-    *word = 0;
+    if (::syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, page, sizeof(unsigned long)) != 0)
+      return i;
+    checks::set_link(page, nullptr);
   }
   return pages;
 }

@@ -107,19 +107,19 @@ under_valgrind() {
 
 # Tests that fork while other threads run: a sanitizer's allocator (gcc 12) has no fork handlers, so the
 # child may wait for ever for a lock that a thread held. They run in the test stage.
-readonly FORKS_AMONG_THREADS='ForkSigningTest|ForksAmongThreads|AChildSigns|AChildInherits|GivesRootUp|Flood|AnotherUser|Confined'
+readonly FORKS_AMONG_THREADS='ForkSigningTest|HostTest|ForksAmongThreads|AChildSigns|AChildInherits|GivesRootUp|Flood|AnotherUser|Confined'
 
 # What holds memory, under AddressSanitizer and UndefinedBehaviorSanitizer (the parsers run under both
 # in the fuzz stage). It answers an absurd allocation and a crash in its own way: those tests stay out.
 stage_asan() {
   build asan memory_test memory_limit_test keystore_test base_test names_test vhsmd_test
-  run_tests build/asan -R '^(memory|keystore|base|names|vhsmd)\.' -E "$FORKS_AMONG_THREADS|AForkInsideAScope|StopsExceptions|NOT_BUILT|^vhsmd\.(Daemon|app|differential|provider)"
+  run_tests build/asan -R '^(memory|keystore|base|names|vhsmd)\.' -E "$FORKS_AMONG_THREADS|ContentionTest|AForkInsideAScope|StopsExceptions|NOT_BUILT|^vhsmd\.(Daemon|app|differential|provider)"
 }
 
 # What threads share, under ThreadSanitizer. It does not follow forks, and delivers signals when it likes.
 stage_tsan() {
   build tsan memory_test keystore_test vhsmd_test
-  run_tests build/tsan -R '^(memory|keystore|vhsmd\.(Server|RemoteKeystore)Test)\.' -E "$FORKS_AMONG_THREADS|Fork|Child|LimitTest|StopsExceptions|AForeignPointer|AsynchronousSignals|NOT_BUILT"
+  run_tests build/tsan -R '^(memory|keystore|vhsmd\.(Server|RemoteKeystore)Test)\.' -E "$FORKS_AMONG_THREADS|ContentionTest|Fork|Child|LimitTest|StopsExceptions|AForeignPointer|AsynchronousSignals|NOT_BUILT"
 }
 
 stage_fuzz() {
