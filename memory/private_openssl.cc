@@ -131,12 +131,12 @@ thread_local bool t_registered = false;
 /// What the private OpenSSL keeps for a thread, its random generators above all, lies in the arena.
 /// Its own destructor then finds nothing more to do.
 void on_thread_exit(void* /*registered*/) {
-  t_registered = false;
   if (!usable()) return forsake_arena();
   static_cast<void>(run_protected([]() -> Status {
     OPENSSL_thread_stop();
     return {};
   }));
+  t_registered = false;  // not before: entering the scope would register the thread again
 }
 
 /// Each of the generators that OpenSSL chains: seeding the primary makes the others follow at their
