@@ -117,6 +117,7 @@ int parse_and_run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // All of this process is ours: there is no host to close protected memory to.
   const Status started = vhsm::memory::initialise({.protection_key = false});
   if (!started.ok()) return report(started);
   try {

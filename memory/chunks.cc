@@ -71,10 +71,10 @@ std::size_t Chunks::extend(std::size_t pages) noexcept {
   back_up_to(chunks_for(pages));
   const std::size_t backed = std::min(backed_bytes(), arena_.size()) / kPageBytes;
   const std::size_t wanted = std::min(round_up(pages, kReadyPages), backed);
-  const bool in_step = standby_ready_pages_ == ready_pages_;
   std::size_t ready = touched(arena_, ready_pages_, wanted);
   // A child has no standby before it forks itself.
-  if (in_step && !touch_standby(ready)) ready = std::max(standby_ready_pages_, ready_pages_);
+  if (standby_chunks_ != 0 && !touch_standby(ready))
+    ready = std::max(standby_ready_pages_, ready_pages_);
   return ready_pages_ = std::max(ready, ready_pages_);
 }
 

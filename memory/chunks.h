@@ -40,7 +40,8 @@ class Chunks {
   /// In the parent, after a fork: the copy belongs to the child.
   void give_standby_away() noexcept { standby_chunks_ = standby_ready_pages_ = 0; }
   [[nodiscard]] std::size_t usable_pages() const noexcept { return ready_pages_; }
-  /// Gives everything back, as if never adopted.
+  /// Takes arena and standby out of reach: where there is no room for them, and in a process whose
+  /// pages are another's, so that a stray access ends this process and does not change that one.
   void unmap() noexcept;
   /// In the child: puts the copy where the pointers point to, and locks what is locked no more.
   bool take_over() noexcept;

@@ -61,7 +61,7 @@ void in_child() {
     process.flag.raise();
   } else {
     process.no_room.store(g_quiet && !process.gate.warned(), std::memory_order_relaxed);
-    forsake_arena();
+    process.chunks.unmap();
   }
   process.gate.open_in_child();
   Gate::set_forking(false);

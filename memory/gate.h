@@ -26,7 +26,9 @@ struct alignas(64) Slot {
   std::atomic<SlotState> state{SlotState::kFree};
   std::byte* stack_top = nullptr;  ///< 16-byte aligned; the stack grows down from here
   std::size_t stack_bytes = 0;
+  std::atomic<bool> used{false};    ///< the stack has something on it
   std::atomic<bool> soiled{false};  ///< to be wiped by whoever leaves it next
+  int cancel_state = 0;             ///< of the thread inside, as it was
   Magazine magazine;
 
   [[nodiscard]] bool has_on_stack(const void* address) const noexcept {

@@ -131,7 +131,7 @@ thread_local bool t_registered = false;
 /// What the private OpenSSL keeps for a thread, its random generators above all, lies in the arena.
 /// Its own destructor then finds nothing more to do.
 void on_thread_exit(void* /*registered*/) {
-  if (!usable()) return forsake_arena();
+  if (!usable()) return g_process.chunks.unmap();
   static_cast<void>(run_protected([]() -> Status {
     OPENSSL_thread_stop();
     return {};

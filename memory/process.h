@@ -68,10 +68,6 @@ Status map_stacks(Process& process, std::span<Slot> slots) noexcept;
 /// Gives fork() its handlers. @errors kInternal.
 Status install_fork_handlers();
 
-/// In a process whose arena is another's: takes it out of reach, so that a stray access ends this
-/// process and does not change that one.
-void forsake_arena() noexcept;
-
 /// Makes the calling thread leave the private OpenSSL inside a scope when it ends.
 void register_thread() noexcept;
 
@@ -96,7 +92,6 @@ class Inside {
 
  private:
   unsigned long old_mask_ = 0;
-  int old_cancel_state_ = 0;
   Slot* slot_;
   std::uint32_t old_rights_;
 };

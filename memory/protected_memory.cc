@@ -138,11 +138,15 @@ Status map_best(Process& process, const Options& options) {
   return map_all(process, options, Kind::kLocked);
 }
 
-Status initialise_once(Process& process, const Options& options) {
-  VHSM_TRY(adopt_allocator());
+Status map_once(Process& process, const Options& options) {
   if (!process.flag.map()) return fail(Errc::kInternal, "the kernel has no MADV_WIPEONFORK");
   if (options.protection_key && !process.key.taken()) process.key.take();
-  if (!process.mapped) VHSM_TRY(map_best(process, options));
+  return map_best(process, options);
+}
+
+Status initialise_once(Process& process, const Options& options) {
+  VHSM_TRY(adopt_allocator());
+  if (!process.mapped) VHSM_TRY(map_once(process, options));
   process.mapped = true;
   process.wide_registers = wide_registers();
   VHSM_TRY(install_fork_handlers());
@@ -190,26 +194,31 @@ Status touch_stack(std::span<std::byte> stack, const Process& process) noexcept 
   return fail(Errc::kMemoryLimit, "protected memory cannot be locked");
 }
 
-}  // namespace
-
-Status map_stacks(Process& process, std::span<Slot> slots) noexcept {
-  std::byte* next = VHSM_TRY(reserve(slots.size() * kStackStride)).data();
-  for (Slot& slot : slots) {
-    next += kStackStride;
-    const std::span stack(next - kScopeStackBytes, kScopeStackBytes);
-    VHSM_TRY(back(stack, process.kind, process.key));
-    VHSM_TRY(touch_stack(stack, process));
-    // A child must not share its parent's stacks: it makes its own.
-    ::madvise(stack.data(), stack.size(), MADV_DONTFORK);
-    sanitizer::add_stack(stack.data(), next);
-    slot.stack_top = next;
-    slot.stack_bytes = kScopeStackBytes;
-  }
+Status map_stack(Slot& slot, std::byte* top, const Process& process) noexcept {
+  const std::span stack(top - kScopeStackBytes, kScopeStackBytes);
+  VHSM_TRY(back(stack, process.kind, process.key));
+  VHSM_TRY(touch_stack(stack, process));
+  // A child must not share its parent's stacks: it makes its own.
+  ::madvise(stack.data(), stack.size(), MADV_DONTFORK);
+  sanitizer::add_stack(stack.data(), top);
+  slot.stack_top = top;
+  slot.stack_bytes = kScopeStackBytes;
   return {};
 }
 
-void forsake_arena() noexcept {
-  if (!g_process.arena.pages().empty()) unback(g_process.arena.pages());
+}  // namespace
+
+Status map_stacks(Process& process, std::span<Slot> slots) noexcept {
+  const auto area = VHSM_TRY(reserve(slots.size() * kStackStride));
+  std::byte* top = area.data();
+  for (Slot& slot : slots) {
+    top += kStackStride;
+    const Status mapped = map_stack(slot, top, process);
+    if (mapped.ok()) continue;
+    unback(area);
+    return mapped;
+  }
+  return {};
 }
 
 namespace {
@@ -217,6 +226,7 @@ namespace {
 /// Not memset(): what a jump or a sanitizer has left there is nobody's.
 void wipe_stack(Slot& slot) noexcept {
   slot.soiled.store(false, std::memory_order_relaxed);
+  slot.used.store(false, std::memory_order_relaxed);
   std::byte* at = slot.stack_top - slot.stack_bytes;
   std::size_t bytes = slot.stack_bytes;
   sanitizer::open_stack(at, bytes);
@@ -228,16 +238,19 @@ void wipe_stack(Slot& slot) noexcept {
 Inside::Inside() noexcept {
   change_signal_mask(SIG_BLOCK, ~kSynchronousSignals, &old_mask_);
   // Nothing in here can be unwound: a thread that is cancelled goes on to the end of the scope.
-  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old_cancel_state_);
+  int cancel_state = 0;
+  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
   slot_ = &g_process.gate.enter();
+  slot_->cancel_state = cancel_state;
   old_rights_ = g_process.key.open();
 }
 
 Inside::~Inside() {
   if (slot_->soiled.load(std::memory_order_relaxed)) wipe_stack(*slot_);
   g_process.key.restore(old_rights_);
+  const int cancel_state = slot_->cancel_state;
   Gate::leave(*slot_);
-  ::pthread_setcancelstate(old_cancel_state_, nullptr);
+  ::pthread_setcancelstate(cancel_state, nullptr);
   change_signal_mask(SIG_SETMASK, old_mask_, nullptr);
 }
 
@@ -250,6 +263,7 @@ namespace {
 
 void wipe_idle_stacks(const Slot* own) noexcept {
   for (Slot& slot : g_process.gate.slots()) {
+    if (!slot.used.load(std::memory_order_relaxed)) continue;
     slot.soiled.store(true, std::memory_order_relaxed);
     if (&slot == own || !Gate::try_enter(slot)) continue;
     wipe_stack(slot);
@@ -278,6 +292,7 @@ Status recover_from_jump() noexcept {
   if (g_process.arena.is_locked_by(slot.magazine)) std::abort();
   const Access access;
   wipe_stack(slot);
+  ::pthread_setcancelstate(slot.cancel_state, nullptr);
   Gate::leave(slot);
   return {};
 }
@@ -399,12 +414,13 @@ Status run(void (*body)(void*) noexcept, void* argument) noexcept {
     return fail(Errc::kWrongState, "protected memory is not initialised");
   }
   if (!g_process.flag.raised()) {
-    forsake_arena();
+    g_process.chunks.unmap();
     return why_not_usable();
   }
   register_thread();
   t_exhausted = false;
   Inside inside;
+  inside.slot().used.store(true, std::memory_order_relaxed);
   Entry entry{body, argument, &inside.slot(), {}};
   sanitizer::departing(inside.slot());
   vhsm_call_on_stack(enter_scope, &entry, inside.slot().stack_top);

@@ -118,20 +118,6 @@ TEST_F(ArenaTest, AFullArenaAnswersNullAndRecovers) {
   EXPECT_TRUE(SecretBytes::zeros(64 << 10).ok());
 }
 
-TEST_F(ArenaTest, GrowsOnlyAsFarAsItIsNeeded) {
-  const Usage before = usage();
-  if (before.backed_bytes == before.capacity_bytes) GTEST_SKIP() << "an earlier test took it all";
-  std::vector<void*> all;
-  while (usage().backed_bytes == before.backed_bytes) {
-    all.push_back(allocate(64 << 10));
-    ASSERT_NE(all.back(), nullptr);
-  }
-  EXPECT_LT(usage().backed_bytes, before.backed_bytes + (1 << 20));
-  while (void* object = allocate(64 << 10)) all.push_back(object);
-  EXPECT_GT(usage().backed_bytes + (64 << 10), usage().capacity_bytes);
-  for (void* object : all) release(object);
-}
-
 TEST_F(ArenaTest, AnObjectMayReachOverChunks) {
   const std::size_t size = usage().capacity_bytes / 2;
   auto* object = static_cast<unsigned char*>(allocate(size));

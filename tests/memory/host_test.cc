@@ -4,6 +4,7 @@
 // mappings. A program of its own, and each claim in a child that starts protected memory anew: the
 // order in which a host and we arrange things matters.
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -16,8 +17,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -62,6 +65,14 @@ bool are_whole(const std::vector<unsigned char*>& blocks) {
   return std::ranges::all_of(blocks, [](const unsigned char* block) {
     return std::all_of(block, block + kBlockBytes, [](unsigned char byte) { return byte == 0x77; });
   });
+}
+
+bool sees_secret_memory() {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("secretmem") != std::string::npos) return true;
+  }
+  return false;
 }
 
 bool works() {
@@ -150,7 +161,8 @@ TEST(HostTest, AChildWithoutKeysChangesNothingOfItsParents) {
                 for (int i = 0; i < 3; ++i)
                   ERR_raise_data(ERR_LIB_USER, 1, "the child's own %d", i);
                 std::array<unsigned char, 8> bytes{};
-                return RAND_bytes(bytes.data(), 8) == 1 ? 1 : 0;  // refused: it has no generator
+                if (RAND_bytes(bytes.data(), 8) == 1) return 1;  // refused: it has no generator
+                return sees_secret_memory() ? 3 : 0;
               });
               step = 2;
               worker.join();
@@ -184,6 +196,33 @@ TEST(HostTest, ACancelledThreadFinishesItsScopeFirst) {
               void* result = nullptr;
               ::pthread_join(thread, &result);
               return finished && result == PTHREAD_CANCELED && works() ? 0 : 2;
+            }),
+            0);
+}
+
+TEST(HostTest, AThreadThatJumpedOutOfAScopeCanStillBeCancelled) {
+  EXPECT_EQ(in_child([] {
+              if (!initialise({}).ok()) return 1;
+              static sigjmp_buf way_out;
+              std::vector<char> alternate(64 << 10);
+              stack_t stack{};
+              stack.ss_sp = alternate.data();
+              stack.ss_size = alternate.size();
+              ::sigaltstack(&stack, nullptr);
+              struct sigaction action {};
+              action.sa_handler = [](int) { siglongjmp(way_out, 1); };
+              action.sa_flags = SA_ONSTACK;
+              ::sigaction(SIGTRAP, &action, nullptr);
+              if (sigsetjmp(way_out, 1) == 0) {
+                static_cast<void>(run_protected([]() -> Status {
+                  ::raise(SIGTRAP);
+                  return {};
+                }));
+              }
+              if (!works()) return 2;
+              int state = -1;
+              ::pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+              return state == PTHREAD_CANCEL_ENABLE ? 0 : 3;
             }),
             0);
 }

@@ -40,7 +40,7 @@ bool become_ordinary() { return ::setresuid(kOrdinary, kOrdinary, kOrdinary) == 
 /// Uses all there is.
 bool fills_up() {
   std::vector<void*> all;
-  while (void* object = allocate(16 << 10)) all.push_back(object);
+  while (void* object = allocate(4 << 10)) all.push_back(object);
   const bool full = usage().in_use_bytes + (64 << 10) > capacity_bytes();
   for (void* object : all) release(object);
   return full;
@@ -115,6 +115,20 @@ TEST_F(OrdinaryUserTest, WhoseHostTookTheRestKeepsWhatIsThere) {
                 return allocate(1000) != nullptr ? Status() : fail(Errc::kMemoryLimit, "");
               });
               return works.ok() ? 0 : 4;
+            }),
+            0);
+}
+
+TEST(LimitTest, MemoryIsTakenOnlyAsFarAsItIsNeeded) {
+  EXPECT_EQ(in_child([] {
+              if (!initialise({}).ok()) return 1;
+              const Usage start = usage();
+              if (start.backed_bytes >= start.capacity_bytes / 2) return 2;
+              while (usage().backed_bytes == start.backed_bytes) {
+                if (allocate(64 << 10) == nullptr) return 3;
+              }
+              if (usage().backed_bytes > start.backed_bytes + kMiB) return 4;
+              return fills_up() && usage().backed_bytes == usage().capacity_bytes ? 0 : 5;
             }),
             0);
 }

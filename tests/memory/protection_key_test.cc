@@ -95,7 +95,7 @@ class ProtectionKeyTest : public ::testing::Test {
     older_ = nullptr;
   }
   void SetUp() override {
-    if (!usage().has_protection_key) GTEST_SKIP() << "this CPU or kernel has no protection keys";
+    ASSERT_TRUE(usage().has_protection_key) << "not on this CPU or kernel: see scripts/guest.sh";
     secret_ = SecretBytes::copy(std::array<std::uint8_t, 4>{7, 7, 7, 7}).value();
   }
   [[nodiscard]] const std::uint8_t* address() const { return secret_.expose().data(); }
