@@ -37,6 +37,20 @@ quietly() {
   return $status
 }
 
+# skips_named COMMAND...: as quietly, and of a test program that passes it names what was skipped.
+skips_named() {
+  local log status=0
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 || status=$?
+  if [ $status != 0 ]; then
+    tail -n 80 "$log"
+  else
+    awk '/: Skipped/ {getline; print "skipped: " $0}' "$log"
+  fi
+  rm -f "$log"
+  return $status
+}
+
 # Warnings are errors for the compilers that the code is kept clean for: newer ones find new ones,
 # and g++'s sanitizers make it see uninitialised values in libraries.
 werror() {
@@ -88,7 +102,7 @@ stage_guest() {
 
 # in_guest FORM PROGRAM FILTER [OPTION OF guest.sh...]
 in_guest() {
-  quietly scripts/guest.sh --env "VHSM_MEMORY=$1" "${@:4}" "build/release/bin/$2" --gtest_brief=1 "--gtest_filter=$3"
+  skips_named scripts/guest.sh --env "VHSM_MEMORY=$1" "${@:4}" "build/release/bin/$2" --gtest_brief=1 "--gtest_filter=$3"
   echo "$2 ($1 memory) passed behind a protection key"
 }
 
@@ -100,7 +114,7 @@ stage_valgrind() {
 
 # under_valgrind PROGRAM FILTER
 under_valgrind() {
-  VHSM_MEMORY=locked quietly valgrind --quiet --error-exitcode=9 --child-silent-after-fork=yes \
+  VHSM_MEMORY=locked skips_named valgrind --quiet --error-exitcode=9 --child-silent-after-fork=yes \
     "build/release/bin/$1" --gtest_brief=1 "--gtest_filter=$2"
   echo "$1 passed under valgrind"
 }
