@@ -22,18 +22,11 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/host.h"
+
 namespace {
 
-using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
-using Clock = std::chrono::steady_clock;
-
-constexpr unsigned char kMessage[64] = "what a TLS 1.3 server signs is about as long as this";
-
-[[noreturn]] void stop(const char* what) {
-  std::fprintf(stderr, "bench_shield: %s\n", what);
-  ERR_print_errors_fp(stderr);
-  std::exit(1);
-}
+using namespace vhsm::bench;
 
 double microseconds_to_sign(EVP_PKEY* key, const char* digest) {
   unsigned char signature[1024];
@@ -46,38 +39,6 @@ double microseconds_to_sign(EVP_PKEY* key, const char* digest) {
   const auto end = Clock::now();
   if (!good) stop("a signature failed");
   return std::chrono::duration<double, std::micro>(end - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-Key generate(const std::string& name) {
-  constexpr const char* kDefault = "provider=default";
-  if (name.starts_with("RSA-")) {
-    const auto bits = std::size_t{std::stoul(name.substr(4))};
-    return {EVP_PKEY_Q_keygen(nullptr, kDefault, "RSA", bits), EVP_PKEY_free};
-  }
-  if (name.starts_with("P-")) {
-    return {EVP_PKEY_Q_keygen(nullptr, kDefault, "EC", name.c_str()), EVP_PKEY_free};
-  }
-  return {EVP_PKEY_Q_keygen(nullptr, kDefault, name.c_str()), EVP_PKEY_free};
-}
-
-Key import_to_vhsm(EVP_PKEY* key) {
-  OSSL_PARAM* params = nullptr;
-  EVP_PKEY* held = nullptr;
-  EVP_PKEY_CTX* ctx =
-      EVP_PKEY_CTX_new_from_name(nullptr, EVP_PKEY_get0_type_name(key), "provider=vhsm");
-  if (ctx == nullptr || EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &params) != 1 ||
-      EVP_PKEY_fromdata_init(ctx) != 1 ||
-      EVP_PKEY_fromdata(ctx, &held, EVP_PKEY_KEYPAIR, params) != 1) {
-    stop("vhsm does not take the key");
-  }
-  EVP_PKEY_CTX_free(ctx);
-  OSSL_PARAM_free(params);
-  return {held, EVP_PKEY_free};
 }
 
 /// Two copies of a key are two keys to vhsm, so one is generated. What comes later than the first

@@ -28,12 +28,11 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/host.h"
+
 namespace {
 
-using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
-using Clock = std::chrono::steady_clock;
-
-constexpr unsigned char kMessage[64] = "what a TLS 1.3 server signs is about as long as this";
+using namespace vhsm::bench;
 
 struct Options {
   int rounds = 151;
@@ -59,12 +58,6 @@ struct Subject {
   Place token{};
 };
 
-[[noreturn]] void stop(const char* what) {
-  std::fprintf(stderr, "bench_sign: %s\n", what);
-  ERR_print_errors_fp(stderr);
-  std::exit(1);
-}
-
 bool sign(const Place& place, const char* digest) {
   unsigned char signature[1024];
   std::size_t size = sizeof signature;
@@ -88,38 +81,6 @@ double rate(const Place& place, const char* digest, double seconds) {
     now = Clock::now();
   }
   return static_cast<double>(count) / std::chrono::duration<double>(now - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-Key generate(const std::string& name) {
-  constexpr const char* kDefault = "provider=default";
-  if (name.starts_with("RSA-")) {
-    const auto bits = std::size_t{std::stoul(name.substr(4))};
-    return {EVP_PKEY_Q_keygen(nullptr, kDefault, "RSA", bits), EVP_PKEY_free};
-  }
-  if (name.starts_with("P-")) {
-    return {EVP_PKEY_Q_keygen(nullptr, kDefault, "EC", name.c_str()), EVP_PKEY_free};
-  }
-  return {EVP_PKEY_Q_keygen(nullptr, kDefault, name.c_str()), EVP_PKEY_free};
-}
-
-Key import_to_vhsm(EVP_PKEY* key) {
-  OSSL_PARAM* params = nullptr;
-  EVP_PKEY* held = nullptr;
-  EVP_PKEY_CTX* ctx =
-      EVP_PKEY_CTX_new_from_name(nullptr, EVP_PKEY_get0_type_name(key), "provider=vhsm");
-  if (ctx == nullptr || EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &params) != 1 ||
-      EVP_PKEY_fromdata_init(ctx) != 1 ||
-      EVP_PKEY_fromdata(ctx, &held, EVP_PKEY_KEYPAIR, params) != 1) {
-    stop("vhsm does not take the key");
-  }
-  EVP_PKEY_CTX_free(ctx);
-  OSSL_PARAM_free(params);
-  return {held, EVP_PKEY_free};
 }
 
 Key open_uri(const std::string& uri, OSSL_LIB_CTX* ctx) {
