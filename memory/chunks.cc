@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kSmallestChunkBytes = std::size_t{256} << 10;
 constexpr std::size_t kMostChunks = 64;
-constexpr std::size_t kReadyPages = 64;  // what extend() makes usable at a time
+constexpr std::size_t kReadyPages = 16;  // what extend() makes usable at a time
 
 constexpr std::size_t round_up(std::size_t value, std::size_t unit) noexcept {
   return (value + unit - 1) / unit * unit;
@@ -27,7 +27,7 @@ void Chunks::adopt(std::span<std::byte> arena, std::span<std::byte> standby, Kin
                    const ProtectionKey& key) noexcept {
   arena_ = arena;
   standby_ = standby;
-  kind_ = kind;
+  kind_ = standby_kind_ = kind;
   key_ = &key;
   chunk_bytes_ = std::max(kSmallestChunkBytes, round_up(arena.size() / kMostChunks, kPageBytes));
   chunks_ = standby_chunks_ = ready_pages_ = standby_ready_pages_ = 0;
@@ -55,7 +55,7 @@ bool Chunks::back_up_to(std::size_t chunks) noexcept {
 bool Chunks::back_standby_up_to(std::size_t chunks) noexcept {
   if (standby_.empty()) return true;
   for (; standby_chunks_ < chunks; ++standby_chunks_) {
-    if (!back(chunk(standby_, standby_chunks_), kind_, *key_).ok()) return false;
+    if (!back(chunk(standby_, standby_chunks_), standby_kind_, *key_).ok()) return false;
   }
   return true;
 }
@@ -103,9 +103,26 @@ bool Chunks::prepare_standby(std::span<std::byte> used) noexcept {
   return ready;
 }
 
+bool Chunks::prepare_locked_standby() noexcept {
+  give_standby_away();
+  standby_kind_ = Kind::kLocked;
+  standby_ready_pages_ = arena_.size() / kPageBytes;
+  if (back_standby_up_to(chunks_)) return true;
+  give_standby_away();
+  return false;
+}
+
+void Chunks::give_standby_away() noexcept {
+  // Pages of its own, unlike secret memory, which is the child's alone.
+  if (standby_kind_ != kind_) unback(standby_);
+  standby_kind_ = kind_;
+  standby_chunks_ = standby_ready_pages_ = 0;
+}
+
 bool Chunks::copy_to_standby(std::span<std::byte> used) noexcept {
   if (standby_.empty()) return true;
-  if (standby_ready_pages_ * kPageBytes < used.size() && !prepare_standby(used)) return false;
+  const bool room = standby_ready_pages_ * kPageBytes >= used.size() || prepare_standby(used);
+  if (!room && !prepare_locked_standby()) return false;
   const std::uint32_t rights = key_->open();
   copy_bytes(standby_.data(), used.data(), used.size());
   key_->restore(rights);
@@ -118,8 +135,7 @@ void Chunks::unmap() noexcept {
   arena_ = standby_ = {};
 }
 
-bool Chunks::take_over() noexcept {
-  if (standby_.empty()) return lock(arena_.first(std::min(backed_bytes(), arena_.size()))).ok();
+bool Chunks::move_standby() noexcept {
   for (std::size_t i = 0; i < chunks_; ++i) {
     const auto from = chunk(standby_, i);
     const auto to = chunk(arena_, i);
@@ -130,9 +146,17 @@ bool Chunks::take_over() noexcept {
     }
     unback(from);
   }
-  ready_pages_ = standby_ready_pages_;
+  kind_ = standby_kind_;
+  ready_pages_ = std::min(standby_ready_pages_, backed_bytes() / kPageBytes);
   give_standby_away();
   return true;
+}
+
+bool Chunks::take_over() noexcept {
+  if (!standby_.empty() && !move_standby()) return false;
+  if (kind_ != Kind::kLocked) return true;
+  standby_ = {};  // from now on the kernel copies
+  return lock(arena_.first(std::min(backed_bytes(), arena_.size()))).ok();
 }
 
 }  // namespace vhsm::memory

@@ -35,16 +35,19 @@ class Chunks {
   /// Fresh standby pages for `used` and some more, so that the next copy_to_standby() only copies.
   /// @return false when RLIMIT_MEMLOCK has been reached.
   bool prepare_standby(std::span<std::byte> used) noexcept;
-  /// Copies `used`, the first part of the arena. Before a fork, with no one inside.
+  /// Copies `used`, the first part of the arena. Before a fork, with no one inside. To locked pages
+  /// when there is no secret memory left: newer kernels count that of all processes of a user.
   bool copy_to_standby(std::span<std::byte> used) noexcept;
   /// In the parent, after a fork: the copy belongs to the child.
-  void give_standby_away() noexcept { standby_chunks_ = standby_ready_pages_ = 0; }
+  void give_standby_away() noexcept;
   [[nodiscard]] std::size_t usable_pages() const noexcept { return ready_pages_; }
   /// Takes arena and standby out of reach: where there is no room for them, and in a process whose
   /// pages are another's, so that a stray access ends this process and does not change that one.
   void unmap() noexcept;
   /// In the child: puts the copy where the pointers point to, and locks what is locked no more.
   bool take_over() noexcept;
+  /// Of the arena's pages.
+  [[nodiscard]] Kind kind() const noexcept { return kind_; }
 
   [[nodiscard]] std::size_t backed_bytes() const noexcept {
     return chunks_.load(std::memory_order_relaxed) * chunk_bytes_;
@@ -56,6 +59,8 @@ class Chunks {
   [[nodiscard]] std::size_t chunks_for(std::size_t pages) const noexcept;
   bool back_up_to(std::size_t chunks) noexcept;
   bool back_standby_up_to(std::size_t chunks) noexcept;
+  bool prepare_locked_standby() noexcept;
+  bool move_standby() noexcept;
   [[nodiscard]] std::size_t touched(std::span<std::byte> area, std::size_t from,
                                     std::size_t to) const noexcept;
   bool touch_standby(std::size_t pages) noexcept;
@@ -63,6 +68,7 @@ class Chunks {
   std::span<std::byte> arena_;
   std::span<std::byte> standby_;
   Kind kind_ = Kind::kNone;
+  Kind standby_kind_ = Kind::kNone;
   const ProtectionKey* key_ = nullptr;
   std::size_t chunk_bytes_ = 0;
   std::atomic<std::size_t> chunks_{0};  // of the arena

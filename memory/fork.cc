@@ -23,6 +23,10 @@ constinit bool g_copied = false;  // so there is a copy for the child
 bool take_over(Process& process) noexcept {
   if (!process.chunks.take_over()) return false;
   process.arena.limit_to(process.chunks.usable_pages());
+  process.kind = process.chunks.kind();
+  if (map_stacks(process, process.gate.slots()).ok()) return true;
+  // The copy took the last of the secret memory that this user may have.
+  process.kind = Kind::kLocked;
   return map_stacks(process, process.gate.slots()).ok();
 }
 

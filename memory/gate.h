@@ -18,6 +18,7 @@ enum class SlotState : std::uint8_t {
   kFree,
   kTaken,   ///< its thread may be anywhere in the arena
   kPaused,  ///< its thread waits in Gate::pause(): a fork may copy the arena now
+  kBarred,  ///< there is no memory for its stack
 };
 
 /// What one thread at a time owns while it is inside: a stack and a magazine. On cache lines of its
@@ -26,6 +27,7 @@ struct alignas(64) Slot {
   std::atomic<SlotState> state{SlotState::kFree};
   std::byte* stack_top = nullptr;  ///< 16-byte aligned; the stack grows down from here
   std::size_t stack_bytes = 0;
+  bool touched = false;             ///< each page of the stack can be used
   std::atomic<bool> used{false};    ///< the stack has something on it
   std::atomic<bool> soiled{false};  ///< to be wiped by whoever leaves it next
   int cancel_state = 0;             ///< of the thread inside, as it was
@@ -69,6 +71,11 @@ class Gate {
   [[nodiscard]] static bool try_enter(Slot& slot) noexcept;
   static void leave(Slot& slot) noexcept {
     slot.state.store(SlotState::kFree, std::memory_order_release);
+  }
+
+  /// Instead of leave(): for the rest of this process's life. Never the last one.
+  static void bar(Slot& slot) noexcept {
+    slot.state.store(SlotState::kBarred, std::memory_order_release);
   }
 
   /// Lets a waiting fork pass while `slot` is kept: for long work, at points where the arena is

@@ -24,8 +24,8 @@ inline constexpr std::size_t kMaxSlots = 64;
 struct Process {
   std::atomic<bool> ready{false};
   bool mapped = false;
-  Kind kind = Kind::kNone;
-  ProtectionKey key;  ///< of arena, standby and stacks
+  Kind kind = Kind::kNone;  ///< the weaker one of arena and stacks
+  ProtectionKey key;        ///< of arena, standby and stacks
   Arena arena;
   Chunks chunks;  ///< the pages of the arena
   Gate gate;

@@ -186,42 +186,53 @@ constinit thread_local Slot* t_slot = nullptr;
 
 namespace {
 
-/// Work on a key must not end where its stack grows.
-Status touch_stack(std::span<std::byte> stack, const Process& process) noexcept {
-  if (process.kind != Kind::kSecretMemory) return {};
-  const Access access;
-  if (touch(stack) * kPageBytes == stack.size()) return {};
-  return fail(Errc::kMemoryLimit, "protected memory cannot be locked");
+/// Work on a key must not end where its stack grows. With the protection key open.
+bool touch_stack(Slot& slot, Kind kind) noexcept {
+  const std::span stack(slot.stack_top - slot.stack_bytes, slot.stack_bytes);
+  slot.touched = kind != Kind::kSecretMemory || touch(stack) * kPageBytes == stack.size();
+  return slot.touched;
 }
 
 Status map_stack(Slot& slot, std::byte* top, const Process& process) noexcept {
   const std::span stack(top - kScopeStackBytes, kScopeStackBytes);
   VHSM_TRY(back(stack, process.kind, process.key));
-  VHSM_TRY(touch_stack(stack, process));
   // A child must not share its parent's stacks: it makes its own.
   ::madvise(stack.data(), stack.size(), MADV_DONTFORK);
   sanitizer::add_stack(stack.data(), top);
   slot.stack_top = top;
   slot.stack_bytes = kScopeStackBytes;
+  slot.touched = false;
   return {};
+}
+
+Status map_stacks_in(std::span<std::byte> area, std::span<Slot> slots, const Process& process) {
+  std::byte* top = area.data();
+  for (Slot& slot : slots) VHSM_TRY(map_stack(slot, top += kStackStride, process));
+  // The others when they are first needed: a process with one thread pays for one.
+  const Access access;
+  if (touch_stack(slots.front(), process.kind)) return {};
+  return fail(Errc::kMemoryLimit, "protected memory cannot be locked");
 }
 
 }  // namespace
 
 Status map_stacks(Process& process, std::span<Slot> slots) noexcept {
   const auto area = VHSM_TRY(reserve(slots.size() * kStackStride));
-  std::byte* top = area.data();
-  for (Slot& slot : slots) {
-    top += kStackStride;
-    const Status mapped = map_stack(slot, top, process);
-    if (mapped.ok()) continue;
-    unback(area);
-    return mapped;
-  }
-  return {};
+  Status mapped = map_stacks_in(area, slots, process);
+  if (!mapped.ok()) unback(area);
+  return mapped;
 }
 
 namespace {
+
+/// With memory for its stack, which the first has in any case.
+Slot& enter_gate(Process& process) noexcept {
+  while (true) {
+    Slot& slot = process.gate.enter();
+    if (slot.touched || touch_stack(slot, process.kind)) return slot;
+    Gate::bar(slot);
+  }
+}
 
 /// Not memset(): what a jump or a sanitizer has left there is nobody's.
 void wipe_stack(Slot& slot) noexcept {
@@ -240,9 +251,9 @@ Inside::Inside() noexcept {
   // Nothing in here can be unwound: a thread that is cancelled goes on to the end of the scope.
   int cancel_state = 0;
   ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-  slot_ = &g_process.gate.enter();
-  slot_->cancel_state = cancel_state;
   old_rights_ = g_process.key.open();
+  slot_ = &enter_gate(g_process);
+  slot_->cancel_state = cancel_state;
 }
 
 Inside::~Inside() {

@@ -93,6 +93,7 @@ stage_guest() {
   local form
   for form in secret locked; do
     in_guest "$form" protection_key_test '*'
+    in_guest "$form" memory_limit_test '*'
     in_guest "$form" memory_test '-*Thousand*:*LongWork*:*WhileAllStacks*:*ThreadsThatEnd*'
   done
   in_guest secret keystore_test 'OperationTest.SignsWhat*:GeneratorTest.*:OperationTest.ManyThreads*:ShelfTest.AChild*'

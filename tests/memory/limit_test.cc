@@ -8,6 +8,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -20,6 +23,7 @@ namespace {
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 constexpr rlim_t kUsersLimit = 8 * kMiB;  // what Debian gives an ordinary user
 constexpr uid_t kOrdinary = 65534;
+constexpr std::size_t kKeyBytes = 100'000;  // more than one chunk's first pages
 
 template <class Body>
 int in_child(Body&& body) {
@@ -115,6 +119,65 @@ TEST_F(OrdinaryUserTest, WhoseHostTookTheRestKeepsWhatIsThere) {
                 return allocate(1000) != nullptr ? Status() : fail(Errc::kMemoryLimit, "");
               });
               return works.ok() ? 0 : 4;
+            }),
+            0);
+}
+
+/// What a server's worker does, until its master has gone through all of `workers`.
+int work(const unsigned char* key, int go_on, int report) {
+  const auto read = run_protected([&]() -> Result<int> {
+    void* const more = allocate(1000);
+    return more != nullptr && key[0] == 0x5a && key[kKeyBytes - 1] == 0x5a ? 0 : 2;
+  });
+  const bool works = read.ok() && read.value() == 0;
+  const char answer = works ? (kind() == Kind::kLocked ? 'l' : 's') : 'x';
+  char none = 0;
+  return ::write(report, &answer, 1) == 1 && ::read(go_on, &none, 1) == 0 && works ? 0 : 1;
+}
+
+/// One letter for each of `count` workers that live at the same time.
+std::string what_workers_say(int count, const unsigned char* key) {
+  int go_on[2];
+  int report[2];
+  if (::pipe(go_on) != 0 || ::pipe(report) != 0) return {};
+  std::vector<pid_t> workers;
+  for (int i = 0; i < count; ++i) {
+    const pid_t worker = ::fork();
+    if (worker == 0) {
+      ::close(go_on[1]);
+      ::_exit(work(key, go_on[0], report[1]));
+    }
+    workers.push_back(worker);
+  }
+  ::close(report[1]);
+  std::string said;
+  for (char letter = 0; ::read(report[0], &letter, 1) == 1;) {
+    said += letter;
+    if (said.size() == workers.size()) ::close(go_on[1]);
+  }
+  for (const pid_t worker : workers) ::waitpid(worker, nullptr, 0);
+  return said;
+}
+
+/// The kernel may count the secret memory of all of them together, which is more than the limit:
+/// then the last ones have locked pages.
+TEST_F(OrdinaryUserTest, WithHundredWorkersHasKeysInAllOfThem) {
+  constexpr int kWorkers = 100;
+  EXPECT_EQ(in_child([] {
+              if (!limit_to(kUsersLimit) || !become_ordinary() || !initialise({}).ok()) return 1;
+              auto* const key = static_cast<unsigned char*>(allocate(kKeyBytes));
+              {
+                const Access access;
+                std::memset(key, 0x5a, kKeyBytes);
+              }
+              const std::string said = what_workers_say(kWorkers, key);
+              const auto locked = std::ranges::count(said, 'l');
+              std::printf("%d workers, %d of them with locked pages\n", kWorkers,
+                          static_cast<int>(locked));
+              std::fflush(stdout);
+              if (said.size() != kWorkers || said.find('x') != std::string::npos) return 2;
+              const Access access;
+              return key[0] == 0x5a && run_protected([] { return Status(); }).ok() ? 0 : 3;
             }),
             0);
 }
