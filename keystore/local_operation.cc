@@ -2,6 +2,7 @@
 #include "keystore/local_operation.h"
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/opensslv.h>
 #include <openssl/params.h>
@@ -153,20 +154,30 @@ Result<std::size_t> LocalOperation::run(std::span<const std::uint8_t> in,
   return size;
 }
 
+namespace {
+
+/// As OpenSSL answers: a signature that cannot be one is an error besides.
+Result<bool> verdict(int rc) {
+  if (rc == 1) return true;
+  if (ERR_peek_error() == 0) return false;
+  return fail(Errc::kCrypto, "the signature is not right");
+}
+
+}  // namespace
+
 Result<bool> LocalOperation::verify(std::span<const std::uint8_t> in,
                                     std::span<const std::uint8_t> signature) {
-  const ossl::ErrorMark quiet;
   if (inner_->kind == OperationKind::kVerify) {
-    return EVP_PKEY_verify(inner_->plain.get(), signature.data(), signature.size(), in.data(),
-                           in.size()) == 1;
+    return verdict(EVP_PKEY_verify(inner_->plain.get(), signature.data(), signature.size(),
+                                   in.data(), in.size()));
   }
   if (inner_->kind != OperationKind::kVerifyMessage) {
     return fail(Errc::kWrongState, "the operation was not begun as a verification");
   }
   VHSM_TRY(renew_message());
   inner_->message_used = true;
-  return EVP_DigestVerify(inner_->message.get(), signature.data(), signature.size(), in.data(),
-                          in.size()) == 1;
+  return verdict(EVP_DigestVerify(inner_->message.get(), signature.data(), signature.size(),
+                                  in.data(), in.size()));
 }
 
 Status LocalOperation::set_peer(const Key& peer) {

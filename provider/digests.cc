@@ -6,57 +6,60 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <array>
 
 namespace vhsm::provider {
 namespace {
 
-// The names of the default provider's digests; the most used first, as the search is linear.
-constexpr std::string_view kNames[] = {
-    "SHA2-256:SHA-256:SHA256:2.16.840.1.101.3.4.2.1",
-    "SHA2-384:SHA-384:SHA384:2.16.840.1.101.3.4.2.2",
-    "SHA2-512:SHA-512:SHA512:2.16.840.1.101.3.4.2.3",
-    "SHA1:SHA-1:SSL3-SHA1:1.3.14.3.2.26",
-    "SHA2-224:SHA-224:SHA224:2.16.840.1.101.3.4.2.4",
-    "SHA2-512/224:SHA-512/224:SHA512-224:2.16.840.1.101.3.4.2.5",
-    "SHA2-512/256:SHA-512/256:SHA512-256:2.16.840.1.101.3.4.2.6",
-    "SHA3-224:2.16.840.1.101.3.4.2.7",
-    "SHA3-256:2.16.840.1.101.3.4.2.8",
-    "SHA3-384:2.16.840.1.101.3.4.2.9",
-    "SHA3-512:2.16.840.1.101.3.4.2.10",
-    "MD5-SHA1",
-    "MD5:SSL3-MD5:1.2.840.113549.2.5",
-    "RIPEMD-160:RIPEMD160:RIPEMD:RMD160:1.3.36.3.2.1",
-    "SM3:1.2.156.10197.1.401",
-};
+constexpr std::array<std::string_view, 3> kMostUsed{"SHA2-256", "SHA2-384", "SHA2-512"};
 
-bool is_called(std::string_view names, std::string_view name) noexcept {
-  while (!names.empty()) {
-    const std::string_view one = names.substr(0, names.find(':'));
-    if (one.size() == name.size() && ::strncasecmp(one.data(), name.data(), one.size()) == 0) {
-      return true;
-    }
-    names.remove_prefix(std::min(names.size(), one.size() + 1));
-  }
-  return false;
+bool same(std::string_view one, std::string_view other) noexcept {
+  return one.size() == other.size() && ::strncasecmp(one.data(), other.data(), one.size()) == 0;
+}
+
+std::vector<std::string> names_of(const EVP_MD* digest) {
+  std::vector<std::string> names;
+  EVP_MD_names_do_all(
+      digest,
+      [](const char* name, void* into) {
+        static_cast<std::vector<std::string>*>(into)->emplace_back(name);
+      },
+      &names);
+  return names;
+}
+
+std::vector<ossl::Md> all_digests() {
+  std::vector<ossl::Md> all;
+  EVP_MD_do_all_provided(
+      nullptr,
+      [](EVP_MD* digest, void* into) {
+        if (EVP_MD_up_ref(digest) == 1)
+          static_cast<std::vector<ossl::Md>*>(into)->emplace_back(digest);
+      },
+      &all);
+  return all;
 }
 
 }  // namespace
 
 Result<Digests> Digests::fetch() {
-  static_assert(std::size(kNames) == kCount);
-  const ossl::ErrorMark quiet;  // a build of OpenSSL may lack some
+  const ossl::ErrorMark quiet;
   Digests digests;
-  for (std::size_t i = 0; i < kCount; ++i) {
-    const std::string name(kNames[i].substr(0, kNames[i].find(':')));
-    digests.digests_[i].reset(EVP_MD_fetch(nullptr, name.c_str(), nullptr));
+  for (ossl::Md& digest : all_digests()) {
+    std::vector<std::string> names = names_of(digest.get());
+    digests.digests_.push_back({std::move(names), std::move(digest)});
   }
-  if (digests.digests_[0] == nullptr) return fail(Errc::kCrypto, "no SHA-256");
+  std::ranges::stable_sort(digests.digests_, {}, [](const Named& one) {
+    return std::ranges::find(kMostUsed, EVP_MD_get0_name(one.digest.get()));
+  });
+  if (!digests.find(kMostUsed[0]).ok()) return fail(Errc::kCrypto, "no SHA-256");
   return digests;
 }
 
 Result<const EVP_MD*> Digests::find(std::string_view name) const {
-  for (std::size_t i = 0; i < kCount; ++i) {
-    if (digests_[i] != nullptr && is_called(kNames[i], name)) return digests_[i].get();
+  for (const Named& one : digests_) {
+    const auto called = [name](const std::string& known) { return same(known, name); };
+    if (std::ranges::any_of(one.names, called)) return one.digest.get();
   }
   return fail(Errc::kUnsupported, "this digest cannot be used for signatures", name);
 }

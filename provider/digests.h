@@ -4,9 +4,10 @@
 // way to a signature costs no lookup and no lock.
 #pragma once
 
-#include <array>
-#include <cstddef>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/handle.h"
 #include "base/result.h"
@@ -23,8 +24,11 @@ class Digests {
   [[nodiscard]] Result<const EVP_MD*> find(std::string_view name) const;
 
  private:
-  static constexpr std::size_t kCount = 15;
-  std::array<ossl::Md, kCount> digests_;
+  struct Named {
+    std::vector<std::string> names;
+    ossl::Md digest;
+  };
+  std::vector<Named> digests_;  // the most used first: the search is linear
 };
 
 }  // namespace vhsm::provider

@@ -51,7 +51,8 @@ Result<std::unique_ptr<KeyGenerator>> KeyGenerator::create(Provider& provider,
                                                            const keystore::KeyType& type,
                                                            keystore::Selection selection,
                                                            const OSSL_PARAM params[]) {
-  const bool blank = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0 && is_own_group(type);
+  const bool has_parameters = type.signing == keystore::Signing::kDigest;
+  const bool blank = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0 && !has_parameters;
   std::unique_ptr<keystore::Generator> inner;
   if (!blank) inner = VHSM_TRY(keystore::Generator::create(type, selection));
   std::unique_ptr<KeyGenerator> generator(new KeyGenerator(provider, type, std::move(inner)));

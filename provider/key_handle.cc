@@ -147,6 +147,10 @@ Result<bool> KeyHandle::import(Selection selection, const OSSL_PARAM params[]) {
 }
 
 bool KeyHandle::may_export(Selection selection) const noexcept {
+  // As in the default provider, a point comes with its curve or not at all.
+  const bool bare_point = has_domain_parameters(*type_) && (selection & kKeypair) != 0 &&
+                          (selection & OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) == 0;
+  if (bare_point) return false;
   return key_ != nullptr && ((selection & kPrivate) == 0 || !held());
 }
 

@@ -4,17 +4,24 @@
 #pragma once
 
 #include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
 
 #include <memory>
 
 #include "keystore/key_type.h"
+#include "keystore/type_params.h"
 #include "provider/key_generator.h"
 #include "provider/key_handle.h"
-#include "provider/key_params.h"
 #include "provider/ossl/keymgmt.h"
 #include "provider/provider.h"
 
 namespace vhsm::provider {
+
+/// Of a key that is not held: the public half, as a TLS peer sends it.
+inline constexpr OSSL_PARAM kSettable[] = {
+    {OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, OSSL_PARAM_OCTET_STRING, nullptr, 0,
+     OSSL_PARAM_UNMODIFIED},
+    {nullptr, 0, nullptr, 0, 0}};
 
 template <const keystore::KeyType& kType>
 struct KeyManagement {
@@ -27,14 +34,16 @@ struct KeyManagement {
   static Result<std::unique_ptr<KeyHandle>> empty(Provider& provider) {
     return std::make_unique<KeyHandle>(provider, kType);
   }
-  static const OSSL_PARAM* gettable_params() noexcept { return key_params(kType).gettable; }
-  static const OSSL_PARAM* settable_params() noexcept { return key_params(kType).settable; }
+  static const OSSL_PARAM* gettable_params() noexcept { return keystore::gettable_params(kType); }
+  static const OSSL_PARAM* settable_params() noexcept {
+    return kType.exchange.own != nullptr ? kSettable : nullptr;
+  }
   static const OSSL_PARAM* import_types(int selection) noexcept {
     const bool pair = (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
-    return pair ? key_params(kType).key_pair : key_params(kType).public_part;
+    return keystore::import_params(kType, pair);
   }
   static const OSSL_PARAM* export_types(int /*selection*/) noexcept {
-    return key_params(kType).public_part;
+    return keystore::import_params(kType, false);
   }
   static const char* operation_name(int operation) noexcept {
     switch (operation) {

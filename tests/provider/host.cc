@@ -50,7 +50,7 @@ LoadedProvider load(OSSL_LIB_CTX* ctx, const char* name) {
 Host::Host(const char* module, Order order) : ctx_(OSSL_LIB_CTX_new()) {
   take_errors();  // of an earlier test
   if (order == Order::kDefaultFirst) default_ = load(ctx(), "default");
-  vhsm_ = load(ctx(), module);
+  if (module != nullptr) vhsm_ = load(ctx(), module);
   if (order == Order::kVhsmFirst) default_ = load(ctx(), "default");
 }
 

@@ -24,7 +24,8 @@ inline constexpr const char* kDefault = "provider=default";
 
 enum class Order : std::uint8_t { kDefaultFirst, kVhsmFirst, kVhsmAlone };
 
-/// A library context without any configuration, with vhsm (or vhsm_files) and default loaded.
+/// A library context without any configuration, with vhsm (or vhsm_files, or neither) and default
+/// loaded.
 class Host {
  public:
   explicit Host(const char* module = "vhsm", Order order = Order::kDefaultFirst);

@@ -98,6 +98,8 @@ Folder::Folder() {
 
 KeyFolder::KeyFolder() { folder(); }
 
+std::vector<std::string> KeyFolder::names() { return {std::begin(kTypes), std::end(kTypes)}; }
+
 std::string KeyFolder::uri(const std::string& type) const { return "vhsm:default/test/" + type; }
 
 const std::string& KeyFolder::path() const { return folder().path; }

@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 
 #include <string>
+#include <vector>
 
 #include "tests/provider/host.h"
 
@@ -16,6 +17,8 @@ class KeyFolder {
  public:
   KeyFolder();
 
+  /// Of the keys: that of the type.
+  static std::vector<std::string> names();
   /// "vhsm:default/test/EC"; types that sign have a certificate beside the key.
   [[nodiscard]] std::string uri(const std::string& type) const;
   [[nodiscard]] const std::string& path() const;
