@@ -22,11 +22,6 @@ constexpr OSSL_PARAM kGroupOnly[] = {
     {nullptr, 0, nullptr, 0, 0},
 };
 
-/// The types whose name is their only group, as libssl gives it for TLS groups.
-bool is_own_group(const keystore::KeyType& type) noexcept {
-  return &type == &keystore::kX25519 || &type == &keystore::kX448;
-}
-
 Status check_own_group(const keystore::KeyType& type, const OSSL_PARAM& group) {
   const char* name = nullptr;
   if (OSSL_PARAM_get_utf8_string_ptr(&group, &name) != 1 || name == nullptr ||
@@ -51,7 +46,7 @@ Result<std::unique_ptr<KeyGenerator>> KeyGenerator::create(Provider& provider,
                                                            const keystore::KeyType& type,
                                                            keystore::Selection selection,
                                                            const OSSL_PARAM params[]) {
-  const bool blank = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0 && is_own_group(type);
+  const bool blank = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0 && type.is_own_group();
   std::unique_ptr<keystore::Generator> inner;
   if (!blank) inner = VHSM_TRY(keystore::Generator::create(type, selection));
   std::unique_ptr<KeyGenerator> generator(new KeyGenerator(provider, type, std::move(inner)));
@@ -68,7 +63,7 @@ Status KeyGenerator::set_params(const OSSL_PARAM params[]) {
                 kUriParam);
   }
   const OSSL_PARAM* group = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
-  if (group != nullptr && is_own_group(*type_)) {
+  if (group != nullptr && type_->is_own_group()) {
     VHSM_TRY(check_own_group(*type_, *group));
     if (generator_ == nullptr) return {};
     return generator_->set_params(without(params, OSSL_PKEY_PARAM_GROUP_NAME).data());
@@ -77,7 +72,7 @@ Status KeyGenerator::set_params(const OSSL_PARAM params[]) {
 }
 
 const OSSL_PARAM* KeyGenerator::settable_params() const noexcept {
-  if (generator_ == nullptr || is_own_group(*type_)) return kGroupOnly;
+  if (generator_ == nullptr || type_->is_own_group()) return kGroupOnly;
   return generator_->settable_params();
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The key management of one key type: what OpenSSL asks before there is a key handle.
+// The key management of one key type, a row of keystore::kTypeTable: what OpenSSL asks before there
+// is a key handle.
 #pragma once
 
 #include <openssl/core_dispatch.h>
 
+#include <cstddef>
 #include <memory>
 
 #include "keystore/key_type.h"
@@ -16,8 +18,9 @@
 
 namespace vhsm::provider {
 
-template <const keystore::KeyType& kType>
+template <std::size_t kRow>
 struct KeyManagement {
+  static constexpr const keystore::KeyType& kType = keystore::kTypeTable[kRow];
   using Provider = vhsm::provider::Provider;
   using Key = KeyHandle;
   using Generator = KeyGenerator;
@@ -46,10 +49,10 @@ struct KeyManagement {
   }
 };
 
-template <const keystore::KeyType& kType>
+template <std::size_t kRow>
 constexpr const OSSL_DISPATCH* key_management_table() noexcept {
   namespace slots = ossl::keymgmt;
-  return ossl::Table<KeyManagement<kType>, slots::New, slots::Free, slots::Load, slots::Dup,
+  return ossl::Table<KeyManagement<kRow>, slots::New, slots::Free, slots::Load, slots::Dup,
                      slots::Has, slots::Match, slots::Validate, slots::Import, slots::ImportTypes,
                      slots::Export, slots::ExportTypes, slots::GetParams, slots::GettableParams,
                      slots::SetParams, slots::SettableParams, slots::GenInit, slots::GenSetTemplate,

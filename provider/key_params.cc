@@ -86,9 +86,12 @@ constexpr KeyParams kMontgomery{kEcxGettable, kEncodedPublic, kEcxPublic, kEcxPa
 }  // namespace
 
 const KeyParams& key_params(const keystore::KeyType& type) noexcept {
-  if (&type == &keystore::kRsa || &type == &keystore::kRsaPss) return kRsa;
-  if (&type == &keystore::kEc) return kEc;
-  return type.signing == keystore::Signing::kMessage ? kEdwards : kMontgomery;
+  switch (type.family) {
+    case keystore::Family::kRsa: return kRsa;
+    case keystore::Family::kEc: return kEc;
+    case keystore::Family::kMontgomery: return kMontgomery;
+    default: return kEdwards;
+  }
 }
 
 }  // namespace vhsm::provider
