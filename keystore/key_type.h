@@ -52,6 +52,10 @@ struct OperationNames {
 
   /// Whether the type has the operation, in this private OpenSSL.
   [[nodiscard]] constexpr bool exist() const noexcept { return own != nullptr && is_there(since); }
+  /// The own name, or null.
+  [[nodiscard]] constexpr const char* own_if_there() const noexcept {
+    return exist() ? own : nullptr;
+  }
 };
 
 /// What a key of a type without domain parameters has before it has a public half: libssl asks.
@@ -70,6 +74,7 @@ struct KeyType {
   OperationNames signature{};
   OperationNames exchange{};
   OperationNames cipher{};                      ///< asymmetric: RSA encryption
+  OperationNames kem{};                         ///< key encapsulation
   std::span<const char* const> public_params;   ///< what get_params may answer: public names only
   std::span<const char* const> private_params;  ///< what must never be answered: d, p, q, priv, …
   Sizes sizes{};  ///< of the types whose name is their only TLS group; else zeros
@@ -168,6 +173,7 @@ constexpr KeyType montgomery(const char* name, const char* own, const char* name
           .names = names,
           .family = Family::kMontgomery,
           .exchange = {name, own},
+          .kem = {name, own, kSince32},
           .public_params = params::kEcxPublic,
           .private_params = params::kOctetsPrivate,
           .sizes = sizes};
@@ -181,6 +187,7 @@ inline constexpr std::array kTypeTable{
             .signing = Signing::kDigest,
             .signature = {"RSA", "VHSM-RSA"},
             .cipher = {"RSA", "VHSM-RSA"},
+            .kem = {"RSA", "VHSM-RSA"},
             .public_params = params::kRsaPublic,
             .private_params = params::kRsaPrivate},
     KeyType{.name = "RSA-PSS",
@@ -196,6 +203,7 @@ inline constexpr std::array kTypeTable{
             .signing = Signing::kDigest,
             .signature = {"ECDSA", "VHSM-ECDSA"},
             .exchange = {"ECDH", "VHSM-ECDH"},
+            .kem = {"EC", "VHSM-EC", kSince32},
             .public_params = params::kEcPublic,
             .private_params = params::kEcPrivate},
     edwards("ED25519", "VHSM-ED25519", "ED25519:1.3.101.112"),

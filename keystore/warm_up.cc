@@ -79,6 +79,7 @@ Status warm_up_once() {
       try_operation(key.get(), OperationKind::kSignMessage, "");
     }
     if (type->cipher.exist()) try_operation(key.get(), OperationKind::kDecrypt, "");
+    if (type->kem.exist()) try_operation(key.get(), OperationKind::kDecapsulate, "");
     if (type->exchange.exist()) try_operation(key.get(), OperationKind::kDerive, "");
   }
   return {};

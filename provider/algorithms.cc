@@ -15,6 +15,7 @@
 #include "provider/ossl/asym_cipher.h"
 #include "provider/ossl/decoder.h"
 #include "provider/ossl/encoder.h"
+#include "provider/ossl/kem.h"
 #include "provider/ossl/keyexch.h"
 #include "provider/ossl/signature.h"
 #include "provider/ossl/store.h"
@@ -58,6 +59,15 @@ constexpr const OSSL_DISPATCH* cipher_table() noexcept {
   namespace slots = ossl::asym_cipher;
   return ossl::Table<OperationContext, slots::NewCtx, slots::FreeCtx, slots::DupCtx,
                      slots::EncryptInit, slots::Encrypt, slots::DecryptInit, slots::Decrypt,
+                     slots::GetCtxParams, slots::GettableCtxParams, slots::SetCtxParams,
+                     slots::SettableCtxParams>::kEntries;
+}
+
+constexpr const OSSL_DISPATCH* kem_table() noexcept {
+  namespace slots = ossl::kem;
+  return ossl::Table<OperationContext, slots::NewCtx, slots::FreeCtx, slots::DupCtx,
+                     slots::EncapsulateInit, slots::AuthEncapsulateInit, slots::Encapsulate,
+                     slots::DecapsulateInit, slots::AuthDecapsulateInit, slots::Decapsulate,
                      slots::GetCtxParams, slots::GettableCtxParams, slots::SetCtxParams,
                      slots::SettableCtxParams>::kEntries;
 }
@@ -142,6 +152,7 @@ void add_type(Algorithms::Rows& rows) {
                                                        : digest_signature_table());
   add_once(rows.exchanges, type.exchange, exchange_table());
   add_once(rows.ciphers, type.cipher, cipher_table());
+  add_once(rows.kems, type.kem, kem_table());
   add_encoders<kRow>(rows.encoders);
   add_own_encoders<kRow>(rows.encoders);
   add(rows.decoders, type.names, "provider=vhsm,input=der,structure=vhsm-uri",
@@ -160,7 +171,7 @@ Algorithms::Algorithms() {
   add(rows_.decoders, "DER", "provider=vhsm,input=pem", decoder_table<PemDecoder>());
   add(rows_.stores, "vhsm", kProperties, store_table());
   for (auto* rows : {&rows_.key_management, &rows_.signatures, &rows_.exchanges, &rows_.ciphers,
-                     &rows_.encoders, &rows_.decoders, &rows_.stores}) {
+                     &rows_.kems, &rows_.encoders, &rows_.decoders, &rows_.stores}) {
     rows->push_back({nullptr, nullptr, nullptr, nullptr});
   }
 }
@@ -171,6 +182,7 @@ const OSSL_ALGORITHM* Algorithms::of(int operation) const noexcept {
     case OSSL_OP_SIGNATURE: return rows_.signatures.data();
     case OSSL_OP_KEYEXCH: return rows_.exchanges.data();
     case OSSL_OP_ASYM_CIPHER: return rows_.ciphers.data();
+    case OSSL_OP_KEM: return rows_.kems.data();
     case OSSL_OP_ENCODER: return rows_.encoders.data();
     case OSSL_OP_DECODER: return rows_.decoders.data();
     case OSSL_OP_STORE: return rows_.stores.data();

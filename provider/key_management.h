@@ -41,9 +41,10 @@ struct KeyManagement {
   }
   static const char* operation_name(int operation) noexcept {
     switch (operation) {
-      case OSSL_OP_SIGNATURE: return kType.signature.own;
-      case OSSL_OP_KEYEXCH: return kType.exchange.own;
-      case OSSL_OP_ASYM_CIPHER: return kType.cipher.own;
+      case OSSL_OP_SIGNATURE: return kType.signature.own_if_there();
+      case OSSL_OP_KEYEXCH: return kType.exchange.own_if_there();
+      case OSSL_OP_ASYM_CIPHER: return kType.cipher.own_if_there();
+      case OSSL_OP_KEM: return kType.kem.own_if_there();
       default: return nullptr;
     }
   }

@@ -20,6 +20,11 @@ struct Kind {
 
   [[nodiscard]] bool signs() const noexcept { return type->signature.exist(); }
   [[nodiscard]] bool exchanges() const noexcept { return type->exchange.exist(); }
+  /// Of the curves DHKEM knows three (RFC 9180, section 7.1).
+  [[nodiscard]] bool encapsulates() const noexcept {
+    return type->kem.exist() && (type->family != keystore::Family::kEc || name.starts_with("P-")) &&
+           name != "P-224";
+  }
   /// Null for types that sign whole messages.
   [[nodiscard]] const char* digest() const noexcept {
     return type->signing == keystore::Signing::kDigest ? "SHA256" : nullptr;
