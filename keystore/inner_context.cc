@@ -21,6 +21,9 @@ PlainInit plain_init(OperationKind kind) noexcept {
     case OperationKind::kDecrypt: return EVP_PKEY_decrypt_init_ex;
     case OperationKind::kEncrypt: return EVP_PKEY_encrypt_init_ex;
     case OperationKind::kDerive: return EVP_PKEY_derive_init_ex;
+    case OperationKind::kEncapsulate:
+    case OperationKind::kAuthEncapsulate: return EVP_PKEY_encapsulate_init;
+    case OperationKind::kDecapsulate: return EVP_PKEY_decapsulate_init;
     default: return nullptr;
   }
 }
@@ -34,12 +37,30 @@ Status set_digest(EVP_PKEY_CTX* ctx, const std::string& digest) {
   return crypto(EVP_PKEY_CTX_set_params(ctx, params), "this digest is not for this key");
 }
 
+Result<ossl::PKeyCtx> context_of(EVP_PKEY* key) {
+  return made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr)), "no inner context");
+}
+
 Status begin_plain(InnerContext& context, EVP_PKEY* key) {
-  context.plain = VHSM_TRY(
-      made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr)), "no inner context"));
+  context.plain = VHSM_TRY(context_of(key));
   VHSM_TRY(crypto(plain_init(context.kind)(context.plain.get(), nullptr),
                   "the key's type has no such operation"));
   return set_digest(context.plain.get(), context.digest);
+}
+
+/// An encapsulation with a sender's key takes both keys at once, and begins on the recipient's.
+Status begin_with_sender([[maybe_unused]] InnerContext& context, [[maybe_unused]] EVP_PKEY* key,
+                         [[maybe_unused]] EVP_PKEY* peer) {
+#if OPENSSL_VERSION_NUMBER >= 0x30200000L
+  const bool sends = context.kind == OperationKind::kAuthEncapsulate;
+  context.plain = VHSM_TRY(context_of(sends ? peer : key));
+  const auto init = sends ? EVP_PKEY_auth_encapsulate_init : EVP_PKEY_auth_decapsulate_init;
+  context.reusable = false;  // its settings do not tell the peer
+  return crypto(init(context.plain.get(), sends ? key : peer, nullptr),
+                "the keys have no such operation");
+#else
+  return fail(Errc::kUnsupported, "the private OpenSSL knows no sender of an encapsulation");
+#endif
 }
 
 Status begin_message(InnerContext& context, EVP_PKEY* key) {
@@ -74,7 +95,11 @@ Result<InnerContextPtr> begin_inner(EVP_PKEY* key, bool held, const OperationReq
   auto context = empty_like(request, held);
   const bool whole = plain_init(request.kind) == nullptr;
   const auto begin = [&]() -> Status {
-    VHSM_TRY(whole ? begin_message(*context, key) : begin_plain(*context, key));
+    if (request.peer != nullptr) {
+      VHSM_TRY(begin_with_sender(*context, key, request.peer->public_half().get()));
+    } else {
+      VHSM_TRY(whole ? begin_message(*context, key) : begin_plain(*context, key));
+    }
     context->settable = EVP_PKEY_CTX_settable_params(context->get());
     context->gettable = EVP_PKEY_CTX_gettable_params(context->get());
     return {};

@@ -34,7 +34,7 @@ struct ScopedFree {
 /// An inner key pair, which lies in protected memory.
 using HeldPKey = std::unique_ptr<EVP_PKEY, ScopedFree<EVP_PKEY_free>>;
 
-/// Runs `body` as run_with_room() when it works on a private half, else at once.
+/// Runs `body` as run_with_room() when it works on secrets, else at once.
 template <class Body>
 std::invoke_result_t<Body> scoped_if(bool held, Body&& body) {
   if (held) return run_with_room(body);
@@ -45,7 +45,7 @@ std::invoke_result_t<Body> scoped_if(bool held, Body&& body) {
 struct InnerContext {
   OperationKind kind;
   std::string digest;
-  bool held;  ///< works on a private half
+  bool held;  ///< works in scopes: on a private half, or on secrets that it makes
   ossl::PKeyCtx plain;
   ossl::MdCtx message;                   ///< for whole messages (Signing::kMessage)
   bool message_used = false;             ///< OpenSSL 3.4 and later sign once per initialisation

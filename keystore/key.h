@@ -37,12 +37,37 @@ enum class OperationKind : std::uint8_t {
   kDecrypt,
   kEncrypt,
   kDerive,  ///< input: nothing, after set_peer(); output: the shared secret
+  // 7 is taken.
+  kEncapsulate = 8,  ///< a fresh shared secret for the key, by encapsulate()
+  kDecapsulate,      ///< input: what encapsulate() gave; output: the shared secret
+  kAuthEncapsulate,  ///< as kEncapsulate for `peer`, authenticated by this key
 };
+
+/// The others are done with the public half, by whoever has it.
+[[nodiscard]] constexpr bool needs_private(OperationKind kind) noexcept {
+  switch (kind) {
+    case OperationKind::kSign:
+    case OperationKind::kSignMessage:
+    case OperationKind::kDecrypt:
+    case OperationKind::kDerive:
+    case OperationKind::kDecapsulate:
+    case OperationKind::kAuthEncapsulate: return true;
+    default: return false;
+  }
+}
 
 struct OperationRequest {
   OperationKind kind;
   std::string_view digest{};           ///< name of the digest that the input has; empty: none
   const OSSL_PARAM* params = nullptr;  ///< as set_params()
+  /// kAuthEncapsulate: the recipient; kDecapsulate: the sender, if it authenticates itself.
+  const Key* peer = nullptr;
+};
+
+/// How long the outputs of encapsulate() are.
+struct Encapsulated {
+  std::size_t wrapped_bytes = 0;
+  std::size_t secret_bytes = 0;
 };
 
 /// One operation on one key. Reusable: run() any number of times. One thread at a time.
@@ -62,8 +87,8 @@ class Operation {
   [[nodiscard]] virtual const OSSL_PARAM* settable_params() const = 0;
   [[nodiscard]] virtual const OSSL_PARAM* gettable_params() const = 0;
 
-  /// Sign, decrypt, encrypt, derive. A null out.data() asks for the upper bound of the size,
-  /// without a private operation.
+  /// Sign, decrypt, encrypt, derive, decapsulate. A null out.data() asks for the upper bound of the
+  /// size, without a private operation.
   /// @return bytes written, or the bound.
   /// @errors kPolicy, kBadLength (out too small), kForked, kMemoryLimit, kUnreachable and the other
   ///         fetch errors for a key that is not here yet, kCrypto.
@@ -77,6 +102,12 @@ class Operation {
 
   /// @errors kCrypto for a peer of another type or group.
   virtual Status set_peer(const Key& peer) = 0;
+
+  /// Makes a shared secret, and what the holder of the private key gets it from. A null
+  /// wrapped.data() asks for the sizes.
+  /// @errors kWrongState unless begun as kEncapsulate or kAuthEncapsulate; as run().
+  virtual Result<Encapsulated> encapsulate(std::span<std::uint8_t> wrapped,
+                                           std::span<std::uint8_t> secret) = 0;
 
   virtual Result<std::unique_ptr<Operation>> clone() const = 0;
 };

@@ -11,14 +11,6 @@
 #include "keystore/pair_check.h"
 
 namespace vhsm::keystore {
-namespace {
-
-bool needs_private(OperationKind kind) noexcept {
-  return kind != OperationKind::kVerify && kind != OperationKind::kVerifyMessage &&
-         kind != OperationKind::kEncrypt;
-}
-
-}  // namespace
 
 void LocalKey::count_operation() const noexcept {
   if (metrics_ != nullptr) metrics_->operations.fetch_add(1, std::memory_order_relaxed);
@@ -53,7 +45,7 @@ InnerContextPtr LocalKey::take(OperationKind kind, std::string_view digest,
 }
 
 void LocalKey::put(InnerContextPtr context) const noexcept {
-  context->held ? private_->put(std::move(context)) : idle_.put(std::move(context));
+  needs_private(context->kind) ? private_->put(std::move(context)) : idle_.put(std::move(context));
 }
 
 Result<InnerContextPtr> LocalKey::begin_held(const OperationRequest& request) const {
@@ -65,14 +57,20 @@ Result<InnerContextPtr> LocalKey::begin_held(const OperationRequest& request) co
   return begun;
 }
 
+/// An encapsulation has secrets of its own, such as an ephemeral key: it works in a scope.
+Result<InnerContextPtr> LocalKey::begin_public(const OperationRequest& request) const {
+  const bool scoped = request.kind == OperationKind::kEncapsulate;
+  return begin_inner(public_half().get(), scoped, request);
+}
+
 Result<std::unique_ptr<Operation>> LocalKey::begin(const OperationRequest& request) const {
   const bool held = needs_private(request.kind);
   if (held && !has_private()) {
     return fail(Errc::kNoPrivateKey, "the operation needs a private key");
   }
-  auto inner = take(request.kind, request.digest, {});
+  auto inner = request.peer == nullptr ? take(request.kind, request.digest, {}) : nullptr;
   if (inner == nullptr) {
-    inner = VHSM_TRY(held ? begin_held(request) : begin_inner(public_half().get(), false, request));
+    inner = VHSM_TRY(held ? begin_held(request) : begin_public(request));
   }
   auto operation = std::make_unique<LocalOperation>(shared_from_this(), std::move(inner));
   VHSM_TRY(operation->set_params(request.params));

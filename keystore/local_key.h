@@ -45,6 +45,7 @@ class LocalKey final : public Key, public std::enable_shared_from_this<LocalKey>
 
  private:
   Result<InnerContextPtr> begin_held(const OperationRequest& request) const;
+  Result<InnerContextPtr> begin_public(const OperationRequest& request) const;
   [[nodiscard]] Error named(const Error& error) const noexcept;
 
   const std::unique_ptr<PrivateHalf> private_;

@@ -133,6 +133,10 @@ Result<std::size_t> LocalOperation::perform(std::span<const std::uint8_t> in, un
       rc = EVP_PKEY_encrypt(ctx, out, &size, in.data(), in.size());
       break;
     case OperationKind::kDerive: rc = EVP_PKEY_derive(ctx, out, &size); break;
+    case OperationKind::kDecapsulate:
+      VHSM_TRY(check_room(in, out, capacity));
+      rc = EVP_PKEY_decapsulate(ctx, out, &size, in.data(), in.size());
+      break;
     case OperationKind::kSignMessage:
       VHSM_TRY(renew_message());
       inner_->message_used = true;
@@ -142,6 +146,46 @@ Result<std::size_t> LocalOperation::perform(std::span<const std::uint8_t> in, un
   }
   VHSM_TRY(crypto(rc, "the private OpenSSL refused the operation"));
   return size;
+}
+
+/// OpenSSL 3.0 writes a shared secret wherever it is told to, however little room there is.
+Status LocalOperation::check_room(std::span<const std::uint8_t> in, const unsigned char* out,
+                                  std::size_t capacity) {
+  std::size_t needed = 0;
+  VHSM_TRY(crypto(EVP_PKEY_decapsulate(inner_->get(), nullptr, &needed, in.data(), in.size()),
+                  "the size of the shared secret is not to be had"));
+  if (out == nullptr || capacity >= needed) return {};
+  return fail(Errc::kBadLength, "there is no room for the shared secret");
+}
+
+Result<Encapsulated> LocalOperation::make_secret(std::span<std::uint8_t> wrapped,
+                                                 std::span<std::uint8_t> secret) {
+  constexpr Literal kRefused = "the private OpenSSL refused the operation";
+  EVP_PKEY_CTX* ctx = inner_->get();
+  Encapsulated size;
+  VHSM_TRY(
+      crypto(EVP_PKEY_encapsulate(ctx, nullptr, &size.wrapped_bytes, nullptr, &size.secret_bytes),
+             kRefused));
+  if (wrapped.data() == nullptr) return size;
+  if (wrapped.size() < size.wrapped_bytes || secret.size() < size.secret_bytes) {
+    return fail(Errc::kBadLength, "there is no room for the shared secret and its ciphertext");
+  }
+  VHSM_TRY(crypto(EVP_PKEY_encapsulate(ctx, wrapped.data(), &size.wrapped_bytes, secret.data(),
+                                       &size.secret_bytes),
+                  kRefused));
+  return size;
+}
+
+Result<Encapsulated> LocalOperation::encapsulate(std::span<std::uint8_t> wrapped,
+                                                 std::span<std::uint8_t> secret) {
+  if (inner_->kind != OperationKind::kEncapsulate &&
+      inner_->kind != OperationKind::kAuthEncapsulate) {
+    return fail(Errc::kWrongState, "the operation was not begun as an encapsulation");
+  }
+  const auto made = scoped_if(inner_->held, [&] { return make_secret(wrapped, secret); });
+  const bool counts = needs_private(inner_->kind) && wrapped.data() != nullptr;
+  if (made.ok() && counts) key_->count_operation();
+  return made;
 }
 
 Result<std::size_t> LocalOperation::run(std::span<const std::uint8_t> in,

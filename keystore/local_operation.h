@@ -27,11 +27,16 @@ class LocalOperation final : public Operation {
   Result<bool> verify(std::span<const std::uint8_t> in,
                       std::span<const std::uint8_t> signature) override;
   Status set_peer(const Key& peer) override;
+  Result<Encapsulated> encapsulate(std::span<std::uint8_t> wrapped,
+                                   std::span<std::uint8_t> secret) override;
   Result<std::unique_ptr<Operation>> clone() const override;
 
  private:
   Result<std::size_t> perform(std::span<const std::uint8_t> in, unsigned char* out,
                               std::size_t capacity);
+  Status check_room(std::span<const std::uint8_t> in, const unsigned char* out,
+                    std::size_t capacity);
+  Result<Encapsulated> make_secret(std::span<std::uint8_t> wrapped, std::span<std::uint8_t> secret);
   Status renew_message();
   bool trade(const std::string& settings);
 

@@ -38,7 +38,7 @@ Result<const EC_GROUP*> held_curve(std::size_t index) {
   static constinit std::array<std::atomic<EC_GROUP*>, kHeldCurves.size()> groups{};
   std::atomic<EC_GROUP*>& place = groups.at(index);
   if (const EC_GROUP* group = place.load(std::memory_order_acquire)) return group;
-  ossl::EcGroup group(EC_GROUP_new_by_curve_name(OBJ_sn2nid(kHeldCurves.at(index))));
+  ossl::EcGroup group(EC_GROUP_new_by_curve_name(OBJ_sn2nid(kHeldCurves.at(index).name)));
   if (group == nullptr) return fail(Errc::kCrypto, "no such curve");
   EC_GROUP* none = nullptr;
   if (place.compare_exchange_strong(none, group.get())) return group.release();
@@ -48,9 +48,9 @@ Result<const EC_GROUP*> held_curve(std::size_t index) {
 Result<const EC_GROUP*> curve_of(const EVP_PKEY* key) {
   std::array<char, 64> name{};
   VHSM_TRY(crypto(EVP_PKEY_get_group_name(key, name.data(), name.size(), nullptr), "no curve"));
-  const auto* const found = std::ranges::find(kHeldCurves, std::string_view(name.data()));
-  if (found == kHeldCurves.end()) return fail(Errc::kUnsupported, "EC keys need a held curve");
-  return held_curve(static_cast<std::size_t>(found - kHeldCurves.begin()));
+  const Curve* curve = find_curve(name.data());
+  if (curve == nullptr) return fail(Errc::kUnsupported, "EC keys need a held curve");
+  return held_curve(static_cast<std::size_t>(curve - kHeldCurves.data()));
 }
 
 Result<ossl::EcPoint> stored_point(const EC_GROUP* group, const EVP_PKEY* key) {
@@ -135,9 +135,7 @@ Status check_by_library(EVP_PKEY* pair) {
   return crypto(EVP_PKEY_pairwise_check(ctx.get()), "the halves do not belong together");
 }
 
-bool is_rsa(const PublicHalf& half) noexcept {
-  return &half.type() == &kRsa || &half.type() == &kRsaPss;
-}
+bool is_rsa(const PublicHalf& half) noexcept { return half.type().family == Family::kRsa; }
 
 }  // namespace
 

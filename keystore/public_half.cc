@@ -41,11 +41,9 @@ Status supported_curve(const EVP_PKEY* key) {
   if (EVP_PKEY_get_group_name(key, group.data(), group.size(), nullptr) != 1) {
     return fail(Errc::kUnsupported, "EC keys need a named curve");
   }
-  if (!one_of(kHeldCurves, group.data())) {
-    return fail(Errc::kUnsupported, "EC keys are held on P-256, P-384 and P-521",
-                std::string_view(group.data()));
-  }
-  return {};
+  if (find_curve(group.data()) != nullptr) return {};
+  return fail(Errc::kUnsupported, "EC keys are not held on this curve",
+              std::string_view(group.data()));
 }
 
 Status supported_size(const EVP_PKEY* key) {
@@ -99,7 +97,7 @@ Result<const KeyType*> supported_type(const EVP_PKEY* key) {
     return fail(Errc::kUnsupported, "keys of this type are not held", name == nullptr ? "?" : name);
   }
   if (type == &kEc) VHSM_TRY(supported_curve(key));
-  if (type == &kRsa || type == &kRsaPss) VHSM_TRY(supported_size(key));
+  if (type->family == Family::kRsa) VHSM_TRY(supported_size(key));
   return type;
 }
 
@@ -116,14 +114,13 @@ Result<PublicHalf> PublicHalf::checked(ossl::PKey key) {
   const ossl::ErrorMark quiet;
   const KeyType* type = VHSM_TRY(supported_type(key.get()));
   PublicHalf half(*type, std::move(key));
-  const char* public_name =
-      type == &kRsa || type == &kRsaPss ? OSSL_PKEY_PARAM_RSA_N : OSSL_PKEY_PARAM_PUB_KEY;
   std::size_t size = 0;
   ossl::Bignum n;
   half.has_public_ =
-      public_name == std::string_view(OSSL_PKEY_PARAM_RSA_N)
-          ? EVP_PKEY_get_bn_param(half.get(), public_name, ossl::Receive(n)) == 1
-          : EVP_PKEY_get_octet_string_param(half.get(), public_name, nullptr, 0, &size) == 1;
+      type->family == Family::kRsa
+          ? EVP_PKEY_get_bn_param(half.get(), OSSL_PKEY_PARAM_RSA_N, ossl::Receive(n)) == 1
+          : EVP_PKEY_get_octet_string_param(half.get(), OSSL_PKEY_PARAM_PUB_KEY, nullptr, 0,
+                                            &size) == 1;
   return half;
 }
 

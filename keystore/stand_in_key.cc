@@ -59,10 +59,7 @@ Status StandInKey::validate(Selection selection, bool quick) const {
 }
 
 Result<std::unique_ptr<Operation>> StandInKey::begin(const OperationRequest& request) const {
-  const bool is_public = request.kind == OperationKind::kVerify ||
-                         request.kind == OperationKind::kVerifyMessage ||
-                         request.kind == OperationKind::kEncrypt;
-  if (is_public) return public_key_->begin(request);
+  if (!needs_private(request.kind)) return public_key_->begin(request);
   const KeyPtr real = VHSM_TRY(this->real());
   return real->begin(request);
 }

@@ -78,8 +78,9 @@ Status warm_up_once() {
     if (type->signing == Signing::kMessage) {
       try_operation(key.get(), OperationKind::kSignMessage, "");
     }
-    if (type->cipher.own != nullptr) try_operation(key.get(), OperationKind::kDecrypt, "");
-    if (type->exchange.own != nullptr) try_operation(key.get(), OperationKind::kDerive, "");
+    if (type->cipher.exist()) try_operation(key.get(), OperationKind::kDecrypt, "");
+    if (type->kem.exist()) try_operation(key.get(), OperationKind::kDecapsulate, "");
+    if (type->exchange.exist()) try_operation(key.get(), OperationKind::kDerive, "");
   }
   return {};
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "keystore/key_type.h"
 #include "provider/key_decoder.h"
@@ -14,6 +15,7 @@
 #include "provider/ossl/asym_cipher.h"
 #include "provider/ossl/decoder.h"
 #include "provider/ossl/encoder.h"
+#include "provider/ossl/kem.h"
 #include "provider/ossl/keyexch.h"
 #include "provider/ossl/signature.h"
 #include "provider/ossl/store.h"
@@ -23,7 +25,7 @@
 namespace vhsm::provider {
 namespace {
 
-using keystore::KeyType;
+using keystore::kTypeTable;
 
 constexpr const char* kProperties = "provider=vhsm";
 
@@ -61,6 +63,15 @@ constexpr const OSSL_DISPATCH* cipher_table() noexcept {
                      slots::SettableCtxParams>::kEntries;
 }
 
+constexpr const OSSL_DISPATCH* kem_table() noexcept {
+  namespace slots = ossl::kem;
+  return ossl::Table<OperationContext, slots::NewCtx, slots::FreeCtx, slots::DupCtx,
+                     slots::EncapsulateInit, slots::AuthEncapsulateInit, slots::Encapsulate,
+                     slots::DecapsulateInit, slots::AuthDecapsulateInit, slots::Decapsulate,
+                     slots::GetCtxParams, slots::GettableCtxParams, slots::SetCtxParams,
+                     slots::SettableCtxParams>::kEntries;
+}
+
 constexpr const OSSL_DISPATCH* store_table() noexcept {
   namespace slots = ossl::store;
   return ossl::Table<StoreLoader, slots::Open, slots::OpenEx, slots::SettableCtxParams,
@@ -74,10 +85,10 @@ constexpr const OSSL_DISPATCH* decoder_table() noexcept {
                      slots::Decode>::kEntries;
 }
 
-template <const KeyType& kType, Form kForm>
+template <std::size_t kRow, Form kForm>
 constexpr const OSSL_DISPATCH* encoder_table() noexcept {
   namespace slots = ossl::encoder;
-  return ossl::Table<KeyEncoder<kType, kForm>, slots::NewCtx, slots::FreeCtx, slots::DoesSelection,
+  return ossl::Table<KeyEncoder<kRow, kForm>, slots::NewCtx, slots::FreeCtx, slots::DoesSelection,
                      slots::Encode, slots::ImportObject, slots::FreeObject>::kEntries;
 }
 
@@ -93,72 +104,74 @@ void add_once(std::vector<OSSL_ALGORITHM>& rows, const keystore::OperationNames&
   const auto same = [&names](const OSSL_ALGORITHM& row) {
     return std::string_view(row.algorithm_names) == names.own;
   };
-  if (names.own == nullptr || std::ranges::any_of(rows, same)) return;
+  if (!names.exist() || std::ranges::any_of(rows, same)) return;
   add(rows, names.common, kProperties, table);
   add(rows, names.own, kProperties, table);
 }
 
-template <const KeyType& kType>
+template <std::size_t kRow>
 void add_encoders(std::vector<OSSL_ALGORITHM>& rows) {
-  const char* names = kType.names;
-  add(rows, names, "provider=vhsm,output=text", encoder_table<kType, Form::kText>());
+  const char* names = kTypeTable[kRow].names;
+  add(rows, names, "provider=vhsm,output=text", encoder_table<kRow, Form::kText>());
   add(rows, names, "provider=vhsm,output=der,structure=SubjectPublicKeyInfo",
-      encoder_table<kType, Form::kPublicKeyInfoDer>());
+      encoder_table<kRow, Form::kPublicKeyInfoDer>());
   add(rows, names, "provider=vhsm,output=pem,structure=SubjectPublicKeyInfo",
-      encoder_table<kType, Form::kPublicKeyInfoPem>());
+      encoder_table<kRow, Form::kPublicKeyInfoPem>());
   add(rows, names, "provider=vhsm,output=der,structure=PrivateKeyInfo",
-      encoder_table<kType, Form::kPrivateDer>());
+      encoder_table<kRow, Form::kPrivateDer>());
   add(rows, names, "provider=vhsm,output=der,structure=EncryptedPrivateKeyInfo",
-      encoder_table<kType, Form::kPrivateDer>());
+      encoder_table<kRow, Form::kPrivateDer>());
   add(rows, names, "provider=vhsm,output=pem,structure=EncryptedPrivateKeyInfo",
-      encoder_table<kType, Form::kEncryptedPem>());
+      encoder_table<kRow, Form::kEncryptedPem>());
   add(rows, names, "provider=vhsm,output=pem,structure=PrivateKeyInfo",
-      encoder_table<kType, Form::kPrivatePem>());
+      encoder_table<kRow, Form::kPrivatePem>());
 }
 
 /// The type's own structures: of RSA the public key is one of them.
-template <const KeyType& kType, Form kDer, Form kPem>
+template <std::size_t kRow>
 void add_own_encoders(std::vector<OSSL_ALGORITHM>& rows) {
-  add(rows, kType.names, "provider=vhsm,output=der,structure=type-specific",
-      encoder_table<kType, kDer>());
-  add(rows, kType.names, "provider=vhsm,output=pem,structure=type-specific",
-      encoder_table<kType, kPem>());
-  if constexpr (kDer == Form::kPkcs1Der) {
-    add(rows, kType.names, "provider=vhsm,output=der,structure=pkcs1",
-        encoder_table<kType, kDer>());
-    add(rows, kType.names, "provider=vhsm,output=pem,structure=pkcs1",
-        encoder_table<kType, kPem>());
+  constexpr bool kPkcs1 = &kTypeTable[kRow] == &keystore::kRsa;
+  constexpr Form kDer = kPkcs1 ? Form::kPkcs1Der : Form::kPrivateDer;
+  constexpr Form kPem = kPkcs1 ? Form::kPkcs1Pem : Form::kPrivatePem;
+  const char* names = kTypeTable[kRow].names;
+  add(rows, names, "provider=vhsm,output=der,structure=type-specific", encoder_table<kRow, kDer>());
+  add(rows, names, "provider=vhsm,output=pem,structure=type-specific", encoder_table<kRow, kPem>());
+  if constexpr (kPkcs1) {
+    add(rows, names, "provider=vhsm,output=der,structure=pkcs1", encoder_table<kRow, kDer>());
+    add(rows, names, "provider=vhsm,output=pem,structure=pkcs1", encoder_table<kRow, kPem>());
   }
 }
 
-template <const KeyType& kType, Form kDer = Form::kPrivateDer, Form kPem = Form::kPrivatePem>
+template <std::size_t kRow>
 void add_type(Algorithms::Rows& rows) {
-  add(rows.key_management, kType.names, kProperties, key_management_table<kType>());
-  add_once(rows.signatures, kType.signature,
-           kType.signing == keystore::Signing::kMessage ? message_signature_table()
-                                                        : digest_signature_table());
-  add_once(rows.exchanges, kType.exchange, exchange_table());
-  add_once(rows.ciphers, kType.cipher, cipher_table());
-  add_encoders<kType>(rows.encoders);
-  add_own_encoders<kType, kDer, kPem>(rows.encoders);
-  add(rows.decoders, kType.names, "provider=vhsm,input=der,structure=vhsm-uri",
-      decoder_table<KeyDecoder<kType>>());
+  constexpr const keystore::KeyType& type = kTypeTable[kRow];
+  if (!keystore::is_there(type.since)) return;
+  add(rows.key_management, type.names, kProperties, key_management_table<kRow>());
+  add_once(rows.signatures, type.signature,
+           type.signing == keystore::Signing::kMessage ? message_signature_table()
+                                                       : digest_signature_table());
+  add_once(rows.exchanges, type.exchange, exchange_table());
+  add_once(rows.ciphers, type.cipher, cipher_table());
+  add_once(rows.kems, type.kem, kem_table());
+  add_encoders<kRow>(rows.encoders);
+  add_own_encoders<kRow>(rows.encoders);
+  add(rows.decoders, type.names, "provider=vhsm,input=der,structure=vhsm-uri",
+      decoder_table<KeyDecoder<kRow>>());
+}
+
+template <std::size_t... kRows>
+void add_types(Algorithms::Rows& rows, std::index_sequence<kRows...> /*all*/) {
+  (add_type<kRows>(rows), ...);
 }
 
 }  // namespace
 
 Algorithms::Algorithms() {
-  add_type<keystore::kRsa, Form::kPkcs1Der, Form::kPkcs1Pem>(rows_);
-  add_type<keystore::kRsaPss>(rows_);
-  add_type<keystore::kEc>(rows_);
-  add_type<keystore::kEd25519>(rows_);
-  add_type<keystore::kX25519>(rows_);
-  add_type<keystore::kEd448>(rows_);
-  add_type<keystore::kX448>(rows_);
+  add_types(rows_, std::make_index_sequence<kTypeTable.size()>());
   add(rows_.decoders, "DER", "provider=vhsm,input=pem", decoder_table<PemDecoder>());
   add(rows_.stores, "vhsm", kProperties, store_table());
   for (auto* rows : {&rows_.key_management, &rows_.signatures, &rows_.exchanges, &rows_.ciphers,
-                     &rows_.encoders, &rows_.decoders, &rows_.stores}) {
+                     &rows_.kems, &rows_.encoders, &rows_.decoders, &rows_.stores}) {
     rows->push_back({nullptr, nullptr, nullptr, nullptr});
   }
 }
@@ -169,6 +182,7 @@ const OSSL_ALGORITHM* Algorithms::of(int operation) const noexcept {
     case OSSL_OP_SIGNATURE: return rows_.signatures.data();
     case OSSL_OP_KEYEXCH: return rows_.exchanges.data();
     case OSSL_OP_ASYM_CIPHER: return rows_.ciphers.data();
+    case OSSL_OP_KEM: return rows_.kems.data();
     case OSSL_OP_ENCODER: return rows_.encoders.data();
     case OSSL_OP_DECODER: return rows_.decoders.data();
     case OSSL_OP_STORE: return rows_.stores.data();

@@ -22,6 +22,7 @@ class Algorithms {
     std::vector<OSSL_ALGORITHM> signatures;
     std::vector<OSSL_ALGORITHM> exchanges;
     std::vector<OSSL_ALGORITHM> ciphers;
+    std::vector<OSSL_ALGORITHM> kems;
     std::vector<OSSL_ALGORITHM> encoders;
     std::vector<OSSL_ALGORITHM> decoders;
     std::vector<OSSL_ALGORITHM> stores;

@@ -7,6 +7,7 @@
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
 
+#include <cstddef>
 #include <memory>
 
 #include "base/result.h"
@@ -49,7 +50,7 @@ class PemDecoder {
   Provider* provider_;
 };
 
-template <const keystore::KeyType& kType>
+template <std::size_t kRow>  // of keystore::kTypeTable
 class KeyDecoder {
  public:
   using Provider = vhsm::provider::Provider;
@@ -60,7 +61,7 @@ class KeyDecoder {
   [[nodiscard]] const ossl::Core& core() const noexcept { return provider_->core(); }
   static bool does_selection(int selection) noexcept { return decodes_selection(selection); }
   Result<bool> decode(OSSL_CORE_BIO* in, OSSL_CALLBACK* tell, void* arg) const {
-    return decode_stand_in_der(*provider_, kType, in, tell, arg);
+    return decode_stand_in_der(*provider_, keystore::kTypeTable[kRow], in, tell, arg);
   }
 
  private:

@@ -6,6 +6,7 @@
 
 #include <openssl/core.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -34,7 +35,7 @@ enum class Form : std::uint8_t {
 Status write_key(const ossl::Core& core, const KeyHandle& handle, Form form,
                  keystore::Selection selection, OSSL_CORE_BIO* out);
 
-template <const keystore::KeyType& kType, Form kForm>
+template <std::size_t kRow, Form kForm>  // a row of keystore::kTypeTable
 class KeyEncoder {
  public:
   using Provider = vhsm::provider::Provider;
@@ -53,7 +54,7 @@ class KeyEncoder {
   }
   /// A handle for another provider's public key; null, without an error, for a private key.
   Result<std::unique_ptr<KeyHandle>> import_object(int selection, const OSSL_PARAM params[]) const {
-    auto handle = std::make_unique<KeyHandle>(*provider_, kType);
+    auto handle = std::make_unique<KeyHandle>(*provider_, keystore::kTypeTable[kRow]);
     const bool imported = VHSM_TRY(handle->import(selection, params));
     if (!imported) handle.reset();  // the caller goes on with other encoders
     return handle;

@@ -22,11 +22,6 @@ constexpr OSSL_PARAM kGroupOnly[] = {
     {nullptr, 0, nullptr, 0, 0},
 };
 
-/// The types whose name is their only group, as libssl gives it for TLS groups.
-bool is_own_group(const keystore::KeyType& type) noexcept {
-  return &type == &keystore::kX25519 || &type == &keystore::kX448;
-}
-
 Status check_own_group(const keystore::KeyType& type, const OSSL_PARAM& group) {
   const char* name = nullptr;
   if (OSSL_PARAM_get_utf8_string_ptr(&group, &name) != 1 || name == nullptr ||
@@ -69,7 +64,7 @@ Status KeyGenerator::set_params(const OSSL_PARAM params[]) {
                 kUriParam);
   }
   const OSSL_PARAM* group = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
-  if (group != nullptr && is_own_group(*type_)) {
+  if (group != nullptr && type_->is_own_group()) {
     VHSM_TRY(check_own_group(*type_, *group));
     if (generator_ == nullptr) return {};
     return generator_->set_params(without(params, OSSL_PKEY_PARAM_GROUP_NAME).data());
@@ -78,7 +73,7 @@ Status KeyGenerator::set_params(const OSSL_PARAM params[]) {
 }
 
 const OSSL_PARAM* KeyGenerator::settable_params() const noexcept {
-  if (generator_ == nullptr || is_own_group(*type_)) return kGroupOnly;
+  if (generator_ == nullptr || type_->is_own_group()) return kGroupOnly;
   return generator_->settable_params();
 }
 

@@ -48,27 +48,16 @@ Result<KeyPtr> public_key_of(const KeyType& type, const OSSL_PARAM& encoded) {
   return keystore::import_public(type, kPublic, params.data());
 }
 
-struct Sizes {
-  int bits;
-  int security_bits;
-  int bytes;
-};
-
-constexpr Sizes kX25519Sizes{253, 128, 32};
-constexpr Sizes kX448Sizes{448, 224, 56};
-
 /// libssl asks a blank X25519 key for its sizes before it gives it a public half.
-/// Source: RFC 7748, section 5; security bits as the default provider says.
 bool answer_sizes(const KeyType& type, OSSL_PARAM params[]) {
-  if (&type != &keystore::kX25519 && &type != &keystore::kX448) return false;
-  const Sizes& sizes = &type == &keystore::kX25519 ? kX25519Sizes : kX448Sizes;
+  if (!type.is_own_group()) return false;
   const auto answer = [params](const char* name, int value) {
     OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
     return param == nullptr || OSSL_PARAM_set_int(param, value) == 1;
   };
-  return answer(OSSL_PKEY_PARAM_BITS, sizes.bits) &&
-         answer(OSSL_PKEY_PARAM_SECURITY_BITS, sizes.security_bits) &&
-         answer(OSSL_PKEY_PARAM_MAX_SIZE, sizes.bytes);
+  return answer(OSSL_PKEY_PARAM_BITS, type.sizes.bits) &&
+         answer(OSSL_PKEY_PARAM_SECURITY_BITS, type.sizes.security_bits) &&
+         answer(OSSL_PKEY_PARAM_MAX_SIZE, type.sizes.max_bytes);
 }
 
 }  // namespace

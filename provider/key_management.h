@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The key management of one key type: what OpenSSL asks before there is a key handle.
+// The key management of one key type, a row of keystore::kTypeTable: what OpenSSL asks before there
+// is a key handle.
 #pragma once
 
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 
+#include <cstddef>
 #include <memory>
 
 #include "keystore/key_type.h"
@@ -23,8 +25,9 @@ inline constexpr OSSL_PARAM kSettable[] = {
      OSSL_PARAM_UNMODIFIED},
     {nullptr, 0, nullptr, 0, 0}};
 
-template <const keystore::KeyType& kType>
+template <std::size_t kRow>
 struct KeyManagement {
+  static constexpr const keystore::KeyType& kType = keystore::kTypeTable[kRow];
   using Provider = vhsm::provider::Provider;
   using Key = KeyHandle;
   using Generator = KeyGenerator;
@@ -47,18 +50,19 @@ struct KeyManagement {
   }
   static const char* operation_name(int operation) noexcept {
     switch (operation) {
-      case OSSL_OP_SIGNATURE: return kType.signature.own;
-      case OSSL_OP_KEYEXCH: return kType.exchange.own;
-      case OSSL_OP_ASYM_CIPHER: return kType.cipher.own;
+      case OSSL_OP_SIGNATURE: return kType.signature.own_if_there();
+      case OSSL_OP_KEYEXCH: return kType.exchange.own_if_there();
+      case OSSL_OP_ASYM_CIPHER: return kType.cipher.own_if_there();
+      case OSSL_OP_KEM: return kType.kem.own_if_there();
       default: return nullptr;
     }
   }
 };
 
-template <const keystore::KeyType& kType>
+template <std::size_t kRow>
 constexpr const OSSL_DISPATCH* key_management_table() noexcept {
   namespace slots = ossl::keymgmt;
-  return ossl::Table<KeyManagement<kType>, slots::New, slots::Free, slots::Load, slots::Dup,
+  return ossl::Table<KeyManagement<kRow>, slots::New, slots::Free, slots::Load, slots::Dup,
                      slots::Has, slots::Match, slots::Validate, slots::Import, slots::ImportTypes,
                      slots::Export, slots::ExportTypes, slots::GetParams, slots::GettableParams,
                      slots::SetParams, slots::SettableParams, slots::GenInit, slots::GenSetTemplate,

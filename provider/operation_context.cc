@@ -8,6 +8,11 @@
 namespace vhsm::provider {
 namespace {
 
+Result<keystore::KeyPtr> key_of(const KeyHandle* peer) {
+  if (peer != nullptr && peer->key() != nullptr) return peer->key();
+  return fail(Errc::kInvalidArgument, "the peer has no key");
+}
+
 Error not_begun() { return fail(Errc::kWrongState, "the operation is not initialised"); }
 
 }  // namespace
@@ -29,6 +34,12 @@ Status OperationContext::copy_from(const OperationContext& other) {
 Status OperationContext::begin(keystore::OperationKind kind, const KeyHandle* handle,
                                const OSSL_PARAM params[]) {
   return begin_request({.kind = kind, .digest = {}, .params = params}, handle);
+}
+
+Status OperationContext::begin_with(keystore::OperationKind kind, const KeyHandle* handle,
+                                    const KeyHandle* peer, const OSSL_PARAM params[]) {
+  const keystore::KeyPtr other = VHSM_TRY(key_of(peer));
+  return begin_request({.kind = kind, .digest = {}, .params = params, .peer = other.get()}, handle);
 }
 
 Status OperationContext::begin_request(keystore::OperationRequest request,
@@ -54,10 +65,14 @@ Result<bool> OperationContext::verify(std::span<const std::uint8_t> in,
 
 Status OperationContext::set_peer(const KeyHandle* peer) {
   if (operation_ == nullptr) return not_begun();
-  if (peer == nullptr || peer->key() == nullptr) {
-    return fail(Errc::kInvalidArgument, "the peer has no key");
-  }
-  return operation_->set_peer(*peer->key());
+  const keystore::KeyPtr other = VHSM_TRY(key_of(peer));
+  return operation_->set_peer(*other);
+}
+
+Result<keystore::Encapsulated> OperationContext::encapsulate(std::span<std::uint8_t> wrapped,
+                                                             std::span<std::uint8_t> secret) {
+  if (operation_ == nullptr) return not_begun();
+  return operation_->encapsulate(wrapped, secret);
 }
 
 Status OperationContext::set_params(const OSSL_PARAM params[]) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An operation on a key as OpenSSL drives it: made empty, begun with a key, given parameters, run.
-// Key exchange and asymmetric ciphers need no more; signatures add digests (signer.h).
+// Key exchange, encapsulation and asymmetric ciphers need no more; signatures add digests
+// (signer.h).
 #pragma once
 
 #include <openssl/core.h>
@@ -35,11 +36,18 @@ class OperationContext {
   /// @errors kNoPrivateKey, kUnsupported, kPolicy, kCrypto.
   Status begin(keystore::OperationKind kind, const KeyHandle* handle, const OSSL_PARAM params[]);
 
+  /// begin() of an encapsulation where both sides have keys.
+  /// @errors kInvalidArgument without a peer; as begin().
+  Status begin_with(keystore::OperationKind kind, const KeyHandle* handle, const KeyHandle* peer,
+                    const OSSL_PARAM params[]);
+
   /// A null `out` asks for the upper bound of the size.
   /// @errors kWrongState before begin(); what Operation::run() says.
   Result<std::size_t> run(std::span<const std::uint8_t> in, std::span<std::uint8_t> out);
   Result<bool> verify(std::span<const std::uint8_t> in, std::span<const std::uint8_t> signature);
   Status set_peer(const KeyHandle* peer);
+  Result<keystore::Encapsulated> encapsulate(std::span<std::uint8_t> wrapped,
+                                             std::span<std::uint8_t> secret);
 
   Status set_params(const OSSL_PARAM params[]);
   Status get_params(OSSL_PARAM params[]) const;

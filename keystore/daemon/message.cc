@@ -122,7 +122,7 @@ Status read_field(Field field, CborReader& reader, Request& request) {
     case Field::kWait: return read_wait(reader, request.wait);
     case Field::kKind:
       return read_number(reader, request.kind, 0,
-                         static_cast<std::uint64_t>(OperationKind::kDerive));
+                         static_cast<std::uint64_t>(OperationKind::kAuthEncapsulate));
     case Field::kDigest: return read_into(request.digest, reader.text());
     case Field::kParams: return read_into(request.params, WireParams::read(reader));
     case Field::kPeer: return read_into(request.peer, reader.bytes());

@@ -73,7 +73,7 @@ struct Request {
   OperationKind kind = OperationKind::kSign;
   std::string_view digest{};
   WireParams params{};
-  ByteView peer{};  ///< kDerive: SubjectPublicKeyInfo, DER
+  ByteView peer{};  ///< the other side's SubjectPublicKeyInfo, DER
   ByteView input{};
   std::size_t capacity = 0;  ///< bytes of output that the client has room for
 

@@ -11,17 +11,14 @@
 namespace vhsm::keystore {
 namespace {
 
-bool is_public(OperationKind kind) noexcept {
-  return kind == OperationKind::kVerify || kind == OperationKind::kVerifyMessage ||
-         kind == OperationKind::kEncrypt;
-}
-
 /// The public operation that takes the same parameters.
 OperationKind counterpart(OperationKind kind) noexcept {
   switch (kind) {
     case OperationKind::kSign: return OperationKind::kVerify;
     case OperationKind::kSignMessage: return OperationKind::kVerifyMessage;
     case OperationKind::kDecrypt: return OperationKind::kEncrypt;
+    case OperationKind::kDecapsulate:
+    case OperationKind::kAuthEncapsulate: return OperationKind::kEncapsulate;
     default: return kind;
   }
 }
@@ -50,10 +47,11 @@ Result<std::unique_ptr<Operation>> RemoteKey::shadow(OperationKind kind,
 }
 
 Result<std::unique_ptr<Operation>> RemoteKey::begin(const OperationRequest& request) const {
-  if (is_public(request.kind)) return public_key_->begin(request);
+  if (!needs_private(request.kind)) return public_key_->begin(request);
   auto beside = VHSM_TRY(shadow(request.kind, request.digest));
   auto operation = std::make_unique<RemoteOperation>(
       shared_from_this(), request.kind, std::string(request.digest), std::move(beside));
+  if (request.peer != nullptr) VHSM_TRY(operation->remember_peer(*request.peer));
   VHSM_TRY(operation->set_params(request.params));
   return std::unique_ptr<Operation>(std::move(operation));
 }

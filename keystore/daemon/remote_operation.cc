@@ -22,20 +22,24 @@ Status RemoteOperation::set_params(const OSSL_PARAM params[]) {
   return params_.add(params);
 }
 
-Status RemoteOperation::set_peer(const Key& peer) {
-  VHSM_TRY(shadow_->set_peer(peer));
+Status RemoteOperation::remember_peer(const Key& peer) {
   peer_ = VHSM_TRY(peer.public_key_info());
   return {};
 }
 
-Result<std::size_t> RemoteOperation::bound(std::span<const std::uint8_t> in) const {
-  if (signs(kind_)) return key_->public_half().max_output_bytes();
-  return shadow_->run(in, {});
+Status RemoteOperation::set_peer(const Key& peer) {
+  VHSM_TRY(shadow_->set_peer(peer));
+  return remember_peer(peer);
 }
 
-Result<std::size_t> RemoteOperation::run(std::span<const std::uint8_t> in,
-                                         std::span<std::uint8_t> out) {
-  if (out.data() == nullptr) return bound(in);
+Result<std::size_t> RemoteOperation::bound(std::span<const std::uint8_t> in) const {
+  if (signs(kind_)) return key_->public_half().max_output_bytes();
+  if (kind_ != OperationKind::kDecapsulate) return shadow_->run(in, {});
+  const Encapsulated size = VHSM_TRY(shadow_->encapsulate({}, {}));
+  return size.secret_bytes;
+}
+
+Result<Reply> RemoteOperation::ask(std::span<const std::uint8_t> in, std::size_t capacity) const {
   if (in.size() > kMaxMessageBytes - kRoomForTheRest) {
     return fail(Errc::kUnsupported, "vhsmd takes messages of up to 63 MiB",
                 key_->uri()->name.uri());
@@ -48,14 +52,41 @@ Result<std::size_t> RemoteOperation::run(std::span<const std::uint8_t> in,
                         .params = params_,
                         .peer = peer_,
                         .input = in,
-                        .capacity = std::min(out.size(), kMaxOutputBytes)};
+                        .capacity = std::min(capacity, kMaxOutputBytes)};
   RemoteContext& context = key_->context();
-  const Reply reply = VHSM_TRY(context.channel.ask(request, context.patience));
-  const auto& output = reply.output.bytes();
-  if (output.size() > out.size()) return fail(Errc::kBadLength, "vhsmd answers too much");
-  std::ranges::copy(output, out.begin());
+  Reply reply = VHSM_TRY(context.channel.ask(request, context.patience));
+  if (reply.output.bytes().size() > capacity) {
+    return fail(Errc::kBadLength, "vhsmd answers too much");
+  }
   context.metrics->operations.fetch_add(1, std::memory_order_relaxed);
-  return output.size();
+  return reply;
+}
+
+Result<std::size_t> RemoteOperation::run(std::span<const std::uint8_t> in,
+                                         std::span<std::uint8_t> out) {
+  if (out.data() == nullptr) return bound(in);
+  const Reply reply = VHSM_TRY(ask(in, out.size()));
+  std::ranges::copy(reply.output.bytes(), out.begin());
+  return reply.output.bytes().size();
+}
+
+Result<Encapsulated> RemoteOperation::encapsulate(std::span<std::uint8_t> wrapped,
+                                                  std::span<std::uint8_t> secret) {
+  if (kind_ != OperationKind::kAuthEncapsulate) {
+    return fail(Errc::kWrongState, "the operation was not begun as an encapsulation");
+  }
+  const Encapsulated size = VHSM_TRY(shadow_->encapsulate({}, {}));
+  if (wrapped.data() == nullptr) return size;
+  if (wrapped.size() < size.wrapped_bytes || secret.size() < size.secret_bytes) {
+    return fail(Errc::kBadLength, "there is no room for the shared secret and its ciphertext");
+  }
+  const std::size_t both = size.wrapped_bytes + size.secret_bytes;
+  const Reply reply = VHSM_TRY(ask({}, both));
+  const std::span<const std::uint8_t> output = reply.output.bytes();
+  if (output.size() != both) return fail(Errc::kBadLength, "vhsmd answers too little");
+  std::ranges::copy(output.first(size.wrapped_bytes), wrapped.begin());
+  std::ranges::copy(output.subspan(size.wrapped_bytes), secret.begin());
+  return size;
 }
 
 Result<bool> RemoteOperation::verify(std::span<const std::uint8_t> /*in*/,

@@ -33,10 +33,16 @@ class RemoteOperation final : public Operation {
   Result<bool> verify(std::span<const std::uint8_t> in,
                       std::span<const std::uint8_t> signature) override;
   Status set_peer(const Key& peer) override;
+  Result<Encapsulated> encapsulate(std::span<std::uint8_t> wrapped,
+                                   std::span<std::uint8_t> secret) override;
+  /// Of an encapsulation, which begins with it.
+  Status remember_peer(const Key& peer);
   Result<std::unique_ptr<Operation>> clone() const override;
 
  private:
   [[nodiscard]] Result<std::size_t> bound(std::span<const std::uint8_t> in) const;
+  /// What vhsmd makes of `in`, at most `capacity` bytes.
+  [[nodiscard]] Result<Reply> ask(std::span<const std::uint8_t> in, std::size_t capacity) const;
 
   std::shared_ptr<const RemoteKey> key_;
   OperationKind kind_;

@@ -11,31 +11,49 @@ namespace {
 
 constexpr unsigned kNotesInASecond = 10;
 
-bool uses_private_half(OperationKind kind) noexcept {
-  return kind == OperationKind::kSign || kind == OperationKind::kSignMessage ||
-         kind == OperationKind::kDecrypt || kind == OperationKind::kDerive;
+/// Null where the request has none.
+Result<std::shared_ptr<const LocalKey>> peer_of(const Request& request) {
+  if (request.peer.empty()) return std::shared_ptr<const LocalKey>();
+  auto half = VHSM_TRY(PublicHalf::from_key_info(request.peer));
+  return std::shared_ptr<const LocalKey>(std::make_shared<LocalKey>(std::move(half), nullptr));
 }
 
-Status set_peer(Operation& operation, ByteView public_key_info) {
-  if (public_key_info.empty()) return {};
-  auto half = VHSM_TRY(PublicHalf::from_key_info(public_key_info));
-  const LocalKey peer(std::move(half), nullptr);
-  return operation.set_peer(peer);
+/// A derivation's peer comes after its parameters, an encapsulation's before them.
+Result<std::unique_ptr<Operation>> begin(const Request& request, const Key& key) {
+  const auto params = request.params.view();
+  const auto peer = VHSM_TRY(peer_of(request));
+  const bool derives = request.kind == OperationKind::kDerive;
+  auto operation = VHSM_TRY(key.begin({.kind = request.kind,
+                                       .digest = request.digest,
+                                       .params = params.data(),
+                                       .peer = derives ? nullptr : peer.get()}));
+  if (derives && peer != nullptr) VHSM_TRY(operation->set_peer(*peer));
+  return operation;
+}
+
+/// The ciphertext, and the shared secret behind it.
+Result<std::size_t> encapsulate(Operation& operation, std::span<std::uint8_t> out) {
+  const Encapsulated size = VHSM_TRY(operation.encapsulate({}, {}));
+  if (out.size() < size.wrapped_bytes + size.secret_bytes) {
+    return fail(Errc::kBadLength, "there is no room for the output");
+  }
+  const auto wrapped = out.first(size.wrapped_bytes);
+  VHSM_TRY(operation.encapsulate(wrapped, out.subspan(size.wrapped_bytes, size.secret_bytes)));
+  return size.wrapped_bytes + size.secret_bytes;
 }
 
 Result<Reply> operate(const Request& request, const Key& key) {
-  if (!uses_private_half(request.kind)) {
+  if (!needs_private(request.kind)) {
     return fail(Errc::kInvalidArgument, "vhsmd does private operations alone");
   }
-  const auto params = request.params.view();
-  const auto operation = VHSM_TRY(
-      key.begin({.kind = request.kind, .digest = request.digest, .params = params.data()}));
-  VHSM_TRY(set_peer(*operation, request.peer));
+  const auto operation = VHSM_TRY(begin(request, key));
   if (request.capacity == 0) return fail(Errc::kBadLength, "there is no room for the output");
   Reply reply;
   auto& output = reply.output.bytes();
   output.resize(std::min(request.capacity, kMaxOutputBytes));
-  const std::size_t size = VHSM_TRY(operation->run(request.input, output));
+  const std::size_t size = VHSM_TRY(request.kind == OperationKind::kAuthEncapsulate
+                                        ? encapsulate(*operation, output)
+                                        : operation->run(request.input, output));
   output.resize(size);
   return reply;
 }

@@ -183,7 +183,7 @@ TEST_F(BadInputTest, AMissingConfigurationThatWasNamed) {
 }
 
 TEST_F(BadInputTest, KeysThatAreNotHeld) {
-  world_->put("default/bad/curve", keystore::pkcs8_pem(ossl::PKey(EVP_EC_gen("secp256k1")).get()));
+  world_->put("default/bad/curve", keystore::pkcs8_pem(ossl::PKey(EVP_EC_gen("secp192k1")).get()));
   expect_refused("vhsm:default/bad/curve", {"unsupported", "default/bad/curve"});
   world_->put("default/bad/small", keystore::pkcs8_pem(keystore::make_key("RSA1024").get()));
   expect_refused("vhsm:default/bad/small", {"unsupported", "2048"});

@@ -7,6 +7,7 @@
 
 #include "keystore/key.h"
 #include "tests/keystore/samples.h"
+#include "tests/kinds.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -15,11 +16,11 @@ constexpr int kPair = OSSL_KEYMGMT_SELECT_KEYPAIR;
 
 class GeneratorTest : public KeystoreTest {};
 
-Result<KeyPtr> generate(const KeyType& type, const char* group = nullptr) {
+Result<KeyPtr> generate(const KeyType& type, const char* group = "") {
   auto generator = Generator::create(type, kPair);
   if (!generator.ok()) return generator.error();
   std::array<char, 32> name{};
-  if (group != nullptr) {
+  if (*group != '\0') {
     std::snprintf(name.data(), name.size(), "%s", group);
     const OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, name.data(), 0),
@@ -30,19 +31,20 @@ Result<KeyPtr> generate(const KeyType& type, const char* group = nullptr) {
   return generator.value()->generate();
 }
 
-TEST_F(GeneratorTest, EveryTypeIsGeneratedAndConsistent) {
-  for (const KeyType* type : key_types()) {
-    const auto key = generate(*type, type == &kEc ? "P-384" : nullptr);
-    ASSERT_TRUE(key.ok()) << type->name << ": " << describe(key.error());
+TEST_F(GeneratorTest, EveryTypeAndCurveIsGeneratedAndConsistent) {
+  for (const auto& kind : tests::every_kind()) {
+    const bool is_ec = kind.type == &kEc;
+    const auto key = generate(*kind.type, is_ec ? kind.detail.c_str() : "");
+    ASSERT_TRUE(key.ok()) << kind.name << ": " << describe(key.error());
     EXPECT_TRUE(key.value()->has_private());
-    EXPECT_EQ(&key.value()->type(), type);
-    EXPECT_TRUE(key.value()->validate(kPair, false).ok()) << type->name;
+    EXPECT_EQ(&key.value()->type(), kind.type);
+    EXPECT_TRUE(key.value()->validate(kPair, false).ok()) << kind.name;
   }
 }
 
 TEST_F(GeneratorTest, AnEcKeyWithoutAGroupIsAnErrorAndNotP256) { EXPECT_FALSE(generate(kEc).ok()); }
 
-TEST_F(GeneratorTest, AnUnheldGroupIsAnError) { EXPECT_FALSE(generate(kEc, "secp256k1").ok()); }
+TEST_F(GeneratorTest, AnUnheldGroupIsAnError) { EXPECT_FALSE(generate(kEc, "secp192k1").ok()); }
 
 TEST_F(GeneratorTest, ATemplateGivesItsGroup) {
   const auto first = generate(kEc, "P-521");
@@ -73,6 +75,25 @@ TEST_F(GeneratorTest, AnImportedPairWithAForeignPublicHalfIsRefused) {
   EXPECT_EQ(refused.error().code, Errc::kBadFormat);
   ASSERT_EQ(EVP_PKEY_get_raw_public_key(mine.get(), pub.data(), &size), 1);
   EXPECT_TRUE(import_pair(kEd25519, params).ok());
+}
+
+TEST_F(GeneratorTest, OnEachCurveAForeignPointIsRefused) {
+  for (const Curve& curve : kHeldCurves) {
+    const ossl::PKey mine = make_key(curve.common);
+    const ossl::PKey stranger = make_key(curve.common);
+    OSSL_PARAM* own = nullptr;
+    OSSL_PARAM* foreign = nullptr;
+    ASSERT_EQ(EVP_PKEY_todata(mine.get(), EVP_PKEY_KEYPAIR, &own), 1);
+    ASSERT_EQ(EVP_PKEY_todata(stranger.get(), EVP_PKEY_PUBLIC_KEY, &foreign), 1);
+    const OwnedParams owned(own);
+    const OwnedParams strange(foreign);
+    EXPECT_TRUE(import_pair(kEc, own).ok()) << curve.name;
+    *OSSL_PARAM_locate(own, OSSL_PKEY_PARAM_PUB_KEY) =
+        *OSSL_PARAM_locate(foreign, OSSL_PKEY_PARAM_PUB_KEY);
+    const auto refused = import_pair(kEc, own);
+    ASSERT_FALSE(refused.ok()) << curve.name;
+    EXPECT_EQ(refused.error().code, Errc::kBadFormat) << curve.name;
+  }
 }
 
 TEST_F(GeneratorTest, APublicImportIgnoresPrivateMembers) {

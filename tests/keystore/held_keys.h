@@ -31,7 +31,9 @@ inline std::shared_ptr<LocalKey> held(EVP_PKEY* original) {
   return std::const_pointer_cast<LocalKey>(std::static_pointer_cast<const LocalKey>(key.value()));
 }
 
-inline std::shared_ptr<LocalKey> held(const char* kind) { return held(make_key(kind).get()); }
+inline std::shared_ptr<LocalKey> held(const std::string& kind) {
+  return held(make_key(kind).get());
+}
 
 inline void shield_all() {
   EXPECT_TRUE(memory::run_protected([]() -> Status {

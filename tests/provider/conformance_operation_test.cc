@@ -144,7 +144,7 @@ TEST_P(DecryptionConformanceTest, DamagedCiphertextsFailAlike) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Keys, DecryptionConformanceTest, ::testing::ValuesIn(KeyFolder::names()),
+INSTANTIATE_TEST_SUITE_P(Keys, DecryptionConformanceTest, ::testing::ValuesIn(tests::every_kind()),
                          twin_name);
 
 class ExchangeConformanceTest : public TwinTest {
@@ -216,7 +216,7 @@ void derive(const Side& side, EVP_PKEY* peer, const Exchange& exchange, Transcri
 }
 
 TEST_P(ExchangeConformanceTest, EachParameterGivesTheSameSecret) {
-  const auto with = peer(type().starts_with("EC") ? "EC" : type());
+  const auto with = peer(kind().type->name, kind().detail);
   const char* x963 = OSSL_KDF_NAME_X963KDF;
   std::vector<Exchange> exchanges{
       {},
@@ -260,7 +260,7 @@ TEST_P(ExchangeConformanceTest, WrongPeersAreRefusedAlike) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Keys, ExchangeConformanceTest, ::testing::ValuesIn(KeyFolder::names()),
+INSTANTIATE_TEST_SUITE_P(Keys, ExchangeConformanceTest, ::testing::ValuesIn(tests::every_kind()),
                          twin_name);
 
 }  // namespace

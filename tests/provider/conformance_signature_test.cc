@@ -321,7 +321,7 @@ int sign_once(EVP_MD_CTX* ctx) {
 class ParameterConformanceTest : public TwinTest {
  protected:
   [[nodiscard]] const char* digest() const {
-    return type().starts_with("RSA") || type().starts_with("EC") ? "SHA2-256" : nullptr;
+    return kind().type->signing == keystore::Signing::kDigest ? "SHA2-256" : nullptr;
   }
   [[nodiscard]] Choice choice() const { return {.digest = digest() == nullptr ? "" : digest()}; }
 };
@@ -461,9 +461,9 @@ TEST_P(ParameterConformanceTest, DamagedSignaturesAreRefusedAlike) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Keys, SignatureConformanceTest, ::testing::ValuesIn(KeyFolder::names()),
+INSTANTIATE_TEST_SUITE_P(Keys, SignatureConformanceTest, ::testing::ValuesIn(tests::every_kind()),
                          twin_name);
-INSTANTIATE_TEST_SUITE_P(Keys, ParameterConformanceTest, ::testing::ValuesIn(KeyFolder::names()),
+INSTANTIATE_TEST_SUITE_P(Keys, ParameterConformanceTest, ::testing::ValuesIn(tests::every_kind()),
                          twin_name);
 
 }  // namespace

@@ -20,6 +20,7 @@
 #include <functional>
 #include <string>
 
+#include "tests/kinds.h"
 #include "tests/provider/host.h"
 #include "tests/provider/key_folder.h"
 
@@ -61,13 +62,13 @@ bool answers(EVP_PKEY* key, const std::string& name) {
   return answered || std::ranges::any_of(buffer, [](unsigned char byte) { return byte != 0; });
 }
 
-class FenceTest : public ::testing::TestWithParam<const char*> {
+class FenceTest : public ::testing::TestWithParam<tests::Kind> {
  protected:
   const KeyFolder folder_;
   const Host host_{"vhsm_files"};
-  const ossl::PKey ephemeral_ = host_.generate(GetParam());
-  const ossl::PKey named_ = host_.open(folder_.uri(GetParam()));
-  const Bytes private_ = folder_.private_bytes(GetParam());  ///< d, or the scalar, or the seed
+  const ossl::PKey ephemeral_ = make();
+  const ossl::PKey named_ = host_.open(folder_.uri(GetParam().name));
+  const Bytes private_ = folder_.private_bytes(GetParam().name);  ///< d, or the scalar, or the seed
 
   void SetUp() override {
     ASSERT_NE(ephemeral_, nullptr) << take_errors();
@@ -108,7 +109,10 @@ class FenceTest : public ::testing::TestWithParam<const char*> {
     return out;
   }
 
-  [[nodiscard]] bool is_rsa() const { return std::string(GetParam()).starts_with("RSA"); }
+  [[nodiscard]] ossl::PKey make(const char* properties = kVhsm) const {
+    return host_.generate(GetParam().type->name, GetParam().detail, properties);
+  }
+  [[nodiscard]] static bool is_rsa() { return GetParam().type->family == keystore::Family::kRsa; }
 };
 
 TEST_P(FenceTest, NoPrivateNameIsAnswered) {
@@ -122,7 +126,7 @@ TEST_P(FenceTest, NoPrivateNameIsAnswered) {
 }
 
 TEST_P(FenceTest, TheDefaultProviderWouldHaveAnswered) {
-  const auto key = host_.generate(GetParam(), {}, kDefault);
+  const auto key = make(kDefault);
   EXPECT_TRUE(answers(key.get(), is_rsa() ? "d" : "priv"));
 }
 
@@ -215,7 +219,7 @@ TEST_P(FenceTest, PemOfAnEphemeralKeyIsRefusedAndOfANamedOneIsTheStandIn) {
 
 TEST_P(FenceTest, NoEncoderWhateverItsFormLetsPrivateBytesOut) {
   bool control = false;
-  const auto theirs = folder_.in_default(host_, GetParam());
+  const auto theirs = folder_.in_default(host_, GetParam().name);
   for (const char* type : {"DER", "PEM", "TEXT", "MSBLOB", "PVK", "blob"}) {
     for (const char* structure : {"", "type-specific", "PrivateKeyInfo", "EncryptedPrivateKeyInfo",
                                   "SubjectPublicKeyInfo", "pkcs1", "X9.62", "sec1", "pkcs8"}) {
@@ -238,7 +242,7 @@ TEST_P(FenceTest, NoEncoderWhateverItsFormLetsPrivateBytesOut) {
 
 TEST_P(FenceTest, NothingChangesAHeldKey) {
   const Bytes before = public_der(named_.get());
-  const auto other = host_.generate(GetParam(), {}, kDefault);
+  const auto other = make(kDefault);
   unsigned char* encoded = nullptr;
   const std::size_t size = EVP_PKEY_get1_encoded_public_key(other.get(), &encoded);
   const Bytes point(encoded, encoded + size);
@@ -269,19 +273,13 @@ TEST_P(FenceTest, PrintingThePrivateKeyPrintsThePublicOne) {
   EXPECT_EQ(EVP_PKEY_print_private(out.get(), named_.get(), 0, nullptr), 1) << take_errors();
   const Bytes bytes = contents(out.get());
   const std::string text(bytes.begin(), bytes.end());
-  EXPECT_THAT(text, ::testing::HasSubstr(folder_.uri(GetParam())));
+  EXPECT_THAT(text, ::testing::HasSubstr(folder_.uri(GetParam().name)));
   EXPECT_THAT(text, ::testing::Not(::testing::HasSubstr("priv:")));
   EXPECT_THAT(text, ::testing::Not(::testing::HasSubstr("privateExponent")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, FenceTest,
-                         ::testing::Values("RSA", "RSA-PSS", "EC", "ED25519", "X25519", "ED448",
-                                           "X448"),
-                         [](const auto& test) {
-                           std::string name = test.param;
-                           std::erase(name, '-');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Types, FenceTest, ::testing::ValuesIn(tests::every_kind()),
+                         [](const auto& test) { return tests::plain(test.param.name); });
 
 }  // namespace
 }  // namespace vhsm::test

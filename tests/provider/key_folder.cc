@@ -14,16 +14,34 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/kinds.h"
+
 namespace vhsm::test {
 namespace {
-
-constexpr const char* kTypes[] = {"RSA", "RSA-PSS", "EC", "ED25519", "X25519", "ED448", "X448"};
 
 LoadedProvider the_default(OSSL_LIB_CTX* ctx) { return load(ctx, "default"); }
 
 ossl::PKey read_key(OSSL_LIB_CTX* ctx, const std::string& path) {
   const ossl::Bio in(BIO_new_file(path.c_str(), "r"));
   return ossl::PKey(PEM_read_bio_PrivateKey_ex(in.get(), nullptr, nullptr, nullptr, ctx, kDefault));
+}
+
+tests::Kind kind_called(const std::string& name) {
+  if (name == "EC") return kind_called("P-256");
+  const auto kinds = tests::kinds_that([&](const auto& kind) { return kind.name == name; });
+  EXPECT_EQ(kinds.size(), 1U) << name;
+  return kinds.front();
+}
+
+/// A key, and a certificate if it signs.
+void add_key(const tests::Kind& kind, const std::string& file) {
+  const Host host;
+  const auto key = host.generate(kind.type->name, kind.detail, kDefault);
+  const ossl::Bio out(BIO_new_file(file.c_str(), "w"));
+  PEM_write_bio_PrivateKey(out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+  if (!kind.signs()) return;
+  const auto cert = self_signed(host, key.get(), kind.digest());
+  EXPECT_EQ(PEM_write_bio_X509(out.get(), cert.get()), 1) << kind.name << take_errors();
 }
 
 /// Removes the folder at exit.
@@ -78,16 +96,6 @@ Folder::Folder() {
   path = ::mkdtemp(name.data());
   std::filesystem::create_directories(path + "/default/test");
   ::setenv("VHSM_TEST_KEYS", path.c_str(), 1);
-  const Host host;
-  for (const std::string type : kTypes) {
-    const auto key = host.generate(type, {}, kDefault);
-    const ossl::Bio out(BIO_new_file((path + "/default/test/" + type).c_str(), "w"));
-    PEM_write_bio_PrivateKey(out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr);
-    const bool whole = type.starts_with("ED");
-    if (type.starts_with("X")) continue;
-    const auto cert = self_signed(host, key.get(), whole ? nullptr : "SHA256");
-    EXPECT_EQ(PEM_write_bio_X509(out.get(), cert.get()), 1) << type << take_errors();
-  }
   const char* const keystore = std::getenv("VHSM_TEST_KEYSTORE");
   if (keystore != nullptr && keystore == std::string("unix")) {
     ::setenv("VHSM_TEST_SOCKET", start_daemon(path).c_str(), 1);
@@ -98,29 +106,36 @@ Folder::Folder() {
 
 KeyFolder::KeyFolder() { folder(); }
 
-std::vector<std::string> KeyFolder::names() { return {std::begin(kTypes), std::end(kTypes)}; }
+std::string KeyFolder::file(const std::string& kind) const {
+  const std::string file = path() + "/default/test/" + kind;
+  if (!std::filesystem::exists(file)) add_key(kind_called(kind), file);
+  return file;
+}
 
-std::string KeyFolder::uri(const std::string& type) const { return "vhsm:default/test/" + type; }
+std::string KeyFolder::uri(const std::string& kind) const {
+  static_cast<void>(file(kind));
+  return "vhsm:default/test/" + kind;
+}
 
 const std::string& KeyFolder::path() const { return folder().path; }
 
-std::string KeyFolder::pem(const std::string& type) const {
-  std::ifstream in(path() + "/default/test/" + type);
+std::string KeyFolder::pem(const std::string& kind) const {
+  std::ifstream in(file(kind));
   std::ostringstream text;
   text << in.rdbuf();
   return text.str();
 }
 
-ossl::PKey KeyFolder::in_default(const Host& host, const std::string& type) const {
-  return read_key(host.ctx(), path() + "/default/test/" + type);
+ossl::PKey KeyFolder::in_default(const Host& host, const std::string& kind) const {
+  return read_key(host.ctx(), file(kind));
 }
 
-Bytes KeyFolder::private_bytes(const std::string& type) const {
+Bytes KeyFolder::private_bytes(const std::string& kind) const {
   const ossl::LibCtx ctx(OSSL_LIB_CTX_new());
   const LoadedProvider provider = the_default(ctx.get());
-  const auto key = read_key(ctx.get(), path() + "/default/test/" + type);
+  const auto key = read_key(ctx.get(), file(kind));
   BIGNUM* number = nullptr;
-  const char* name = type.starts_with("RSA") ? "d" : "priv";
+  const char* name = kind.starts_with("RSA") ? "d" : "priv";
   if (EVP_PKEY_get_bn_param(key.get(), name, &number) == 1) {
     const ossl::Bignum owned(number);
     Bytes bytes(static_cast<std::size_t>(BN_num_bytes(number)));

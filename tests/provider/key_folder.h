@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What stands behind vhsm_files: a folder with one key (and certificate) of each type, which the
-// test knows in the clear. Made once for a process.
+// What stands behind vhsm_files: a folder of keys (and certificates), which the test knows in the
+// clear. One for a process; a key is made when it is asked for.
 #pragma once
 
 #include <openssl/evp.h>
 
 #include <string>
-#include <vector>
 
 #include "tests/provider/host.h"
 
@@ -17,17 +16,19 @@ class KeyFolder {
  public:
   KeyFolder();
 
-  /// Of the keys: that of the type.
-  static std::vector<std::string> names();
-  /// "vhsm:default/test/EC"; types that sign have a certificate beside the key.
-  [[nodiscard]] std::string uri(const std::string& type) const;
+  /// "vhsm:default/test/P-256" (or EC: the same curve); types that sign have a certificate beside
+  /// the key.
+  [[nodiscard]] std::string uri(const std::string& kind) const;
   [[nodiscard]] const std::string& path() const;
   /// The private exponent, scalar or seed.
-  [[nodiscard]] Bytes private_bytes(const std::string& type) const;
+  [[nodiscard]] Bytes private_bytes(const std::string& kind) const;
   /// The stored key, in the default provider of `host`.
-  [[nodiscard]] ossl::PKey in_default(const Host& host, const std::string& type) const;
+  [[nodiscard]] ossl::PKey in_default(const Host& host, const std::string& kind) const;
   /// The stored PEM.
-  [[nodiscard]] std::string pem(const std::string& type) const;
+  [[nodiscard]] std::string pem(const std::string& kind) const;
+
+ private:
+  [[nodiscard]] std::string file(const std::string& kind) const;
 };
 
 /// A self-signed certificate for localhost.

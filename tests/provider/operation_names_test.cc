@@ -13,6 +13,7 @@ namespace {
 
 using Signature = ossl::Handle<EVP_SIGNATURE, EVP_SIGNATURE_free>;
 using Exchange = ossl::Handle<EVP_KEYEXCH, EVP_KEYEXCH_free>;
+using Kem = ossl::Handle<EVP_KEM, EVP_KEM_free>;
 using Cipher = ossl::Handle<EVP_ASYM_CIPHER, EVP_ASYM_CIPHER_free>;
 
 const std::string kOwnPrefix = "VHSM-";
@@ -29,6 +30,10 @@ class OperationNamesTest : public ::testing::Test {
     return Cipher(EVP_ASYM_CIPHER_fetch(host_.ctx(), name.c_str(), properties));
   }
 
+  [[nodiscard]] Kem kem(const std::string& name, const char* properties = "") const {
+    return Kem(EVP_KEM_fetch(host_.ctx(), name.c_str(), properties));
+  }
+
   const Host host_;
 };
 
@@ -38,6 +43,7 @@ TEST_F(OperationNamesTest, OpenSslsNamesFindVhsmWhereItIsAskedFor) {
   }
   for (const char* name : {"ECDH", "X25519", "X448"}) EXPECT_NE(exchange(name, kVhsm), nullptr);
   EXPECT_NE(cipher("RSA", kVhsm), nullptr);
+  EXPECT_NE(kem("RSA", kVhsm), nullptr);
 }
 
 TEST_F(OperationNamesTest, AKeysOwnNamesLeadToVhsmWithoutAQuestionToOthers) {
@@ -51,6 +57,8 @@ TEST_F(OperationNamesTest, AKeysOwnNamesLeadToVhsmWithoutAQuestionToOthers) {
     EXPECT_NE(exchange(kOwnPrefix + name), nullptr) << name;
     EXPECT_EQ(exchange(kOwnPrefix + name, kDefault), nullptr) << name;
   }
+  EXPECT_NE(kem(kOwnPrefix + "RSA"), nullptr);
+  EXPECT_EQ(kem(kOwnPrefix + "RSA", kDefault), nullptr);
   EXPECT_NE(cipher(kOwnPrefix + "RSA"), nullptr);
   EXPECT_EQ(cipher(kOwnPrefix + "RSA", kDefault), nullptr);
 }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/kinds.h"
 #include "tests/provider/host.h"
 #include "tests/provider/key_folder.h"
 
@@ -75,9 +76,10 @@ class StoreTest : public ::testing::Test {
 
 TEST_F(StoreTest, AUriYieldsTheKeyThenItsCertificates) {
   EXPECT_THAT(kinds(folder_.uri("EC")), ElementsAre(OSSL_STORE_INFO_PKEY, OSSL_STORE_INFO_CERT));
-  EXPECT_THAT(kinds("vhsm://default/test/RSA"),
+  const auto path = [&](const char* kind) { return folder_.uri(kind).substr(5); };
+  EXPECT_THAT(kinds("vhsm://" + path("RSA")),
               ElementsAre(OSSL_STORE_INFO_PKEY, OSSL_STORE_INFO_CERT));
-  EXPECT_THAT(kinds("vhsm:///default/test/X25519"), ElementsAre(OSSL_STORE_INFO_PKEY));
+  EXPECT_THAT(kinds("vhsm:///" + path("X25519")), ElementsAre(OSSL_STORE_INFO_PKEY));
 }
 
 TEST_F(StoreTest, TypeInTheUriWinsOverTheExpectation) {
@@ -92,11 +94,12 @@ TEST_F(StoreTest, TypeInTheUriWinsOverTheExpectation) {
 }
 
 TEST_F(StoreTest, WhatIsNotThereOrNotAUriFailsToOpenWithOurErrorLast) {
+  using Refused = std::pair<std::string, const char*>;
   for (const auto& [uri, reason] :
-       {std::pair{"vhsm:no/such/key", ":missing:"}, std::pair{"vhsm:a/b/c/d", ":malformed URI:"},
-        std::pair{"vhsm:a/b*/c", ":malformed URI:"}, std::pair{"vhsm:", ":malformed URI:"},
-        std::pair{"vhsm:default/test/X448?type=cert", ":missing:"},
-        std::pair{"vhsm:default/test/EC?type=secret", ":unsupported:"}}) {
+       {Refused{"vhsm:no/such/key", ":missing:"}, Refused{"vhsm:a/b/c/d", ":malformed URI:"},
+        Refused{"vhsm:a/b*/c", ":malformed URI:"}, Refused{"vhsm:", ":malformed URI:"},
+        Refused{folder_.uri("X448") + "?type=cert", ":missing:"},
+        Refused{folder_.uri("EC") + "?type=secret", ":unsupported:"}}) {
     EXPECT_THAT(kinds(uri), ElementsAre(-1)) << uri;
     const std::string errors = take_errors();
     const std::string last = errors.substr(errors.rfind('\n', errors.size() - 2) + 1);
@@ -112,20 +115,21 @@ TEST_F(StoreTest, AnOpenedKeyIsFetchedOnce) {
 }
 
 TEST_F(StoreTest, AStandInOfEachTypeIsReadBackAndWorks) {
-  for (const char* type : {"RSA", "RSA-PSS", "EC", "ED25519", "X25519", "ED448", "X448"}) {
-    const auto key = read_pem(stand_in(type));
-    ASSERT_NE(key, nullptr) << type << take_errors();
-    const auto theirs = folder_.in_default(host_, type);
-    EXPECT_EQ(EVP_PKEY_eq(key.get(), theirs.get()), 1) << type;
-    if (*type == 'X') {
-      const auto pair = host_.generate(type, {}, kDefault);
+  for (const auto& kind : tests::every_kind()) {
+    const auto key = read_pem(stand_in(kind.name));
+    ASSERT_NE(key, nullptr) << kind.name << take_errors();
+    const auto theirs = folder_.in_default(host_, kind.name);
+    EXPECT_EQ(EVP_PKEY_eq(key.get(), theirs.get()), 1) << kind.name;
+    if (kind.exchanges()) {
+      const auto pair = host_.generate(kind.type->name, kind.detail, kDefault);
       const auto peer = host_.public_in_default(pair.get());
       EXPECT_EQ(derive(host_, key.get(), peer.get()), derive(host_, theirs.get(), peer.get()));
-    } else {
-      const Scheme scheme{*type == 'E' && type[1] == 'D' ? nullptr : "SHA256"};
+    }
+    if (kind.signs()) {
+      const Scheme scheme{kind.digest()};
       EXPECT_TRUE(
           verify(host_, theirs.get(), scheme, kMessage, sign(host_, key.get(), scheme, kMessage)))
-          << type << take_errors();
+          << kind.name << take_errors();
     }
   }
 }

@@ -9,9 +9,12 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <set>
 #include <string>
 #include <tuple>
 
+#include "tests/kinds.h"
 #include "tests/provider/host.h"
 #include "tests/provider/key_folder.h"
 
@@ -43,6 +46,11 @@ class TlsTest : public ::testing::TestWithParam<std::tuple<Session, Order>> {
     }
     if (session().ciphers != nullptr) SSL_CTX_set_cipher_list(ctx.get(), session().ciphers);
     return ctx;
+  }
+
+  [[nodiscard]] std::string first_group() const {
+    const std::string groups = session().groups != nullptr ? session().groups : "";
+    return groups.substr(0, groups.find(':'));
   }
 
   static bool shake_hands(SSL* server, SSL* client) {
@@ -88,6 +96,11 @@ TEST_P(TlsTest, TheHandshakeSucceedsAndItsErrorQueueIsClean) {
   take_errors();
   EXPECT_TRUE(shake_hands(server.get(), client.get())) << take_errors();
   EXPECT_EQ(SSL_get_verify_result(client.get()), X509_V_OK);
+  const std::string first = first_group();
+  if (first.find('-') == std::string::npos && !first.empty()) {  // an alias of none
+    const char* agreed = SSL_group_to_name(client.get(), SSL_get_negotiated_group(client.get()));
+    EXPECT_STRCASEEQ(agreed, first.c_str());
+  }
   EXPECT_EQ(take_errors(), "");
 }
 
@@ -102,6 +115,9 @@ constexpr Session kSessions[] = {
     {"Ec13P521", "EC", TLS1_3_VERSION, "P-521"},
     {"Ec13X25519", "EC", TLS1_3_VERSION, "X25519"},
     {"Ec13X448", "EC", TLS1_3_VERSION, "X448"},
+    {"Ec12P224", "EC", TLS1_2_VERSION, "secp224r1:P-256"},
+    {"Ec12Secp256k1", "EC", TLS1_2_VERSION, "secp256k1:P-256"},
+    {"Ec12Brainpool", "EC", TLS1_2_VERSION, "brainpoolP384r1:P-256"},
     {"Ed12", "ED25519", TLS1_2_VERSION, nullptr},
     {"Ed13", "ED25519", TLS1_3_VERSION, nullptr},
     {"Ed44813", "ED448", TLS1_3_VERSION, nullptr},
@@ -117,8 +133,20 @@ INSTANTIATE_TEST_SUITE_P(Sessions, TlsTest,
                                                                                 : "DefaultFirst");
                          });
 
+// OpenSSL's own providers know these groups since 3.2 only.
+constexpr Session kBrainpoolSessions[] = {
+    {"Ec13Brainpool256", "EC", TLS1_3_VERSION, "brainpoolP256r1tls13"},
+    {"Ec13Brainpool384", "EC", TLS1_3_VERSION, "brainpoolP384r1tls13"},
+    {"Ec13Brainpool512", "EC", TLS1_3_VERSION, "brainpoolP512r1tls13"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Brainpool, TlsTest,
+                         ::testing::Combine(::testing::ValuesIn(kBrainpoolSessions),
+                                            ::testing::Values(Order::kVhsmFirst)),
+                         [](const auto& test) { return std::get<0>(test.param).name; });
+
 struct Groups {
-  int count = 0;
+  std::set<std::string> inner_names;
   bool complete = true;
 };
 
@@ -127,17 +155,28 @@ TEST(TlsGroupTest, EachGroupIsToldWithItsKeyTypeAndEachAlias) {
   Groups groups;
   const auto tell = [](const OSSL_PARAM params[], void* arg) {
     auto& seen = *static_cast<Groups*>(arg);
-    ++seen.count;
-    for (const char* name :
+    const char* name = nullptr;
+    const OSSL_PARAM* inner =
+        OSSL_PARAM_locate_const(params, OSSL_CAPABILITY_TLS_GROUP_NAME_INTERNAL);
+    if (inner != nullptr && OSSL_PARAM_get_utf8_string_ptr(inner, &name) == 1) {
+      seen.inner_names.insert(name);
+    }
+    for (const char* part :
          {OSSL_CAPABILITY_TLS_GROUP_NAME, OSSL_CAPABILITY_TLS_GROUP_NAME_INTERNAL,
           OSSL_CAPABILITY_TLS_GROUP_ID, OSSL_CAPABILITY_TLS_GROUP_ALG,
           OSSL_CAPABILITY_TLS_GROUP_SECURITY_BITS}) {
-      seen.complete = seen.complete && OSSL_PARAM_locate_const(params, name) != nullptr;
+      seen.complete = seen.complete && OSSL_PARAM_locate_const(params, part) != nullptr;
     }
     return 1;
   };
   EXPECT_EQ(OSSL_PROVIDER_get_capabilities(host.vhsm(), "TLS-GROUP", tell, &groups), 1);
-  EXPECT_EQ(groups.count, 8);
+  std::set<std::string> expected;
+  for (const auto& kind : tests::kinds_that(std::mem_fn(&tests::Kind::exchanges))) {
+    const bool curve = !kind.detail.empty();
+    // The twisted curves are no groups of TLS.
+    if (!kind.detail.ends_with("t1")) expected.insert(curve ? kind.detail : kind.name);
+  }
+  EXPECT_EQ(groups.inner_names, expected);
   EXPECT_TRUE(groups.complete);
 }
 

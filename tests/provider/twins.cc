@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <regex>
 
 namespace vhsm::test {
@@ -66,8 +65,8 @@ Transcript::Section::Section(Transcript& transcript, const std::string& name)
 Transcript::Section::~Section() { transcript_.prefix_.resize(before_); }
 
 void TwinTest::SetUp() {
-  ours_ = host_.open(folder_.uri(type()));
-  theirs_ = folder_.in_default(plain_, type());
+  ours_ = host_.open(folder_.uri(kind().name));
+  theirs_ = folder_.in_default(plain_, kind().name);
   ASSERT_NE(ours_, nullptr) << take_errors();
   ASSERT_NE(theirs_, nullptr) << take_errors();
   judge_ = plain_.public_in_default(theirs_.get());
@@ -111,10 +110,8 @@ std::vector<std::string> names_of(const OSSL_PARAM* descriptors) {
   return names;
 }
 
-std::string twin_name(const ::testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::erase_if(name, [](unsigned char c) { return std::isalnum(c) == 0; });
-  return name;
+std::string twin_name(const ::testing::TestParamInfo<tests::Kind>& info) {
+  return tests::plain(info.param.name);
 }
 
 }  // namespace vhsm::test

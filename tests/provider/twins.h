@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/kinds.h"
 #include "tests/provider/host.h"
 #include "tests/provider/key_folder.h"
 
@@ -55,14 +56,18 @@ struct Side {
 using Script = std::function<void(const Side&, Transcript&)>;
 
 /// A library context with vhsm and one with the default provider alone, and a key of one type in
-/// both. The parameter is the name of the key in the KeyFolder.
-class TwinTest : public ::testing::TestWithParam<std::string> {
+/// both.
+class TwinTest : public ::testing::TestWithParam<tests::Kind> {
  protected:
   void SetUp() override;
   /// Runs `script` on both sides and compares, but for what docs/differences.md allows.
   void compare(const Script& script) const;
-  [[nodiscard]] const std::string& type() const { return GetParam(); }
-  [[nodiscard]] bool is_rsa() const { return type().starts_with("RSA"); }
+  [[nodiscard]] static const tests::Kind& kind() { return GetParam(); }
+  [[nodiscard]] static bool is_rsa() { return kind().type->family == keystore::Family::kRsa; }
+  /// Another key of this kind, in the default provider.
+  [[nodiscard]] ossl::PKey stranger() const {
+    return plain_.generate(kind().type->name, kind().detail, kDefault);
+  }
   [[nodiscard]] EVP_PKEY* theirs() const noexcept { return theirs_.get(); }
   [[nodiscard]] EVP_PKEY* judge() const noexcept { return judge_.get(); }
   [[nodiscard]] const Host& plain() const noexcept { return plain_; }
@@ -83,6 +88,6 @@ std::vector<std::string> all_digests();
 std::vector<std::string> names_of(const OSSL_PARAM* descriptors);
 
 /// For INSTANTIATE_TEST_SUITE_P.
-std::string twin_name(const ::testing::TestParamInfo<std::string>& info);
+std::string twin_name(const ::testing::TestParamInfo<tests::Kind>& info);
 
 }  // namespace vhsm::test
