@@ -21,6 +21,7 @@ PlainInit plain_init(OperationKind kind) noexcept {
     case OperationKind::kDecrypt: return EVP_PKEY_decrypt_init_ex;
     case OperationKind::kEncrypt: return EVP_PKEY_encrypt_init_ex;
     case OperationKind::kDerive: return EVP_PKEY_derive_init_ex;
+    case OperationKind::kVerifyRecover: return EVP_PKEY_verify_recover_init_ex;
     default: return nullptr;
   }
 }

@@ -36,8 +36,19 @@ enum class OperationKind : std::uint8_t {
   kVerifyMessage,
   kDecrypt,
   kEncrypt,
-  kDerive,  ///< input: nothing, after set_peer(); output: the shared secret
+  kDerive,         ///< input: nothing, after set_peer(); output: the shared secret
+  kVerifyRecover,  ///< RSA; input: a signature; output: what was signed. Never sent to vhsmd
 };
+
+/// Whether it yields a signature.
+[[nodiscard]] constexpr bool signs(OperationKind kind) noexcept {
+  return kind == OperationKind::kSign || kind == OperationKind::kSignMessage;
+}
+
+/// The others are done with the public half, by whoever has it.
+[[nodiscard]] constexpr bool needs_private(OperationKind kind) noexcept {
+  return signs(kind) || kind == OperationKind::kDecrypt || kind == OperationKind::kDerive;
+}
 
 struct OperationRequest {
   OperationKind kind;
@@ -62,8 +73,8 @@ class Operation {
   [[nodiscard]] virtual const OSSL_PARAM* settable_params() const = 0;
   [[nodiscard]] virtual const OSSL_PARAM* gettable_params() const = 0;
 
-  /// Sign, decrypt, encrypt, derive. A null out.data() asks for the upper bound of the size,
-  /// without a private operation.
+  /// Sign, decrypt, encrypt, derive, recover. A null out.data() asks for the upper bound of the
+  /// size, without a private operation.
   /// @return bytes written, or the bound.
   /// @errors kPolicy, kBadLength (out too small), kForked, kMemoryLimit, kUnreachable and the other
   ///         fetch errors for a key that is not here yet, kCrypto.

@@ -11,15 +11,6 @@
 #include "keystore/pair_check.h"
 
 namespace vhsm::keystore {
-namespace {
-
-bool needs_private(OperationKind kind) noexcept {
-  return kind != OperationKind::kVerify && kind != OperationKind::kVerifyMessage &&
-         kind != OperationKind::kEncrypt;
-}
-
-}  // namespace
-
 void LocalKey::count_operation() const noexcept {
   if (metrics_ != nullptr) metrics_->operations.fetch_add(1, std::memory_order_relaxed);
 }

@@ -132,6 +132,9 @@ Result<std::size_t> LocalOperation::perform(std::span<const std::uint8_t> in, un
       rc = EVP_PKEY_encrypt(ctx, out, &size, in.data(), in.size());
       break;
     case OperationKind::kDerive: rc = EVP_PKEY_derive(ctx, out, &size); break;
+    case OperationKind::kVerifyRecover:
+      rc = EVP_PKEY_verify_recover(ctx, out, &size, in.data(), in.size());
+      break;
     case OperationKind::kSignMessage:
       VHSM_TRY(renew_message());
       inner_->message_used = true;
@@ -145,12 +148,14 @@ Result<std::size_t> LocalOperation::perform(std::span<const std::uint8_t> in, un
 
 Result<std::size_t> LocalOperation::run(std::span<const std::uint8_t> in,
                                         std::span<std::uint8_t> out) {
-  const bool signs =
-      inner_->kind == OperationKind::kSign || inner_->kind == OperationKind::kSignMessage;
-  if (out.data() == nullptr && signs) return key_->public_half().max_output_bytes();
-  const auto size = scoped_if(inner_->held, [&] { return perform(in, out.data(), out.size()); });
-  if (size.ok() && inner_->held && out.data() != nullptr) key_->count_operation();
-  return size;
+  if (signs(inner_->kind)) {
+    const std::size_t longest = VHSM_TRY(key_->public_half().room_for_signature(out));
+    if (out.data() == nullptr) return longest;
+  }
+  // Counted whatever comes of it: all users see vhsmd's counter, which must not tell them whose
+  // decryption failed.
+  if (inner_->held && out.data() != nullptr) key_->count_operation();
+  return scoped_if(inner_->held, [&] { return perform(in, out.data(), out.size()); });
 }
 
 Result<bool> LocalOperation::verify(std::span<const std::uint8_t> in,

@@ -11,11 +11,6 @@
 namespace vhsm::keystore {
 namespace {
 
-bool is_public(OperationKind kind) noexcept {
-  return kind == OperationKind::kVerify || kind == OperationKind::kVerifyMessage ||
-         kind == OperationKind::kEncrypt;
-}
-
 /// The public operation that takes the same parameters.
 OperationKind counterpart(OperationKind kind) noexcept {
   switch (kind) {
@@ -50,7 +45,7 @@ Result<std::unique_ptr<Operation>> RemoteKey::shadow(OperationKind kind,
 }
 
 Result<std::unique_ptr<Operation>> RemoteKey::begin(const OperationRequest& request) const {
-  if (is_public(request.kind)) return public_key_->begin(request);
+  if (!needs_private(request.kind)) return public_key_->begin(request);
   auto beside = VHSM_TRY(shadow(request.kind, request.digest));
   auto operation = std::make_unique<RemoteOperation>(
       shared_from_this(), request.kind, std::string(request.digest), std::move(beside));

@@ -9,10 +9,6 @@ namespace {
 
 constexpr std::size_t kRoomForTheRest = std::size_t{512} << 10;  // of a message
 
-bool signs(OperationKind kind) noexcept {
-  return kind == OperationKind::kSign || kind == OperationKind::kSignMessage;
-}
-
 }  // namespace
 
 /// The shadow judges them first, so what is sent is what the algorithm takes.
@@ -29,13 +25,14 @@ Status RemoteOperation::set_peer(const Key& peer) {
 }
 
 Result<std::size_t> RemoteOperation::bound(std::span<const std::uint8_t> in) const {
-  if (signs(kind_)) return key_->public_half().max_output_bytes();
+  if (signs(kind_)) return key_->public_half().room_for_signature({});
   return shadow_->run(in, {});
 }
 
 Result<std::size_t> RemoteOperation::run(std::span<const std::uint8_t> in,
                                          std::span<std::uint8_t> out) {
   if (out.data() == nullptr) return bound(in);
+  if (signs(kind_)) VHSM_TRY(key_->public_half().room_for_signature(out));
   if (in.size() > kMaxMessageBytes - kRoomForTheRest) {
     return fail(Errc::kUnsupported, "vhsmd takes messages of up to 63 MiB",
                 key_->uri()->name.uri());
@@ -50,11 +47,11 @@ Result<std::size_t> RemoteOperation::run(std::span<const std::uint8_t> in,
                         .input = in,
                         .capacity = std::min(out.size(), kMaxOutputBytes)};
   RemoteContext& context = key_->context();
+  context.metrics->operations.fetch_add(1, std::memory_order_relaxed);
   const Reply reply = VHSM_TRY(context.channel.ask(request, context.patience));
   const auto& output = reply.output.bytes();
   if (output.size() > out.size()) return fail(Errc::kBadLength, "vhsmd answers too much");
   std::ranges::copy(output, out.begin());
-  context.metrics->operations.fetch_add(1, std::memory_order_relaxed);
   return output.size();
 }
 

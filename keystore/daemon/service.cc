@@ -11,11 +11,6 @@ namespace {
 
 constexpr unsigned kNotesInASecond = 10;
 
-bool uses_private_half(OperationKind kind) noexcept {
-  return kind == OperationKind::kSign || kind == OperationKind::kSignMessage ||
-         kind == OperationKind::kDecrypt || kind == OperationKind::kDerive;
-}
-
 Status set_peer(Operation& operation, ByteView public_key_info) {
   if (public_key_info.empty()) return {};
   auto half = VHSM_TRY(PublicHalf::from_key_info(public_key_info));
@@ -24,7 +19,7 @@ Status set_peer(Operation& operation, ByteView public_key_info) {
 }
 
 Result<Reply> operate(const Request& request, const Key& key) {
-  if (!uses_private_half(request.kind)) {
+  if (!needs_private(request.kind)) {
     return fail(Errc::kInvalidArgument, "vhsmd does private operations alone");
   }
   const auto params = request.params.view();

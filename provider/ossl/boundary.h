@@ -5,6 +5,7 @@
 #pragma once
 
 #include <openssl/err.h>
+#include <openssl/params.h>
 
 #include <concepts>
 #include <cstddef>
@@ -109,6 +110,17 @@ Status fill(unsigned char* out, std::size_t* written, std::size_t capacity, Prod
 inline Result<std::span<const std::uint8_t>> bytes(const unsigned char* data, std::size_t size) {
   if (data == nullptr && size != 0) return fail(Errc::kInvalidArgument, "null buffer");
   return std::span{data, size};
+}
+
+/// What an octet string parameter holds.
+/// @errors kInvalidArgument.
+inline Result<std::span<const std::uint8_t>> octets(const OSSL_PARAM& param) {
+  const void* data = nullptr;
+  std::size_t size = 0;
+  if (OSSL_PARAM_get_octet_string_ptr(&param, &data, &size) != 1 || data == nullptr) {
+    return fail(Errc::kInvalidArgument, "parameter is not an octet string", param.key);
+  }
+  return std::span{static_cast<const std::uint8_t*>(data), size};
 }
 
 /// A C string that may be null as a view.
