@@ -33,6 +33,7 @@ struct Settings {
   bool kbs_insecure = false;             ///< plain http to other hosts than loopback
   std::string kbs_path = "default/key";  ///< leading segments of a URI with fewer than three
   bool import_private = false;           ///< let EVP_PKEY_fromdata bring private keys in
+  bool pkcs1_v15_decrypt = false;        ///< RSA decryption that tells of a wrong padding
   std::chrono::milliseconds load_wait{3000};
   std::chrono::milliseconds connect_timeout{3000};
   std::chrono::milliseconds fetch_timeout{10000};

@@ -24,6 +24,7 @@ PlainInit plain_init(OperationKind kind) noexcept {
     case OperationKind::kEncapsulate:
     case OperationKind::kAuthEncapsulate: return EVP_PKEY_encapsulate_init;
     case OperationKind::kDecapsulate: return EVP_PKEY_decapsulate_init;
+    case OperationKind::kVerifyRecover: return EVP_PKEY_verify_recover_init_ex;
     default: return nullptr;
   }
 }

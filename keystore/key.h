@@ -36,12 +36,17 @@ enum class OperationKind : std::uint8_t {
   kVerifyMessage,
   kDecrypt,
   kEncrypt,
-  kDerive,  ///< input: nothing, after set_peer(); output: the shared secret
-  // 7 is taken.
-  kEncapsulate = 8,  ///< a fresh shared secret for the key, by encapsulate()
+  kDerive,           ///< input: nothing, after set_peer(); output: the shared secret
+  kVerifyRecover,    ///< RSA; input: a signature; output: what was signed. Never sent to vhsmd
+  kEncapsulate,      ///< a fresh shared secret for the key, by encapsulate()
   kDecapsulate,      ///< input: what encapsulate() gave; output: the shared secret
   kAuthEncapsulate,  ///< as kEncapsulate for `peer`, authenticated by this key
 };
+
+/// Whether it yields a signature.
+[[nodiscard]] constexpr bool signs(OperationKind kind) noexcept {
+  return kind == OperationKind::kSign || kind == OperationKind::kSignMessage;
+}
 
 /// The others are done with the public half, by whoever has it.
 [[nodiscard]] constexpr bool needs_private(OperationKind kind) noexcept {
@@ -87,8 +92,8 @@ class Operation {
   [[nodiscard]] virtual const OSSL_PARAM* settable_params() const = 0;
   [[nodiscard]] virtual const OSSL_PARAM* gettable_params() const = 0;
 
-  /// Sign, decrypt, encrypt, derive, decapsulate. A null out.data() asks for the upper bound of the
-  /// size, without a private operation.
+  /// Sign, decrypt, encrypt, derive, recover, decapsulate. A null out.data() asks for the upper
+  /// bound of the size, without a private operation.
   /// @return bytes written, or the bound.
   /// @errors kPolicy, kBadLength (out too small), kForked, kMemoryLimit, kUnreachable and the other
   ///         fetch errors for a key that is not here yet, kCrypto.
@@ -96,7 +101,8 @@ class Operation {
                                   std::span<std::uint8_t> out) = 0;
 
   /// @return whether `signature` is right for `in`.
-  /// @errors kWrongState unless begun as kVerify or kVerifyMessage.
+  /// @errors kWrongState unless begun as kVerify or kVerifyMessage; kBadFormat for what cannot be a
+  ///         signature; kCrypto where OpenSSL says why it is wrong.
   virtual Result<bool> verify(std::span<const std::uint8_t> in,
                               std::span<const std::uint8_t> signature) = 0;
 

@@ -137,6 +137,9 @@ Result<std::size_t> LocalOperation::perform(std::span<const std::uint8_t> in, un
       VHSM_TRY(check_room(in, out, capacity));
       rc = EVP_PKEY_decapsulate(ctx, out, &size, in.data(), in.size());
       break;
+    case OperationKind::kVerifyRecover:
+      rc = EVP_PKEY_verify_recover(ctx, out, &size, in.data(), in.size());
+      break;
     case OperationKind::kSignMessage:
       VHSM_TRY(renew_message());
       inner_->message_used = true;
@@ -190,19 +193,22 @@ Result<Encapsulated> LocalOperation::encapsulate(std::span<std::uint8_t> wrapped
 
 Result<std::size_t> LocalOperation::run(std::span<const std::uint8_t> in,
                                         std::span<std::uint8_t> out) {
-  const bool signs =
-      inner_->kind == OperationKind::kSign || inner_->kind == OperationKind::kSignMessage;
-  if (out.data() == nullptr && signs) return key_->public_half().max_output_bytes();
-  const auto size = scoped_if(inner_->held, [&] { return perform(in, out.data(), out.size()); });
-  if (size.ok() && inner_->held && out.data() != nullptr) key_->count_operation();
-  return size;
+  if (signs(inner_->kind)) {
+    const std::size_t longest = VHSM_TRY(key_->public_half().room_for_signature(out));
+    if (out.data() == nullptr) return longest;
+  }
+  // Counted whatever comes of it: all users see vhsmd's counter, which must not tell them whose
+  // decryption failed.
+  if (inner_->held && out.data() != nullptr) key_->count_operation();
+  return scoped_if(inner_->held, [&] { return perform(in, out.data(), out.size()); });
 }
 
 namespace {
 
-/// As OpenSSL answers: a signature that cannot be one is an error besides.
+/// As OpenSSL answers: it may have more to say of a wrong signature.
 Result<bool> verdict(int rc) {
   if (rc == 1) return true;
+  if (rc < 0) return fail(Errc::kBadFormat, "not a signature");
   if (ERR_peek_error() == 0) return false;
   return fail(Errc::kCrypto, "the signature is not right");
 }

@@ -110,6 +110,11 @@ PublicHalf::PublicHalf(const KeyType& type, ossl::PKey key) noexcept
   max_output_bytes_ = size > 0 ? static_cast<std::size_t>(size) : 0;
 }
 
+Result<std::size_t> PublicHalf::room_for_signature(std::span<const std::uint8_t> out) const {
+  if (out.data() == nullptr || out.size() >= max_output_bytes_) return max_output_bytes_;
+  return fail(Errc::kBadLength, "the buffer is too small for a signature", type_->name);
+}
+
 Result<PublicHalf> PublicHalf::checked(ossl::PKey key) {
   const ossl::ErrorMark quiet;
   const KeyType* type = VHSM_TRY(supported_type(key.get()));

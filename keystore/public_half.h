@@ -53,7 +53,11 @@ class PublicHalf {
   [[nodiscard]] const KeyType& type() const noexcept { return *type_; }
   [[nodiscard]] EVP_PKEY* get() const noexcept { return key_.get(); }
   [[nodiscard]] bool has_public() const noexcept { return has_public_; }
-  [[nodiscard]] std::size_t max_output_bytes() const noexcept { return max_output_bytes_; }
+
+  /// OpenSSL's output convention for signatures: what a null `out` needs, or whether it is enough.
+  /// @return the longest signature's bytes.
+  /// @errors kBadLength.
+  [[nodiscard]] Result<std::size_t> room_for_signature(std::span<const std::uint8_t> out) const;
 
   Status get_params(OSSL_PARAM params[]) const;
   Result<OwnedParams> export_params(Selection selection) const;

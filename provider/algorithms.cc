@@ -4,10 +4,13 @@
 #include <openssl/core_dispatch.h>
 
 #include <algorithm>
+#include <array>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
 #include "keystore/key_type.h"
+#include "provider/cipher.h"
 #include "provider/key_decoder.h"
 #include "provider/key_encoder.h"
 #include "provider/key_management.h"
@@ -19,6 +22,7 @@
 #include "provider/ossl/keyexch.h"
 #include "provider/ossl/signature.h"
 #include "provider/ossl/store.h"
+#include "provider/signature_scheme.h"
 #include "provider/signer.h"
 #include "provider/store_loader.h"
 
@@ -29,6 +33,23 @@ using keystore::kTypeTable;
 
 constexpr const char* kProperties = "provider=vhsm";
 
+/// The types that sign with the same algorithm as those of the row, for OpenSSL's query_key_types.
+template <std::size_t kRow>
+const char** signing_types() {
+  static constexpr std::size_t kMost = 4;  // two of them are there: RSA and RSA-PSS
+  static auto names = [] {
+    std::array<const char*, kMost + 1> found{};
+    std::size_t count = 0;
+    for (const keystore::KeyType* type : keystore::key_types()) {
+      const bool same = type->signature.own == kTypeTable[kRow].signature.own;
+      if (same && count < kMost) found[count++] = type->name;
+    }
+    return found;
+  }();
+  return names.data();
+}
+
+template <std::size_t kRow, template <class> class... More>
 constexpr const OSSL_DISPATCH* digest_signature_table() noexcept {
   namespace slots = ossl::signature;
   return ossl::Table<
@@ -37,15 +58,43 @@ constexpr const OSSL_DISPATCH* digest_signature_table() noexcept {
       slots::DigestSignFinal, slots::DigestSign, slots::DigestVerifyInit, slots::DigestVerifyUpdate,
       slots::DigestVerifyFinal, slots::DigestVerify, slots::GetCtxParams, slots::GettableCtxParams,
       slots::SetCtxParams, slots::SettableCtxParams, slots::GetCtxMdParams,
-      slots::GettableCtxMdParams, slots::SetCtxMdParams, slots::SettableCtxMdParams>::kEntries;
+      slots::GettableCtxMdParams, slots::SetCtxMdParams, slots::SettableCtxMdParams,
+      slots::TakesKeys<signing_types<kRow>>::template QueryKeyTypes, More...>::kEntries;
 }
 
+template <std::size_t kRow>
 constexpr const OSSL_DISPATCH* message_signature_table() noexcept {
   namespace slots = ossl::signature;
-  return ossl::Table<Signer, slots::NewCtx, slots::FreeCtx, slots::DupCtx, slots::DigestSignInit,
-                     slots::DigestSign, slots::DigestVerifyInit, slots::DigestVerify,
-                     slots::GetCtxParams, slots::GettableCtxParams, slots::SetCtxParams,
-                     slots::SettableCtxParams>::kEntries;
+  return ossl::Table<Signer, slots::NewCtx, slots::FreeCtx, slots::DupCtx, slots::SignInit,
+                     slots::Sign, slots::VerifyInit, slots::Verify, slots::SignMessageInit,
+                     slots::VerifyMessageInit, slots::DigestSignInit, slots::DigestSign,
+                     slots::DigestVerifyInit, slots::DigestVerify, slots::GetCtxParams,
+                     slots::GettableCtxParams, slots::SetCtxParams, slots::SettableCtxParams,
+                     slots::TakesKeys<signing_types<kRow>>::template QueryKeyTypes>::kEntries;
+}
+
+/// One of many algorithms that differ in nothing but an entry of a table.
+template <const auto& kSchemes, std::size_t kIndex>
+struct OfScheme {
+  static Result<std::unique_ptr<Signer>> create(Provider& provider) {
+    return std::make_unique<Signer>(provider, &kSchemes[kIndex]);
+  }
+  static const char** key_types() {
+    static std::array<const char*, 2> names{kSchemes[kIndex].key_type, nullptr};
+    return names.data();
+  }
+};
+
+template <const auto& kSchemes, std::size_t kIndex, template <class> class... More>
+constexpr const OSSL_DISPATCH* scheme_table() noexcept {
+  namespace slots = ossl::signature;
+  using Scheme = OfScheme<kSchemes, kIndex>;
+  return ossl::Table<Signer, slots::CreatedBy<Scheme::create>::template NewCtx, slots::FreeCtx,
+                     slots::DupCtx, slots::SignInit, slots::Sign, slots::VerifyInit, slots::Verify,
+                     slots::SignMessageInit, slots::VerifyMessageInit, slots::GetCtxParams,
+                     slots::GettableCtxParams, slots::SetCtxParams, slots::SettableCtxParams,
+                     slots::TakesKeys<Scheme::key_types>::template QueryKeyTypes,
+                     More...>::kEntries;
 }
 
 constexpr const OSSL_DISPATCH* exchange_table() noexcept {
@@ -57,9 +106,9 @@ constexpr const OSSL_DISPATCH* exchange_table() noexcept {
 
 constexpr const OSSL_DISPATCH* cipher_table() noexcept {
   namespace slots = ossl::asym_cipher;
-  return ossl::Table<OperationContext, slots::NewCtx, slots::FreeCtx, slots::DupCtx,
-                     slots::EncryptInit, slots::Encrypt, slots::DecryptInit, slots::Decrypt,
-                     slots::GetCtxParams, slots::GettableCtxParams, slots::SetCtxParams,
+  return ossl::Table<Cipher, slots::NewCtx, slots::FreeCtx, slots::DupCtx, slots::EncryptInit,
+                     slots::Encrypt, slots::DecryptInit, slots::Decrypt, slots::GetCtxParams,
+                     slots::GettableCtxParams, slots::SetCtxParams,
                      slots::SettableCtxParams>::kEntries;
 }
 
@@ -142,14 +191,49 @@ void add_own_encoders(std::vector<OSSL_ALGORITHM>& rows) {
   }
 }
 
+template <std::size_t... kIndex>
+void add_hashing_schemes(std::vector<OSSL_ALGORITHM>& rows,
+                         std::index_sequence<kIndex...> /*each*/) {
+  namespace slots = ossl::signature;
+  (add(rows, kHashingSchemes[kIndex].names, kProperties,
+       scheme_table<kHashingSchemes, kIndex, slots::SignMessageUpdate, slots::SignMessageFinal,
+                    slots::VerifyMessageUpdate, slots::VerifyMessageFinal>()),
+   ...);
+}
+
+template <std::size_t... kIndex>
+void add_whole_schemes(std::vector<OSSL_ALGORITHM>& rows, std::index_sequence<kIndex...> /*each*/) {
+  (add(rows, kWholeSchemes[kIndex].names, kProperties, scheme_table<kWholeSchemes, kIndex>()), ...);
+}
+
+/// Older hosts know some of the names for digests, and must not learn otherwise.
+void add_schemes(std::vector<OSSL_ALGORITHM>& rows) {
+  add_hashing_schemes(rows, std::make_index_sequence<std::size(kHashingSchemes)>());
+  if constexpr (kKnowsInstances) {
+    add_whole_schemes(rows, std::make_index_sequence<std::size(kWholeSchemes)>());
+  }
+}
+
+/// RSA alone gives back what was signed.
+template <std::size_t kRow>
+constexpr const OSSL_DISPATCH* signature_table() noexcept {
+  namespace slots = ossl::signature;
+  constexpr const keystore::KeyType& type = kTypeTable[kRow];
+  if constexpr (type.family == keystore::Family::kRsa) {
+    return digest_signature_table<kRow, slots::VerifyRecoverInit, slots::VerifyRecover>();
+  } else if constexpr (type.signing == keystore::Signing::kMessage) {
+    return message_signature_table<kRow>();
+  } else {
+    return digest_signature_table<kRow>();
+  }
+}
+
 template <std::size_t kRow>
 void add_type(Algorithms::Rows& rows) {
   constexpr const keystore::KeyType& type = kTypeTable[kRow];
   if (!keystore::is_there(type.since)) return;
   add(rows.key_management, type.names, kProperties, key_management_table<kRow>());
-  add_once(rows.signatures, type.signature,
-           type.signing == keystore::Signing::kMessage ? message_signature_table()
-                                                       : digest_signature_table());
+  add_once(rows.signatures, type.signature, signature_table<kRow>());
   add_once(rows.exchanges, type.exchange, exchange_table());
   add_once(rows.ciphers, type.cipher, cipher_table());
   add_once(rows.kems, type.kem, kem_table());
@@ -166,8 +250,9 @@ void add_types(Algorithms::Rows& rows, std::index_sequence<kRows...> /*all*/) {
 
 }  // namespace
 
-Algorithms::Algorithms() {
+Algorithms::Algorithms(bool host_signs_messages) {
   add_types(rows_, std::make_index_sequence<kTypeTable.size()>());
+  if (host_signs_messages) add_schemes(rows_.signatures);
   add(rows_.decoders, "DER", "provider=vhsm,input=pem", decoder_table<PemDecoder>());
   add(rows_.stores, "vhsm", kProperties, store_table());
   for (auto* rows : {&rows_.key_management, &rows_.signatures, &rows_.exchanges, &rows_.ciphers,

@@ -11,7 +11,8 @@ namespace vhsm::provider {
 
 class Algorithms {
  public:
-  Algorithms();
+  /// @param host_signs_messages  the host has EVP_PKEY_sign_message_init(3): OpenSSL 3.4 and later
+  explicit Algorithms(bool host_signs_messages);
 
   /// OSSL_OP_*: the algorithms, ended by a row of nulls; null for none. The same answer each time,
   /// whatever is loaded: programs look before they open a key.

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "provider/ossl/boundary.h"
 #include "provider/provider.h"
 
 namespace vhsm::provider {
@@ -30,15 +31,6 @@ bool brings_private(const KeyType& type, const OSSL_PARAM params[]) noexcept {
   return std::ranges::any_of(type.private_params, [&](const char* name) {
     return OSSL_PARAM_locate_const(params, name) != nullptr;
   });
-}
-
-Result<std::span<const std::uint8_t>> octets(const OSSL_PARAM& param) {
-  const void* data = nullptr;
-  std::size_t size = 0;
-  if (OSSL_PARAM_get_octet_string_ptr(&param, &data, &size) != 1 || data == nullptr) {
-    return fail(Errc::kInvalidArgument, "parameter is not an octet string", param.key);
-  }
-  return std::span{static_cast<const std::uint8_t*>(data), size};
 }
 
 /// A key of a type without domain parameters, from its encoded public half.
@@ -165,7 +157,7 @@ Status KeyHandle::set_params(const OSSL_PARAM params[]) {
     key_ = VHSM_TRY(public_key_of(*type_, *encoded));
     return {};
   }
-  const auto bytes = VHSM_TRY(octets(*encoded));
+  const auto bytes = VHSM_TRY(ossl::octets(*encoded));
   key_ = VHSM_TRY(key_->with_public(bytes));
   return {};
 }

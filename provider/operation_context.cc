@@ -78,6 +78,9 @@ Result<keystore::Encapsulated> OperationContext::encapsulate(std::span<std::uint
 Status OperationContext::set_params(const OSSL_PARAM params[]) {
   if (params == nullptr) return {};
   if (operation_ == nullptr) return not_begun();
+  if (operation_->settable_params() == nullptr) {
+    return fail(Errc::kUnsupported, "this operation takes no parameters");
+  }
   return operation_->set_params(params);
 }
 

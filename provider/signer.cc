@@ -5,6 +5,7 @@
 #include <openssl/params.h>
 
 #include "provider/ossl/boundary.h"
+#include "provider/ossl/compat.h"
 #include "provider/provider.h"
 
 namespace vhsm::provider {
@@ -27,9 +28,12 @@ std::string_view digest_param(const OSSL_PARAM params[]) noexcept {
 }  // namespace
 
 Result<std::unique_ptr<Signer>> Signer::clone() const {
-  auto copy = std::make_unique<Signer>(provider());
+  auto copy = std::make_unique<Signer>(provider(), scheme_);
   VHSM_TRY(copy->copy_from(*this));
+  copy->kind_ = kind_;
   copy->digest_ = digest_;
+  copy->hashes_ = hashes_;
+  copy->signature_ = signature_;
   if (running_ != nullptr) {
     VHSM_TRY(copy->start_hash());
     VHSM_TRY(crypto(EVP_MD_CTX_copy_ex(copy->running_.get(), running_.get()),
@@ -38,23 +42,59 @@ Result<std::unique_ptr<Signer>> Signer::clone() const {
   return copy;
 }
 
+Status Signer::start(keystore::OperationRequest request, const KeyHandle* handle,
+                     const OSSL_PARAM params[]) {
+  kind_ = request.kind;
+  signature_.clear();
+  if (scheme_ == nullptr) {
+    request.params = params;
+    return begin_request(request, handle);
+  }
+  const auto instance = instance_params(*scheme_);
+  request.params = instance.data();
+  VHSM_TRY(begin_request(request, handle));
+  return set_params(params);
+}
+
+Status Signer::begin(OperationKind kind, const KeyHandle* handle, const OSSL_PARAM params[]) {
+  running_.reset();
+  digest_ = nullptr;
+  hashes_ = false;
+  return start({.kind = kind, .digest = scheme_ != nullptr ? scheme_->digest : ""}, handle, params);
+}
+
+Status Signer::begin_message(OperationKind kind, const KeyHandle* handle,
+                             const OSSL_PARAM params[]) {
+  VHSM_TRY(begin_digest(kind, scheme_ != nullptr ? scheme_->digest : "", handle, params));
+  hashes_ = digest_ != nullptr;
+  return {};
+}
+
 Status Signer::begin_digest(OperationKind kind, std::string_view digest, const KeyHandle* handle,
                             const OSSL_PARAM params[]) {
   const keystore::KeyPtr& next = handle != nullptr ? handle->key() : key();
   if (next == nullptr) return fail(Errc::kNoPrivateKey, "the operation has no key");
   running_.reset();
+  hashes_ = false;
   if (next->type().signing == keystore::Signing::kMessage) {
     if (!digest.empty()) {
       return fail(Errc::kUnsupported, "this key type signs whole messages, without a digest",
                   digest);
     }
-    digest_ = nullptr;
-    return begin_request({.kind = for_messages(kind), .digest = {}, .params = params}, handle);
+    return begin_whole(for_messages(kind), handle, params);
   }
   if (digest.empty() && digest_ == nullptr) digest = next->default_digest();
+  if (handle == nullptr) VHSM_TRY(check_digest(digest));
   if (!digest.empty()) VHSM_TRY(choose_digest(digest));
-  return begin_request({.kind = kind, .digest = EVP_MD_get0_name(digest_), .params = params},
-                       handle);
+  return start({.kind = kind, .digest = EVP_MD_get0_name(digest_)}, handle, params);
+}
+
+/// Begun again without a key it goes on with the instance and the context that have been set, as
+/// OpenSSL's own types do: the next signature must not be a plain one by surprise.
+Status Signer::begin_whole(OperationKind kind, const KeyHandle* handle, const OSSL_PARAM params[]) {
+  digest_ = nullptr;
+  if (handle == nullptr && begun() && kind_ == kind) return set_params(params);
+  return start({.kind = kind}, handle, params);
 }
 
 Status Signer::choose_digest(std::string_view name) {
@@ -94,6 +134,15 @@ Status Signer::hash_message(std::span<const std::uint8_t> message, Hash& hash) {
       "hashing failed");
 }
 
+Result<std::size_t> Signer::sign(std::span<const std::uint8_t> in, std::span<std::uint8_t> out) {
+  return hashes_ ? sign_message(in, out) : run(in, out);
+}
+
+Result<bool> Signer::verify(std::span<const std::uint8_t> in,
+                            std::span<const std::uint8_t> signature) {
+  return hashes_ ? verify_message(in, signature) : OperationContext::verify(in, signature);
+}
+
 Result<std::size_t> Signer::finish_sign(std::span<std::uint8_t> out) {
   if (out.data() == nullptr) return run({}, out);
   Hash hash;
@@ -104,7 +153,12 @@ Result<std::size_t> Signer::finish_sign(std::span<std::uint8_t> out) {
 Result<bool> Signer::finish_verify(std::span<const std::uint8_t> signature) {
   Hash hash;
   VHSM_TRY(finish_hash(hash));
-  return verify(hash.view(), signature);
+  return OperationContext::verify(hash.view(), signature);
+}
+
+Result<bool> Signer::finish_verify() {
+  if (signature_.empty()) return fail(Errc::kWrongState, "no signature to verify has been set");
+  return finish_verify(signature_);
 }
 
 Result<std::size_t> Signer::sign_message(std::span<const std::uint8_t> message,
@@ -117,22 +171,47 @@ Result<std::size_t> Signer::sign_message(std::span<const std::uint8_t> message,
 
 Result<bool> Signer::verify_message(std::span<const std::uint8_t> message,
                                     std::span<const std::uint8_t> signature) {
-  if (digest_ == nullptr) return verify(message, signature);
+  if (digest_ == nullptr) return OperationContext::verify(message, signature);
   Hash hash;
   VHSM_TRY(hash_message(message, hash));
-  return verify(hash.view(), signature);
+  return OperationContext::verify(hash.view(), signature);
+}
+
+Status Signer::check_digest(std::string_view name) const {
+  if (digest_ == nullptr || name.empty()) return {};
+  const EVP_MD* digest = VHSM_TRY(provider().digests().find(name));
+  if (digest == digest_) return {};
+  return fail(Errc::kWrongState, "the digest is chosen when the operation begins", name);
 }
 
 Status Signer::set_params(const OSSL_PARAM params[]) {
   if (params == nullptr) return {};
-  const std::string_view name = digest_param(params);
-  if (digest_ != nullptr && !name.empty()) {
-    const EVP_MD* digest = VHSM_TRY(provider().digests().find(name));
-    if (digest != digest_) {
-      return fail(Errc::kWrongState, "the digest is chosen when the operation begins", name);
+  if (scheme_ != nullptr) return set_scheme_params(params);
+  VHSM_TRY(check_digest(digest_param(params)));
+  return OperationContext::set_params(params);
+}
+
+/// The signature to be verified stays here; others go on to the algorithm, if they are settable.
+Status Signer::set_scheme_params(const OSSL_PARAM params[]) {
+  std::vector<OSSL_PARAM> others;
+  for (const OSSL_PARAM* p = params; p->key != nullptr; ++p) {
+    if (is_fixed(p->key)) {
+      return fail(Errc::kUnsupported, "the algorithm's name has fixed this parameter", p->key);
+    }
+    if (OSSL_PARAM_locate_const(settable_params(), p->key) == nullptr) continue;
+    if (std::string_view(p->key) == ossl::compat::kSignature) {
+      const auto signature = VHSM_TRY(ossl::octets(*p));
+      signature_.assign(signature.begin(), signature.end());
+    } else {
+      others.push_back(*p);
     }
   }
-  return OperationContext::set_params(params);
+  others.push_back(OSSL_PARAM_construct_end());
+  return OperationContext::set_params(others.data());
+}
+
+const OSSL_PARAM* Signer::settable_params() const noexcept {
+  return scheme_ != nullptr ? settable_params_of(*scheme_) : OperationContext::settable_params();
 }
 
 Status Signer::get_digest_params(OSSL_PARAM params[]) const {

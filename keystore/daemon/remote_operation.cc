@@ -9,10 +9,6 @@ namespace {
 
 constexpr std::size_t kRoomForTheRest = std::size_t{512} << 10;  // of a message
 
-bool signs(OperationKind kind) noexcept {
-  return kind == OperationKind::kSign || kind == OperationKind::kSignMessage;
-}
-
 }  // namespace
 
 /// The shadow judges them first, so what is sent is what the algorithm takes.
@@ -33,7 +29,7 @@ Status RemoteOperation::set_peer(const Key& peer) {
 }
 
 Result<std::size_t> RemoteOperation::bound(std::span<const std::uint8_t> in) const {
-  if (signs(kind_)) return key_->public_half().max_output_bytes();
+  if (signs(kind_)) return key_->public_half().room_for_signature({});
   if (kind_ != OperationKind::kDecapsulate) return shadow_->run(in, {});
   const Encapsulated size = VHSM_TRY(shadow_->encapsulate({}, {}));
   return size.secret_bytes;
@@ -54,17 +50,18 @@ Result<Reply> RemoteOperation::ask(std::span<const std::uint8_t> in, std::size_t
                         .input = in,
                         .capacity = std::min(capacity, kMaxOutputBytes)};
   RemoteContext& context = key_->context();
+  context.metrics->operations.fetch_add(1, std::memory_order_relaxed);
   Reply reply = VHSM_TRY(context.channel.ask(request, context.patience));
   if (reply.output.bytes().size() > capacity) {
     return fail(Errc::kBadLength, "vhsmd answers too much");
   }
-  context.metrics->operations.fetch_add(1, std::memory_order_relaxed);
   return reply;
 }
 
 Result<std::size_t> RemoteOperation::run(std::span<const std::uint8_t> in,
                                          std::span<std::uint8_t> out) {
   if (out.data() == nullptr) return bound(in);
+  if (signs(kind_)) VHSM_TRY(key_->public_half().room_for_signature(out));
   const Reply reply = VHSM_TRY(ask(in, out.size()));
   std::ranges::copy(reply.output.bytes(), out.begin());
   return reply.output.bytes().size();

@@ -134,7 +134,7 @@ struct Decrypt
     return boundary_status(self.core(), [&]() -> Status {
       const auto input = VHSM_TRY(bytes(in, size));
       return fill(out, written, capacity,
-                  [&](std::span<std::uint8_t> to) { return self.run(input, to); });
+                  [&](std::span<std::uint8_t> to) { return self.decrypt(input, to); });
     });
   }
 };

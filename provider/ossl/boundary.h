@@ -5,6 +5,7 @@
 #pragma once
 
 #include <openssl/err.h>
+#include <openssl/params.h>
 
 #include <concepts>
 #include <cstddef>
@@ -77,6 +78,19 @@ int boundary_answer(const Core& core, Body&& body) noexcept {
   });
 }
 
+/// boundary() for verifications: 1 (right), 0 (wrong), -1 (kBadFormat: no signature at all), as
+/// EVP_PKEY_verify(3) has it.
+template <std::invocable Body>
+int boundary_verdict(const Core& core, Body&& body) noexcept {
+  bool malformed = false;
+  const int verdict = boundary_answer(core, [&] {
+    Result<bool> right = std::invoke(std::forward<Body>(body));
+    malformed = !right.ok() && right.error().code == Errc::kBadFormat;
+    return right;
+  });
+  return malformed ? -1 : verdict;
+}
+
 /// boundary() for C functions that hand a new object to OpenSSL, which frees it later.
 template <std::invocable Body>
 void* boundary_new(const Core& core, Body&& body) noexcept {
@@ -109,6 +123,17 @@ Status fill(unsigned char* out, std::size_t* written, std::size_t capacity, Prod
 inline Result<std::span<const std::uint8_t>> bytes(const unsigned char* data, std::size_t size) {
   if (data == nullptr && size != 0) return fail(Errc::kInvalidArgument, "null buffer");
   return std::span{data, size};
+}
+
+/// What an octet string parameter holds.
+/// @errors kInvalidArgument.
+inline Result<std::span<const std::uint8_t>> octets(const OSSL_PARAM& param) {
+  const void* data = nullptr;
+  std::size_t size = 0;
+  if (OSSL_PARAM_get_octet_string_ptr(&param, &data, &size) != 1 || data == nullptr) {
+    return fail(Errc::kInvalidArgument, "parameter is not an octet string", param.key);
+  }
+  return std::span{static_cast<const std::uint8_t*>(data), size};
 }
 
 /// A C string that may be null as a view.

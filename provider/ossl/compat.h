@@ -2,12 +2,14 @@
 //
 // Function ids and types that are newer than OpenSSL 3.0's headers, so that a module built with 3.0
 // offers a later host what it can. A host that does not know an id skips it.
-// Source: provider-storemgmt(7) and provider-kem(7), OpenSSL 3.2.
+// Source: provider-storemgmt(7) and provider-kem(7), OpenSSL 3.2; provider-signature(7),
+// EVP_SIGNATURE-ED25519(7) and EVP_ASYM_CIPHER-RSA(7), OpenSSL 3.4.
 #pragma once
 
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
 
+#include <cstddef>
 #include <type_traits>
 
 namespace vhsm::ossl::compat {
@@ -19,6 +21,24 @@ using StoreOpenExFn = void*(void* provctx, const char* uri, const OSSL_PARAM par
 inline constexpr int kKemAuthEncapsulateInit = 12;
 inline constexpr int kKemAuthDecapsulateInit = 13;
 using KemAuthInitFn = int(void* ctx, void* key, void* auth_key, const OSSL_PARAM params[]);
+inline constexpr int kSignatureQueryKeyTypes = 26;
+inline constexpr int kSignatureSignMessageInit = 27;
+inline constexpr int kSignatureSignMessageUpdate = 28;
+inline constexpr int kSignatureSignMessageFinal = 29;
+inline constexpr int kSignatureVerifyMessageInit = 30;
+inline constexpr int kSignatureVerifyMessageUpdate = 31;
+inline constexpr int kSignatureVerifyMessageFinal = 32;
+using QueryKeyTypesFn = const char**();
+using MessageInitFn = int(void* ctx, void* key, const OSSL_PARAM params[]);
+using MessageUpdateFn = int(void* ctx, const unsigned char* in, std::size_t size);
+using SignMessageFinalFn = int(void* ctx, unsigned char* out, std::size_t* written,
+                               std::size_t capacity);
+using VerifyMessageFinalFn = int(void* ctx);
+
+inline constexpr const char* kSignature = "signature";
+inline constexpr const char* kInstance = "instance";
+inline constexpr const char* kContextString = "context-string";
+inline constexpr const char* kImplicitRejection = "implicit-rejection";
 
 #ifdef OSSL_FUNC_STORE_OPEN_EX
 static_assert(OSSL_FUNC_STORE_OPEN_EX == kStoreOpenEx);
@@ -27,6 +47,22 @@ static_assert(OSSL_FUNC_STORE_OPEN_EX == kStoreOpenEx);
 static_assert(OSSL_FUNC_KEM_AUTH_ENCAPSULATE_INIT == kKemAuthEncapsulateInit);
 static_assert(OSSL_FUNC_KEM_AUTH_DECAPSULATE_INIT == kKemAuthDecapsulateInit);
 static_assert(std::is_same_v<OSSL_FUNC_kem_auth_encapsulate_init_fn, KemAuthInitFn>);
+#endif
+#ifdef OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT
+static_assert(OSSL_FUNC_SIGNATURE_QUERY_KEY_TYPES == kSignatureQueryKeyTypes);
+static_assert(OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT == kSignatureSignMessageInit);
+static_assert(OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_UPDATE == kSignatureSignMessageUpdate);
+static_assert(OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_FINAL == kSignatureSignMessageFinal);
+static_assert(OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_INIT == kSignatureVerifyMessageInit);
+static_assert(OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_UPDATE == kSignatureVerifyMessageUpdate);
+static_assert(OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_FINAL == kSignatureVerifyMessageFinal);
+static_assert(std::is_same_v<OSSL_FUNC_signature_query_key_types_fn, QueryKeyTypesFn>);
+static_assert(std::is_same_v<OSSL_FUNC_signature_sign_message_init_fn, MessageInitFn>);
+static_assert(std::is_same_v<OSSL_FUNC_signature_sign_message_update_fn, MessageUpdateFn>);
+static_assert(std::is_same_v<OSSL_FUNC_signature_sign_message_final_fn, SignMessageFinalFn>);
+static_assert(std::is_same_v<OSSL_FUNC_signature_verify_message_init_fn, MessageInitFn>);
+static_assert(std::is_same_v<OSSL_FUNC_signature_verify_message_update_fn, MessageUpdateFn>);
+static_assert(std::is_same_v<OSSL_FUNC_signature_verify_message_final_fn, VerifyMessageFinalFn>);
 #endif
 
 }  // namespace vhsm::ossl::compat

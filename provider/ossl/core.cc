@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "provider/ossl/core.h"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstdarg>
+#include <cstring>
 #include <limits>
+#include <utility>
 
 namespace vhsm::ossl {
 
@@ -70,6 +76,22 @@ void Core::raise_with_inner(const Error& error) const noexcept {
 
 void Core::get_params(OSSL_PARAM params[]) const noexcept {
   if (get_params_ != nullptr) get_params_(handle_, params);
+}
+
+bool Core::host_is(unsigned major, unsigned minor) const noexcept {
+  char* version = nullptr;
+  std::array<OSSL_PARAM, 2> params{
+      OSSL_PARAM_construct_utf8_ptr(OSSL_PROV_PARAM_CORE_VERSION, &version, 0),
+      OSSL_PARAM_construct_end()};
+  get_params(params.data());
+  unsigned host_major = 0;
+  unsigned host_minor = 0;
+  if (version == nullptr) return false;
+  const char* const end = version + std::strlen(version);
+  const auto [dot, error] = std::from_chars(version, end, host_major);
+  if (error != std::errc() || dot == end) return false;
+  std::from_chars(dot + 1, end, host_minor);
+  return std::pair(host_major, host_minor) >= std::pair(major, minor);
 }
 
 Status Core::write(OSSL_CORE_BIO* out, std::span<const std::uint8_t> data) const {

@@ -30,6 +30,9 @@ class Core {
   /// What the provider section of openssl.cnf says; values stay alive as long as the provider.
   void get_params(OSSL_PARAM params[]) const noexcept;
 
+  /// Whether the host's OpenSSL is `major`.`minor` or later; no when it does not say.
+  [[nodiscard]] bool host_is(unsigned major, unsigned minor) const noexcept;
+
   /// @errors kIo.
   Status write(OSSL_CORE_BIO* out, std::span<const std::uint8_t> data) const;
   Status write(OSSL_CORE_BIO* out, std::string_view text) const;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The signature operation: raw C arguments on one side, spans and Results on the other.
-// Source: provider-signature(7), OpenSSL 3.0.
+// Source: provider-signature(7), OpenSSL 3.0; the functions for messages, OpenSSL 3.4.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 
 #include "keystore/key.h"
 #include "provider/ossl/boundary.h"
+#include "provider/ossl/compat.h"
 #include "provider/ossl/dispatch.h"
 
 namespace vhsm::ossl {
@@ -28,13 +29,44 @@ struct Rules<OSSL_OP_SIGNATURE> {
     const bool one_shot =
         has(OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT) == has(OSSL_FUNC_SIGNATURE_DIGEST_SIGN) &&
         has(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT) == has(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY);
-    return lifecycle && signs && verifies && streams && one_shot;
+    const bool recovers =
+        has(OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT) == has(OSSL_FUNC_SIGNATURE_VERIFY_RECOVER);
+    const bool messages =
+        (!has(compat::kSignatureSignMessageInit) || signs) &&
+        (!has(compat::kSignatureVerifyMessageInit) || verifies) &&
+        has(compat::kSignatureSignMessageUpdate) == has(compat::kSignatureSignMessageFinal) &&
+        has(compat::kSignatureVerifyMessageUpdate) == has(compat::kSignatureVerifyMessageFinal);
+    return lifecycle && signs && verifies && streams && one_shot && recovers && messages;
   }
 };
 
 namespace signature {
 
 using keystore::OperationKind;
+
+/// A NewCtx of its own for each of many algorithms that share a class.
+/// @tparam kCreate  Result<std::unique_ptr<T>>(Provider&)
+template <auto kCreate>
+struct CreatedBy {
+  template <class T>
+  struct NewCtx
+      : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_NEWCTX, OSSL_FUNC_signature_newctx_fn> {
+    static void* call(void* provctx, const char* /*propq*/) noexcept {
+      auto& provider = *static_cast<typename T::Provider*>(provctx);
+      return boundary_new(provider.core(), [&] { return kCreate(provider); });
+    }
+  };
+};
+
+/// @tparam kNames  names of the key types, ended by a null; static lifetime
+template <const char** (*kNames)()>
+struct TakesKeys {
+  template <class T>
+  struct QueryKeyTypes
+      : Slot<OSSL_OP_SIGNATURE, compat::kSignatureQueryKeyTypes, compat::QueryKeyTypesFn> {
+    static const char** call() noexcept { return kNames(); }
+  };
+};
 
 template <class T>
 struct NewCtx : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_NEWCTX, OSSL_FUNC_signature_newctx_fn> {
@@ -92,81 +124,40 @@ struct SettableCtxParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SETTABLE_
   }
 };
 
-template <class T>
-struct SignInit
-    : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SIGN_INIT, OSSL_FUNC_signature_sign_init_fn> {
+/// What signing and verifying do alike, under two ids.
+template <class T, int kId, class Fn, OperationKind kKind>
+struct Begin : Slot<OSSL_OP_SIGNATURE, kId, Fn> {
   static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
     auto& self = *static_cast<T*>(ctx);
     return boundary_status(self.core(), [&] {
-      return self.begin(OperationKind::kSign, static_cast<const typename T::Key*>(key), params);
+      return self.begin(kKind, static_cast<const typename T::Key*>(key), params);
     });
   }
 };
 
-template <class T>
-struct VerifyInit
-    : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_VERIFY_INIT, OSSL_FUNC_signature_verify_init_fn> {
+template <class T, int kId, OperationKind kKind>
+struct BeginMessage : Slot<OSSL_OP_SIGNATURE, kId, compat::MessageInitFn> {
   static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
     auto& self = *static_cast<T*>(ctx);
     return boundary_status(self.core(), [&] {
-      return self.begin(OperationKind::kVerify, static_cast<const typename T::Key*>(key), params);
+      return self.begin_message(kKind, static_cast<const typename T::Key*>(key), params);
     });
   }
 };
 
-template <class T>
-struct Sign : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SIGN, OSSL_FUNC_signature_sign_fn> {
-  static int call(void* ctx, unsigned char* out, std::size_t* written, std::size_t capacity,
-                  const unsigned char* in, std::size_t size) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&]() -> Status {
-      const auto input = VHSM_TRY(bytes(in, size));
-      return fill(out, written, capacity,
-                  [&](std::span<std::uint8_t> to) { return self.run(input, to); });
-    });
-  }
-};
-
-template <class T>
-struct Verify : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_VERIFY, OSSL_FUNC_signature_verify_fn> {
-  static int call(void* ctx, const unsigned char* sig, std::size_t sig_size,
-                  const unsigned char* in, std::size_t size) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_answer(self.core(), [&]() -> Result<bool> {
-      const auto signature = VHSM_TRY(bytes(sig, sig_size));
-      const auto input = VHSM_TRY(bytes(in, size));
-      return self.verify(input, signature);
-    });
-  }
-};
-
-template <class T>
-struct DigestSignInit : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT,
-                             OSSL_FUNC_signature_digest_sign_init_fn> {
+template <class T, int kId, class Fn, OperationKind kKind>
+struct BeginDigest : Slot<OSSL_OP_SIGNATURE, kId, Fn> {
   static int call(void* ctx, const char* digest, void* key, const OSSL_PARAM params[]) noexcept {
     auto& self = *static_cast<T*>(ctx);
     return boundary_status(self.core(), [&] {
-      return self.begin_digest(OperationKind::kSign, text(digest),
-                               static_cast<const typename T::Key*>(key), params);
+      return self.begin_digest(kKind, text(digest), static_cast<const typename T::Key*>(key),
+                               params);
     });
   }
 };
 
-template <class T>
-struct DigestVerifyInit : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT,
-                               OSSL_FUNC_signature_digest_verify_init_fn> {
-  static int call(void* ctx, const char* digest, void* key, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&] {
-      return self.begin_digest(OperationKind::kVerify, text(digest),
-                               static_cast<const typename T::Key*>(key), params);
-    });
-  }
-};
-
-template <class T>
-struct DigestSignUpdate : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE,
-                               OSSL_FUNC_signature_digest_sign_update_fn> {
+template <class T, int kId, class Fn>
+struct Update : Slot<OSSL_OP_SIGNATURE, kId, Fn> {
   static int call(void* ctx, const unsigned char* in, std::size_t size) noexcept {
     auto& self = *static_cast<T*>(ctx);
     return boundary_status(self.core(), [&]() -> Status {
@@ -176,21 +167,8 @@ struct DigestSignUpdate : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_SIG
   }
 };
 
-template <class T>
-struct DigestVerifyUpdate : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE,
-                                 OSSL_FUNC_signature_digest_verify_update_fn> {
-  static int call(void* ctx, const unsigned char* in, std::size_t size) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&]() -> Status {
-      const auto input = VHSM_TRY(bytes(in, size));
-      return self.update(input);
-    });
-  }
-};
-
-template <class T>
-struct DigestSignFinal : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL,
-                              OSSL_FUNC_signature_digest_sign_final_fn> {
+template <class T, int kId, class Fn>
+struct FinishSign : Slot<OSSL_OP_SIGNATURE, kId, Fn> {
   static int call(void* ctx, unsigned char* out, std::size_t* written,
                   std::size_t capacity) noexcept {
     auto& self = *static_cast<T*>(ctx);
@@ -202,11 +180,116 @@ struct DigestSignFinal : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_SIGN
 };
 
 template <class T>
+struct SignInit : Begin<T, OSSL_FUNC_SIGNATURE_SIGN_INIT, OSSL_FUNC_signature_sign_init_fn,
+                        OperationKind::kSign> {};
+
+template <class T>
+struct VerifyInit : Begin<T, OSSL_FUNC_SIGNATURE_VERIFY_INIT, OSSL_FUNC_signature_verify_init_fn,
+                          OperationKind::kVerify> {};
+
+template <class T>
+struct VerifyRecoverInit
+    : Begin<T, OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT, OSSL_FUNC_signature_verify_recover_init_fn,
+            OperationKind::kVerifyRecover> {};
+
+template <class T>
+struct SignMessageInit : BeginMessage<T, compat::kSignatureSignMessageInit, OperationKind::kSign> {
+};
+
+template <class T>
+struct VerifyMessageInit
+    : BeginMessage<T, compat::kSignatureVerifyMessageInit, OperationKind::kVerify> {};
+
+template <class T>
+struct SignMessageUpdate : Update<T, compat::kSignatureSignMessageUpdate, compat::MessageUpdateFn> {
+};
+
+template <class T>
+struct VerifyMessageUpdate
+    : Update<T, compat::kSignatureVerifyMessageUpdate, compat::MessageUpdateFn> {};
+
+template <class T>
+struct SignMessageFinal
+    : FinishSign<T, compat::kSignatureSignMessageFinal, compat::SignMessageFinalFn> {};
+
+template <class T>
+struct DigestSignInit : BeginDigest<T, OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT,
+                                    OSSL_FUNC_signature_digest_sign_init_fn, OperationKind::kSign> {
+};
+
+template <class T>
+struct DigestVerifyInit
+    : BeginDigest<T, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT,
+                  OSSL_FUNC_signature_digest_verify_init_fn, OperationKind::kVerify> {};
+
+template <class T>
+struct DigestSignUpdate
+    : Update<T, OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, OSSL_FUNC_signature_digest_sign_update_fn> {
+};
+
+template <class T>
+struct DigestVerifyUpdate : Update<T, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE,
+                                   OSSL_FUNC_signature_digest_verify_update_fn> {};
+
+template <class T>
+struct DigestSignFinal : FinishSign<T, OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL,
+                                    OSSL_FUNC_signature_digest_sign_final_fn> {};
+
+template <class T>
+struct Sign : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SIGN, OSSL_FUNC_signature_sign_fn> {
+  static int call(void* ctx, unsigned char* out, std::size_t* written, std::size_t capacity,
+                  const unsigned char* in, std::size_t size) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&]() -> Status {
+      const auto input = VHSM_TRY(bytes(in, size));
+      return fill(out, written, capacity,
+                  [&](std::span<std::uint8_t> to) { return self.sign(input, to); });
+    });
+  }
+};
+
+template <class T>
+struct Verify : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_VERIFY, OSSL_FUNC_signature_verify_fn> {
+  static int call(void* ctx, const unsigned char* sig, std::size_t sig_size,
+                  const unsigned char* in, std::size_t size) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_verdict(self.core(), [&]() -> Result<bool> {
+      const auto signature = VHSM_TRY(bytes(sig, sig_size));
+      const auto input = VHSM_TRY(bytes(in, size));
+      return self.verify(input, signature);
+    });
+  }
+};
+
+template <class T>
+struct VerifyRecover : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_VERIFY_RECOVER,
+                            OSSL_FUNC_signature_verify_recover_fn> {
+  static int call(void* ctx, unsigned char* out, std::size_t* written, std::size_t capacity,
+                  const unsigned char* sig, std::size_t sig_size) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_status(self.core(), [&]() -> Status {
+      const auto signature = VHSM_TRY(bytes(sig, sig_size));
+      return fill(out, written, capacity,
+                  [&](std::span<std::uint8_t> to) { return self.run(signature, to); });
+    });
+  }
+};
+
+template <class T>
+struct VerifyMessageFinal
+    : Slot<OSSL_OP_SIGNATURE, compat::kSignatureVerifyMessageFinal, compat::VerifyMessageFinalFn> {
+  static int call(void* ctx) noexcept {
+    auto& self = *static_cast<T*>(ctx);
+    return boundary_verdict(self.core(), [&] { return self.finish_verify(); });
+  }
+};
+
+template <class T>
 struct DigestVerifyFinal : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL,
                                 OSSL_FUNC_signature_digest_verify_final_fn> {
   static int call(void* ctx, const unsigned char* sig, std::size_t sig_size) noexcept {
     auto& self = *static_cast<T*>(ctx);
-    return boundary_answer(self.core(), [&]() -> Result<bool> {
+    return boundary_verdict(self.core(), [&]() -> Result<bool> {
       const auto signature = VHSM_TRY(bytes(sig, sig_size));
       return self.finish_verify(signature);
     });
@@ -233,7 +316,7 @@ struct DigestVerify : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY,
   static int call(void* ctx, const unsigned char* sig, std::size_t sig_size,
                   const unsigned char* in, std::size_t size) noexcept {
     auto& self = *static_cast<T*>(ctx);
-    return boundary_answer(self.core(), [&]() -> Result<bool> {
+    return boundary_verdict(self.core(), [&]() -> Result<bool> {
       const auto signature = VHSM_TRY(bytes(sig, sig_size));
       const auto input = VHSM_TRY(bytes(in, size));
       return self.verify_message(input, signature);

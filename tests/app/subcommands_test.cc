@@ -189,7 +189,9 @@ TEST_P(SubcommandsTest, CmsAndSmimeSign) {
   }
 }
 
+/// RSA recipients get PKCS#1 v1.5 unless the sender chooses OAEP.
 TEST_P(SubcommandsTest, CmsAndSmimeDecrypt) {
+  world_->configure("pkcs1_v15_decrypt = yes\n");
   struct Recipient {
     const char* command;
     const char* name;
@@ -202,6 +204,7 @@ TEST_P(SubcommandsTest, CmsAndSmimeDecrypt) {
                key(name), "-out", path("decrypted")});
     EXPECT_THAT(read_file(path("decrypted")), HasSubstr("what is signed")) << command << name;
   }
+  world_->configure();
 }
 
 TEST_P(SubcommandsTest, CmsDecryptsOaep) {
@@ -211,6 +214,26 @@ TEST_P(SubcommandsTest, CmsDecryptsOaep) {
   with_vhsm({"cms", "-decrypt", "-in", path("encrypted"), "-recip", certificate("rsa"), "-inkey",
              key("rsa"), "-out", path("decrypted")});
   EXPECT_THAT(read_file(path("decrypted")), HasSubstr("what is signed"));
+}
+
+TEST_P(SubcommandsTest, CmsDecryptsForEcWithAnyDigestOfTheKdfAndWithTheCofactor) {
+  for (const Arguments& options :
+       {Arguments{"-keyopt", "ecdh_kdf_md:sha384"}, Arguments{"-keyopt", "ecdh_cofactor_mode:1"}}) {
+    Arguments arguments{"cms",
+                        "-encrypt",
+                        "-aes-256-cbc",
+                        "-in",
+                        path("message"),
+                        "-out",
+                        path("encrypted"),
+                        "-recip",
+                        certificate("ec")};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    good(arguments);
+    with_vhsm({"cms", "-decrypt", "-in", path("encrypted"), "-recip", certificate("ec"), "-inkey",
+               key("ec"), "-out", path("decrypted")});
+    EXPECT_THAT(read_file(path("decrypted")), HasSubstr("what is signed"));
+  }
 }
 
 /// `ts` opens its key as a PEM file in every version: a URI is the name of no file.

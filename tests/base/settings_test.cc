@@ -49,7 +49,8 @@ TEST_F(SettingsTest, ReadsEveryKey) {
       pin +
       "\n"
       "kbs_cert = /c.pem\nkbs_key = /k.pem\nkbs_insecure = yes\nkbs_path = site/key\ngate = none\n"
-      "import_private = yes\nload_wait = 0\nconnect_timeout = 500ms\nfetch_timeout = 7\n"
+      "import_private = yes\npkcs1_v15_decrypt = yes\nload_wait = 0\nconnect_timeout = "
+      "500ms\nfetch_timeout = 7\n"
       "memory_limit = 512K\nlog = /l\nlog_level = debug\naudit = /a\n");
   ASSERT_TRUE(loaded.ok()) << describe(loaded.error());
   const Settings& settings = loaded.value();
@@ -64,6 +65,7 @@ TEST_F(SettingsTest, ReadsEveryKey) {
   EXPECT_TRUE(settings.kbs_insecure);
   EXPECT_EQ(settings.kbs_path, "site/key");
   EXPECT_TRUE(settings.import_private);
+  EXPECT_TRUE(settings.pkcs1_v15_decrypt);
   EXPECT_EQ(settings.load_wait, milliseconds(0));
   EXPECT_EQ(settings.connect_timeout, milliseconds(500));
   EXPECT_EQ(settings.fetch_timeout, milliseconds(7000));
@@ -174,8 +176,8 @@ TEST_F(SettingsTest, SaysThatAKeyComesLaterInsteadOfIgnoringIt) {
        {"keystore = dir:/keys", "keystore = https://h:1", "gate = lease", "gate = first-use",
         "platform = tsm", "platform = sample", "lease = 60", "fips = yes", "offline_grace = 1",
         "attestation_service = https://as", "attest_before_generate = yes",
-        "require_signed_keys = yes", "release_key = x", "prefetch = x", "pkcs1_v15_decrypt = no",
-        "assume_fips = yes", "snp_policy = x", "trust_test_root = x", "require_init_data = yes"}) {
+        "require_signed_keys = yes", "release_key = x", "prefetch = x", "assume_fips = yes",
+        "snp_policy = x", "trust_test_root = x", "require_init_data = yes"}) {
     const auto loaded = load_line(line);
     ASSERT_FALSE(loaded.ok()) << line;
     EXPECT_EQ(loaded.error().code, Errc::kUnsupported) << line;

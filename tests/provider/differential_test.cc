@@ -14,6 +14,8 @@
 
 #include "tests/kinds.h"
 #include "tests/provider/host.h"
+#include "tests/provider/key_folder.h"
+#include "tests/provider/params.h"
 
 namespace vhsm::test {
 namespace {
@@ -43,16 +45,6 @@ TEST_P(SignatureTest, OursVerifiesInTheDefaultProvider) {
   EXPECT_TRUE(verify(host_, ours_.get(), parts().scheme, kMessage, whole)) << take_errors();
 }
 
-TEST_P(SignatureTest, StreamedPartsAndAnEmptyMessageSignAsWell) {
-  if (parts().scheme.digest == nullptr) GTEST_SKIP() << "signs whole messages only";
-  const auto theirs = host_.public_in_default(ours_.get());
-  for (const Bytes& message : {kMessage, Bytes()}) {
-    const Bytes signature = sign_streaming(host_, ours_.get(), parts().scheme, message);
-    ASSERT_FALSE(signature.empty()) << take_errors();
-    EXPECT_TRUE(verify(host_, theirs.get(), parts().scheme, message, signature));
-  }
-}
-
 TEST_P(SignatureTest, TheDefaultProvidersVerifiesInOurs) {
   const auto theirs = host_.generate(parts().type, parts().detail, kDefault);
   ASSERT_NE(theirs, nullptr);
@@ -79,7 +71,19 @@ TEST_P(SignatureTest, AChangedSignatureOrMessageIsRefused) {
   EXPECT_FALSE(verify(host_, ours_.get(), parts().scheme, kMessage, signature));
 }
 
-const Case kCases[] = {
+/// Of those that hash their message.
+class StreamedSignatureTest : public SignatureTest {};
+
+TEST_P(StreamedSignatureTest, PartsAndAnEmptyMessageSignAsWell) {
+  const auto theirs = host_.public_in_default(ours_.get());
+  for (const Bytes& message : {kMessage, Bytes()}) {
+    const Bytes signature = sign_streaming(host_, ours_.get(), parts().scheme, message);
+    ASSERT_FALSE(signature.empty()) << take_errors();
+    EXPECT_TRUE(verify(host_, theirs.get(), parts().scheme, message, signature));
+  }
+}
+
+const Case kSpecialCases[] = {
     {"RsaPkcs1Sha1", "RSA", "2048", {"SHA1", "pkcs1"}},
     {"RsaPkcs1Sha256", "RSA", "2048", {"SHA256", "pkcs1"}},
     {"RsaPkcs1Sha512", "RSA", "2048", {"SHA512", "pkcs1"}},
@@ -101,22 +105,31 @@ const Case kCases[] = {
 
 /// Special schemes, and the plain one of each kind that signs.
 std::vector<Case> cases() {
-  std::vector<Case> all(std::begin(kCases), std::end(kCases));
+  std::vector<Case> all(std::begin(kSpecialCases), std::end(kSpecialCases));
   for (const tests::Kind& kind : tests::kinds_that(std::mem_fn(&tests::Kind::signs))) {
     all.push_back({tests::plain(kind.name), kind.type->name, kind.detail, {kind.digest()}});
   }
   return all;
 }
 
+std::vector<Case> hashing_cases() {
+  auto all = cases();
+  std::erase_if(all, [](const Case& one) { return one.scheme.digest == nullptr; });
+  return all;
+}
+
+const auto kOrders = ::testing::Values(Order::kDefaultFirst, Order::kVhsmFirst);
+
+std::string name_of(const ::testing::TestParamInfo<std::tuple<Case, Order>>& test) {
+  const bool first = std::get<1>(test.param) == Order::kVhsmFirst;
+  return std::get<0>(test.param).name + (first ? "VhsmFirst" : "DefaultFirst");
+}
+
 INSTANTIATE_TEST_SUITE_P(Schemes, SignatureTest,
-                         ::testing::Combine(::testing::ValuesIn(cases()),
-                                            ::testing::Values(Order::kDefaultFirst,
-                                                              Order::kVhsmFirst)),
-                         [](const auto& test) {
-                           return std::get<0>(test.param).name +
-                                  (std::get<1>(test.param) == Order::kVhsmFirst ? "VhsmFirst"
-                                                                                : "DefaultFirst");
-                         });
+                         ::testing::Combine(::testing::ValuesIn(cases()), kOrders), name_of);
+INSTANTIATE_TEST_SUITE_P(Hashing, StreamedSignatureTest,
+                         ::testing::Combine(::testing::ValuesIn(hashing_cases()), kOrders),
+                         name_of);
 
 class ExchangeTest : public ::testing::TestWithParam<tests::Kind> {};
 
@@ -137,122 +150,75 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::ValuesIn(tests::kinds_that(std::mem_fn(&tests::Kind::exchanges))),
     [](const auto& test) { return tests::plain(test.param.name); });
 
-TEST(ExchangeTest, AKeyDerivationFunctionIsAppliedAsInTheDefaultProvider) {
-  const Host host;
-  const auto ours = host.generate("EC");
-  const auto theirs = host.generate("EC", {}, kDefault);
-  const auto public_half = host.public_in_default(ours.get());
-  const auto with_kdf = [&](EVP_PKEY* key, EVP_PKEY* peer) {
-    const ossl::PKeyCtx ctx(EVP_PKEY_CTX_new_from_pkey(host.ctx(), key, nullptr));
-    char kdf[] = OSSL_KDF_NAME_X963KDF;
-    char digest[] = "SHA256";
-    std::size_t outlen = 40;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_TYPE, kdf, 0),
-        OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_DIGEST, digest, 0),
-        OSSL_PARAM_construct_size_t(OSSL_EXCHANGE_PARAM_KDF_OUTLEN, &outlen),
-        OSSL_PARAM_construct_end()};
-    Bytes secret(outlen);
-    EXPECT_EQ(EVP_PKEY_derive_init_ex(ctx.get(), params), 1) << take_errors();
-    EXPECT_EQ(EVP_PKEY_derive_set_peer(ctx.get(), peer), 1);
-    EXPECT_EQ(EVP_PKEY_derive(ctx.get(), secret.data(), &outlen), 1) << take_errors();
-    return secret;
-  };
-  const auto peer = host.public_in_default(theirs.get());
-  EXPECT_EQ(with_kdf(ours.get(), peer.get()), with_kdf(theirs.get(), public_half.get()));
-}
-
-class DecryptionTest : public ::testing::Test {
- protected:
-  Bytes encrypt(int padding, const char* digest, const Bytes& plain) const {
-    const auto peer = host_.public_in_default(ours_.get());
-    const ossl::PKeyCtx ctx(EVP_PKEY_CTX_new_from_pkey(host_.ctx(), peer.get(), nullptr));
-    EVP_PKEY_encrypt_init(ctx.get());
-    EVP_PKEY_CTX_set_rsa_padding(ctx.get(), padding);
-    if (digest != nullptr) EVP_PKEY_CTX_set_rsa_oaep_md_name(ctx.get(), digest, nullptr);
-    Bytes cipher(256);
-    std::size_t size = cipher.size();
-    EXPECT_EQ(EVP_PKEY_encrypt(ctx.get(), cipher.data(), &size, plain.data(), plain.size()), 1);
-    return cipher;
-  }
-  [[nodiscard]] ossl::PKeyCtx decryption(int padding) const {
-    ossl::PKeyCtx ctx(EVP_PKEY_CTX_new_from_pkey(host_.ctx(), ours_.get(), nullptr));
-    EXPECT_EQ(EVP_PKEY_decrypt_init(ctx.get()), 1) << take_errors();
-    EXPECT_EQ(EVP_PKEY_CTX_set_rsa_padding(ctx.get(), padding), 1) << take_errors();
-    return ctx;
-  }
-  static Bytes decrypt(EVP_PKEY_CTX* ctx, const Bytes& cipher, std::size_t capacity) {
-    Bytes plain(capacity);
-    std::size_t size = capacity;
-    if (EVP_PKEY_decrypt(ctx, plain.data(), &size, cipher.data(), cipher.size()) != 1) return {};
-    plain.resize(size);
-    return plain;
-  }
-  const Host host_;
-  const ossl::PKey ours_ = host_.generate("RSA");
+struct ExchangeCase {
+  const char* name;
+  const char* type;
+  Params params;
 };
 
-TEST_F(DecryptionTest, OaepWithEitherDigestComesBack) {
-  for (const char* digest : {"SHA1", "SHA256", "SHA512"}) {
-    const auto ctx = decryption(RSA_PKCS1_OAEP_PADDING);
-    EXPECT_EQ(EVP_PKEY_CTX_set_rsa_oaep_md_name(ctx.get(), digest, nullptr), 1);
-    const Bytes cipher = encrypt(RSA_PKCS1_OAEP_PADDING, digest, kMessage);
-    EXPECT_EQ(decrypt(ctx.get(), cipher, 256), kMessage) << digest << take_errors();
+void PrintTo(const ExchangeCase& one, std::ostream* out) { *out << one.name; }
+
+/// With a named key that the default provider has too.
+class ExchangeParamsTest : public ::testing::TestWithParam<ExchangeCase> {
+ protected:
+  /// A context with the case's parameters and a peer; null if they are refused.
+  [[nodiscard]] ossl::PKeyCtx begin(EVP_PKEY* key) const {
+    ossl::PKeyCtx ctx(EVP_PKEY_CTX_new_from_pkey(host_.ctx(), key, nullptr));
+    const bool begun = EVP_PKEY_derive_init_ex(ctx.get(), GetParam().params.get().data()) == 1 &&
+                       EVP_PKEY_derive_set_peer(ctx.get(), peer_.get()) == 1;
+    return begun ? std::move(ctx) : nullptr;
   }
+  static Bytes derive(EVP_PKEY_CTX* ctx) {
+    std::size_t size = 512;
+    Bytes secret(size);
+    if (ctx == nullptr || EVP_PKEY_derive(ctx, secret.data(), &size) != 1) return {};
+    secret.resize(size);
+    return secret;
+  }
+
+  const KeyFolder folder_;
+  const Host host_{"vhsm_files"};
+  const ossl::PKey ours_ = host_.open(folder_.uri(GetParam().type));
+  const ossl::PKey theirs_ = folder_.in_default(host_, GetParam().type);
+  const ossl::PKey other_ = host_.generate(GetParam().type, {}, kDefault);
+  const ossl::PKey peer_ = host_.public_in_default(other_.get());
+};
+
+TEST_P(ExchangeParamsTest, GiveTheDefaultProvidersSecretInACopyToo) {
+  const Bytes expected = derive(begin(theirs_.get()).get());
+  const auto ctx = begin(ours_.get());
+  EXPECT_EQ(derive(ctx.get()), expected) << take_errors();
+  if (ctx == nullptr) return;
+  const ossl::PKeyCtx copy(EVP_PKEY_CTX_dup(ctx.get()));
+  EXPECT_EQ(derive(copy.get()), expected) << take_errors();
 }
 
-TEST_F(DecryptionTest, Pkcs1ComesBack) {
-  const auto ctx = decryption(RSA_PKCS1_PADDING);
-  EXPECT_EQ(decrypt(ctx.get(), encrypt(RSA_PKCS1_PADDING, nullptr, kMessage), 256), kMessage);
+Params x963(const char* digest, unsigned bytes) {
+  return Params()
+      .text(OSSL_EXCHANGE_PARAM_KDF_TYPE, OSSL_KDF_NAME_X963KDF)
+      .text(OSSL_EXCHANGE_PARAM_KDF_DIGEST, digest)
+      .unsigned_number(OSSL_EXCHANGE_PARAM_KDF_OUTLEN, bytes);
 }
 
-TEST_F(DecryptionTest, TheSizeIsToldWithoutAPrivateOperation) {
-  const auto ctx = decryption(RSA_PKCS1_OAEP_PADDING);
-  const Bytes cipher(256);
-  const auto before = host_.counter("vhsm-operations");
-  std::size_t size = 0;
-  EXPECT_EQ(EVP_PKEY_decrypt(ctx.get(), nullptr, &size, cipher.data(), cipher.size()), 1);
-  EXPECT_EQ(size, 256U);
-  EXPECT_EQ(host_.counter("vhsm-operations"), before);
-}
-
-TEST_F(DecryptionTest, ATlsPremasterFitsInFortyEightBytesAndABadOneIsReplaced) {
-  constexpr int kTlsPadding = 7;  // RSA_PKCS1_WITH_TLS_PADDING
-  unsigned version = 0x0303;
-  OSSL_PARAM params[] = {
-      OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &version),
-      OSSL_PARAM_construct_end()};
-  Bytes premaster(48, 0x5a);
-  premaster[0] = 0x03;
-  premaster[1] = 0x03;
-  const auto ctx = decryption(kTlsPadding);
-  ASSERT_EQ(EVP_PKEY_CTX_set_params(ctx.get(), params), 1) << take_errors();
-  EXPECT_EQ(decrypt(ctx.get(), encrypt(RSA_PKCS1_PADDING, nullptr, premaster), 48), premaster)
-      << take_errors();
-  const Bytes wrong = decrypt(ctx.get(), encrypt(RSA_PKCS1_PADDING, nullptr, kMessage), 48);
-  EXPECT_EQ(wrong.size(), 48U);
-  EXPECT_NE(wrong, premaster);
-}
-
-TEST_F(DecryptionTest, OurEncryptionIsReadByTheDefaultProvider) {
-  const auto theirs = host_.generate("RSA", {}, kDefault);
-  OSSL_PARAM* params = nullptr;
-  ASSERT_EQ(EVP_PKEY_todata(theirs.get(), EVP_PKEY_PUBLIC_KEY, &params), 1);
-  const ossl::PKeyCtx make(EVP_PKEY_CTX_new_from_name(host_.ctx(), "RSA", kVhsm));
-  ossl::PKey peer;
-  EVP_PKEY_fromdata_init(make.get());
-  EVP_PKEY_fromdata(make.get(), ossl::Receive(peer), EVP_PKEY_PUBLIC_KEY, params);
-  OSSL_PARAM_free(params);
-  const ossl::PKeyCtx ctx(EVP_PKEY_CTX_new_from_pkey(host_.ctx(), peer.get(), kVhsm));
-  ASSERT_EQ(EVP_PKEY_encrypt_init(ctx.get()), 1) << take_errors();
-  Bytes cipher(256);
-  std::size_t size = cipher.size();
-  ASSERT_EQ(EVP_PKEY_encrypt(ctx.get(), cipher.data(), &size, kMessage.data(), kMessage.size()), 1)
-      << take_errors();
-  const ossl::PKeyCtx back(EVP_PKEY_CTX_new_from_pkey(host_.ctx(), theirs.get(), nullptr));
-  ASSERT_EQ(EVP_PKEY_decrypt_init(back.get()), 1);
-  EXPECT_EQ(decrypt(back.get(), cipher, 256), kMessage);
-}
+INSTANTIATE_TEST_SUITE_P(
+    Cases, ExchangeParamsTest,
+    ::testing::Values(
+        ExchangeCase{"Plain", "EC", Params()}, ExchangeCase{"X25519", "X25519", Params()},
+        ExchangeCase{"X448", "X448", Params()},
+        ExchangeCase{"Cofactor", "EC", Params().number("ecdh-cofactor-mode", 1)},
+        ExchangeCase{"NoCofactor", "EC", Params().number("ecdh-cofactor-mode", 0)},
+        ExchangeCase{"CofactorOfTheKey", "EC", Params().number("ecdh-cofactor-mode", -1)},
+        ExchangeCase{"CofactorOfAnUnknownKind", "EC", Params().number("ecdh-cofactor-mode", 2)},
+        ExchangeCase{"Padded", "EC", Params().unsigned_number("pad", 1)},
+        ExchangeCase{"X963", "EC", x963("SHA256", 40)},
+        ExchangeCase{"X963Sha1", "EC", x963("SHA1", 16)},
+        ExchangeCase{"X963Sha3", "EC", x963("SHA3-256", 100)},
+        ExchangeCase{"X963Ukm", "EC", x963("SHA512", 32).bytes("kdf-ukm", {1, 2, 3})},
+        ExchangeCase{"X963Properties", "EC",
+                     x963("SHA256", 32).text("kdf-digest-props", "provider=default")},
+        ExchangeCase{"UnknownDigest", "EC", x963("SHA-7", 32)},
+        ExchangeCase{"UnknownKdf", "EC", Params().text("kdf-type", "none-such")}),
+    [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace
 }  // namespace vhsm::test
