@@ -21,6 +21,7 @@ struct SignatureScheme {
 
 // No other aliases than OpenSSL's: hosts take all names in a row for one algorithm.
 inline constexpr SignatureScheme kHashingSchemes[] = {
+    {"RSA-RIPEMD160:ripemd160WithRSA:1.3.36.3.3.1.2", "RSA", "RIPEMD160", nullptr},
     {"RSA-SHA1:RSA-SHA-1:sha1WithRSAEncryption:1.2.840.113549.1.1.5", "RSA", "SHA1", nullptr},
     {"RSA-SHA2-224:RSA-SHA224:sha224WithRSAEncryption:1.2.840.113549.1.1.14", "RSA", "SHA2-224",
      nullptr},

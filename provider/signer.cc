@@ -42,6 +42,10 @@ Result<std::unique_ptr<Signer>> Signer::clone() const {
   return copy;
 }
 
+std::string_view Signer::scheme_digest() const noexcept {
+  return scheme_ != nullptr ? scheme_->digest : "";
+}
+
 Status Signer::start(keystore::OperationRequest request, const KeyHandle* handle,
                      const OSSL_PARAM params[]) {
   kind_ = request.kind;
@@ -60,12 +64,12 @@ Status Signer::begin(OperationKind kind, const KeyHandle* handle, const OSSL_PAR
   running_.reset();
   digest_ = nullptr;
   hashes_ = false;
-  return start({.kind = kind, .digest = scheme_ != nullptr ? scheme_->digest : ""}, handle, params);
+  return start({.kind = kind, .digest = scheme_digest()}, handle, params);
 }
 
 Status Signer::begin_message(OperationKind kind, const KeyHandle* handle,
                              const OSSL_PARAM params[]) {
-  VHSM_TRY(begin_digest(kind, scheme_ != nullptr ? scheme_->digest : "", handle, params));
+  VHSM_TRY(begin_digest(kind, scheme_digest(), handle, params));
   hashes_ = digest_ != nullptr;
   return {};
 }

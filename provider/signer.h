@@ -74,6 +74,8 @@ class Signer : public OperationContext {
     unsigned size = 0;
     [[nodiscard]] std::span<const std::uint8_t> view() const noexcept { return {bytes, size}; }
   };
+  /// Empty without a scheme, and where that signs whole messages.
+  [[nodiscard]] std::string_view scheme_digest() const noexcept;
   Status start(keystore::OperationRequest request, const KeyHandle* handle,
                const OSSL_PARAM params[]);
   Status begin_whole(keystore::OperationKind kind, const KeyHandle* handle,

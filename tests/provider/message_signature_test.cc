@@ -174,9 +174,10 @@ TEST_P(HashingSchemeTest, TakesNoKeyOfAnotherType) {
 
 INSTANTIATE_TEST_SUITE_P(
     Names, HashingSchemeTest,
-    ::testing::Values(NamedScheme{"RSA-SHA1", "RSA"}, NamedScheme{"RSA-SHA2-224", "RSA"},
-                      NamedScheme{"RSA-SHA2-256", "RSA"}, NamedScheme{"RSA-SHA2-384", "RSA"},
-                      NamedScheme{"RSA-SHA2-512", "RSA"}, NamedScheme{"RSA-SHA2-512/224", "RSA"},
+    ::testing::Values(NamedScheme{"RSA-RIPEMD160", "RSA"}, NamedScheme{"RSA-SHA1", "RSA"},
+                      NamedScheme{"RSA-SHA2-224", "RSA"}, NamedScheme{"RSA-SHA2-256", "RSA"},
+                      NamedScheme{"RSA-SHA2-384", "RSA"}, NamedScheme{"RSA-SHA2-512", "RSA"},
+                      NamedScheme{"RSA-SHA2-512/224", "RSA"},
                       NamedScheme{"RSA-SHA2-512/256", "RSA"}, NamedScheme{"RSA-SHA3-224", "RSA"},
                       NamedScheme{"RSA-SHA3-256", "RSA"}, NamedScheme{"RSA-SHA3-384", "RSA"},
                       NamedScheme{"RSA-SHA3-512", "RSA"}, NamedScheme{"ECDSA-SHA1", "EC"},
