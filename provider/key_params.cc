@@ -83,15 +83,32 @@ constexpr OSSL_PARAM kEcxPair[] = {octets(OSSL_PKEY_PARAM_PUB_KEY),
 constexpr KeyParams kEdwards{kEcxGettable, nullptr, kEcxPublic, kEcxPair};
 constexpr KeyParams kMontgomery{kEcxGettable, kEncodedPublic, kEcxPublic, kEcxPair};
 
+// The post-quantum types. Source: EVP_PKEY-ML-KEM(7), EVP_PKEY-ML-DSA(7), EVP_PKEY-SLH-DSA(7).
+constexpr const char* kSeed = "seed";
+constexpr OSSL_PARAM kSeedPair[] = {octets(OSSL_PKEY_PARAM_PUB_KEY),
+                                    octets(OSSL_PKEY_PARAM_PRIV_KEY), octets(kSeed), kEnd};
+constexpr OSSL_PARAM kSignerGettable[] = {
+    integer(OSSL_PKEY_PARAM_BITS),     integer(OSSL_PKEY_PARAM_SECURITY_BITS),
+    integer(OSSL_PKEY_PARAM_MAX_SIZE), text(OSSL_PKEY_PARAM_MANDATORY_DIGEST),
+    octets(OSSL_PKEY_PARAM_PUB_KEY),   kEnd,
+};
+constexpr KeyParams kMlKem{kEcxGettable, kEncodedPublic, kEcxPublic, kSeedPair};
+constexpr KeyParams kMlDsa{kSignerGettable, nullptr, kEcxPublic, kSeedPair};
+constexpr KeyParams kSlhDsa{kSignerGettable, nullptr, kEcxPublic, kEcxPair};
+
 }  // namespace
 
 const KeyParams& key_params(const keystore::KeyType& type) noexcept {
   switch (type.family) {
     case keystore::Family::kRsa: return kRsa;
     case keystore::Family::kEc: return kEc;
+    case keystore::Family::kEdwards: return kEdwards;
     case keystore::Family::kMontgomery: return kMontgomery;
-    default: return kEdwards;
+    case keystore::Family::kMlKem: return kMlKem;
+    case keystore::Family::kMlDsa: return kMlDsa;
+    case keystore::Family::kSlhDsa: break;
   }
+  return kSlhDsa;
 }
 
 }  // namespace vhsm::provider

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Names and types of the parameters that a key type's management reads and writes.
-// Source: EVP_PKEY-RSA(7), EVP_PKEY-EC(7), EVP_PKEY-X25519(7), OpenSSL 3.0.
+// Source: EVP_PKEY-RSA(7), EVP_PKEY-EC(7), EVP_PKEY-X25519(7), OpenSSL 3.0;
+// EVP_PKEY-ML-KEM(7), EVP_PKEY-ML-DSA(7), EVP_PKEY-SLH-DSA(7), OpenSSL 3.5.
 #pragma once
 
 #include <openssl/core.h>
