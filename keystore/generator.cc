@@ -117,6 +117,15 @@ Result<std::unique_ptr<Generator>> pair_generator(const KeyType& type) {
   return std::unique_ptr<Generator>(std::make_unique<PairGenerator>(std::move(ctx), settable));
 }
 
+/// A public half that comes with the private one must be the pair's: some types pass over it.
+Status check_given_public(const PublicHalf& half, const OSSL_PARAM params[]) {
+  if (OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PUB_KEY) == nullptr) return {};
+  const auto given = PublicHalf::from_params(half.type(), OSSL_KEYMGMT_SELECT_ALL, params);
+  if (given.ok() && half.matches(given.value(), OSSL_KEYMGMT_SELECT_KEYPAIR)) return {};
+  return fail(Errc::kBadFormat,
+              "the private and the public half of the key do not belong together");
+}
+
 Result<KeyPtr> bring_in_pair(const KeyType& type, const OSSL_PARAM params[]) {
   HeldPKey pair;
   const auto bring_in = [&]() -> Status {
@@ -139,6 +148,7 @@ Result<KeyPtr> bring_in_pair(const KeyType& type, const OSSL_PARAM params[]) {
   }
   VHSM_TRY(brought);
   auto half = VHSM_TRY(PublicHalf::of(pair.get()));
+  VHSM_TRY(check_given_public(half, params));
   VHSM_TRY(check_pair(half, pair.get()));
   const auto key = VHSM_TRY(LocalKey::hold(std::move(half), std::move(pair)));
   return KeyPtr(key);

@@ -178,6 +178,16 @@ inline constexpr const char* kEcxPublic[] = {
     "pub",  "encoded-pub-key", "group"};
 inline constexpr const char* kOctetsPrivate[] = {"priv"};
 
+inline constexpr const char* kPostQuantumPublic[] = {"bits",
+                                                     "security-bits",
+                                                     "security-category",
+                                                     "max-size",
+                                                     "mandatory-digest",
+                                                     "pub",
+                                                     "encoded-pub-key",
+                                                     "group"};
+inline constexpr const char* kSeedPrivate[] = {"priv", "seed"};
+
 }  // namespace params
 
 constexpr KeyType edwards(const char* name, const char* own, const char* names) {
@@ -200,6 +210,37 @@ constexpr KeyType montgomery(const char* name, const char* own, const char* name
           .public_params = params::kEcxPublic,
           .private_params = params::kOctetsPrivate,
           .sizes = sizes};
+}
+
+constexpr KeyType ml_kem(const char* name, const char* own, const char* names, Sizes sizes) {
+  return {.name = name,
+          .names = names,
+          .family = Family::kMlKem,
+          .kem = {name, own},
+          .public_params = params::kPostQuantumPublic,
+          .private_params = params::kSeedPrivate,
+          .sizes = sizes,
+          .since = kSince35};
+}
+
+constexpr KeyType post_quantum_signature(Family family, const char* name, const char* own,
+                                         const char* names) {
+  return {.name = name,
+          .names = names,
+          .family = family,
+          .signing = Signing::kMessage,
+          .signature = {name, own},
+          .public_params = params::kPostQuantumPublic,
+          .private_params = params::kSeedPrivate,
+          .since = kSince35};
+}
+
+constexpr KeyType ml_dsa(const char* name, const char* own, const char* names) {
+  return post_quantum_signature(Family::kMlDsa, name, own, names);
+}
+
+constexpr KeyType slh_dsa(const char* name, const char* own, const char* names) {
+  return post_quantum_signature(Family::kSlhDsa, name, own, names);
 }
 
 /// All rows, whatever the private OpenSSL has: key_types() are those that are there.
@@ -233,6 +274,39 @@ inline constexpr std::array kTypeTable{
     montgomery("X25519", "VHSM-X25519", "X25519:1.3.101.110", {253, 128, 32}),
     edwards("ED448", "VHSM-ED448", "ED448:1.3.101.113"),
     montgomery("X448", "VHSM-X448", "X448:1.3.101.111", {448, 224, 56}),
+    ml_kem("ML-KEM-512", "VHSM-ML-KEM-512",
+           "ML-KEM-512:MLKEM512:id-alg-ml-kem-512:2.16.840.1.101.3.4.4.1", {512, 128, 768}),
+    ml_kem("ML-KEM-768", "VHSM-ML-KEM-768",
+           "ML-KEM-768:MLKEM768:id-alg-ml-kem-768:2.16.840.1.101.3.4.4.2", {768, 192, 1088}),
+    ml_kem("ML-KEM-1024", "VHSM-ML-KEM-1024",
+           "ML-KEM-1024:MLKEM1024:id-alg-ml-kem-1024:2.16.840.1.101.3.4.4.3", {1024, 256, 1568}),
+    ml_dsa("ML-DSA-44", "VHSM-ML-DSA-44", "ML-DSA-44:MLDSA44:2.16.840.1.101.3.4.3.17:id-ml-dsa-44"),
+    ml_dsa("ML-DSA-65", "VHSM-ML-DSA-65", "ML-DSA-65:MLDSA65:2.16.840.1.101.3.4.3.18:id-ml-dsa-65"),
+    ml_dsa("ML-DSA-87", "VHSM-ML-DSA-87", "ML-DSA-87:MLDSA87:2.16.840.1.101.3.4.3.19:id-ml-dsa-87"),
+    slh_dsa("SLH-DSA-SHA2-128s", "VHSM-SLH-DSA-SHA2-128s",
+            "SLH-DSA-SHA2-128s:id-slh-dsa-sha2-128s:2.16.840.1.101.3.4.3.20"),
+    slh_dsa("SLH-DSA-SHA2-128f", "VHSM-SLH-DSA-SHA2-128f",
+            "SLH-DSA-SHA2-128f:id-slh-dsa-sha2-128f:2.16.840.1.101.3.4.3.21"),
+    slh_dsa("SLH-DSA-SHA2-192s", "VHSM-SLH-DSA-SHA2-192s",
+            "SLH-DSA-SHA2-192s:id-slh-dsa-sha2-192s:2.16.840.1.101.3.4.3.22"),
+    slh_dsa("SLH-DSA-SHA2-192f", "VHSM-SLH-DSA-SHA2-192f",
+            "SLH-DSA-SHA2-192f:id-slh-dsa-sha2-192f:2.16.840.1.101.3.4.3.23"),
+    slh_dsa("SLH-DSA-SHA2-256s", "VHSM-SLH-DSA-SHA2-256s",
+            "SLH-DSA-SHA2-256s:id-slh-dsa-sha2-256s:2.16.840.1.101.3.4.3.24"),
+    slh_dsa("SLH-DSA-SHA2-256f", "VHSM-SLH-DSA-SHA2-256f",
+            "SLH-DSA-SHA2-256f:id-slh-dsa-sha2-256f:2.16.840.1.101.3.4.3.25"),
+    slh_dsa("SLH-DSA-SHAKE-128s", "VHSM-SLH-DSA-SHAKE-128s",
+            "SLH-DSA-SHAKE-128s:id-slh-dsa-shake-128s:2.16.840.1.101.3.4.3.26"),
+    slh_dsa("SLH-DSA-SHAKE-128f", "VHSM-SLH-DSA-SHAKE-128f",
+            "SLH-DSA-SHAKE-128f:id-slh-dsa-shake-128f:2.16.840.1.101.3.4.3.27"),
+    slh_dsa("SLH-DSA-SHAKE-192s", "VHSM-SLH-DSA-SHAKE-192s",
+            "SLH-DSA-SHAKE-192s:id-slh-dsa-shake-192s:2.16.840.1.101.3.4.3.28"),
+    slh_dsa("SLH-DSA-SHAKE-192f", "VHSM-SLH-DSA-SHAKE-192f",
+            "SLH-DSA-SHAKE-192f:id-slh-dsa-shake-192f:2.16.840.1.101.3.4.3.29"),
+    slh_dsa("SLH-DSA-SHAKE-256s", "VHSM-SLH-DSA-SHAKE-256s",
+            "SLH-DSA-SHAKE-256s:id-slh-dsa-shake-256s:2.16.840.1.101.3.4.3.30"),
+    slh_dsa("SLH-DSA-SHAKE-256f", "VHSM-SLH-DSA-SHAKE-256f",
+            "SLH-DSA-SHAKE-256f:id-slh-dsa-shake-256f:2.16.840.1.101.3.4.3.31"),
 };
 
 /// The row of this name, which the table has.

@@ -135,21 +135,28 @@ Status check_by_library(EVP_PKEY* pair) {
   return crypto(EVP_PKEY_pairwise_check(ctx.get()), "the halves do not belong together");
 }
 
-bool is_rsa(const PublicHalf& half) noexcept { return half.type().family == Family::kRsa; }
-
 }  // namespace
 
 Status check_parts(const PublicHalf& half, EVP_PKEY* pair) {
   const ossl::ErrorMark quiet;
   if (EVP_PKEY_eq(half.get(), pair) != 1) return differ();
-  if (is_rsa(half)) return check_modulus(pair);
-  return &half.type() == &kEc ? check_point(pair) : check_by_library(pair);
+  switch (half.type().family) {
+    case Family::kRsa: return check_modulus(pair);
+    case Family::kEc: return check_point(pair);
+    // The pair has its public half inside the private one, and it is the right one. To compute it
+    // anew takes as long as to make a key, up to a tenth of a second.
+    case Family::kSlhDsa: return {};
+    default: return check_by_library(pair);
+  }
 }
 
 Status check_pair(const PublicHalf& half, EVP_PKEY* pair) {
   const ossl::ErrorMark quiet;
   Status checked = run_with_room([&] { return check_parts(half, pair); });
-  if (checked.ok() && is_rsa(half)) checked = check_by_signature(half, pair);
+  if (checked.ok() && half.type().family == Family::kRsa) checked = check_by_signature(half, pair);
+  if (checked.ok() && half.type().family == Family::kSlhDsa) {
+    checked = run_with_room([&] { return check_by_library(pair); });
+  }
   if (checked.ok() || checked.error().code != Errc::kCrypto) return checked;
   return fail(Errc::kBadFormat,
               "the private and the public half of the key do not belong together");

@@ -10,7 +10,8 @@
 namespace vhsm::keystore {
 
 /// Compares the pair with `half`, and what can be computed from its private part with its public
-/// one: the point, or for RSA the modulus from the primes. For each unshielding. Inside a scope.
+/// one: the point, or for RSA the modulus from the primes (SLH-DSA: check_pair() alone). For each
+/// unshielding. Inside a scope.
 /// @errors kCrypto.
 Status check_parts(const PublicHalf& half, EVP_PKEY* pair);
 

@@ -35,6 +35,15 @@ Result<ossl::PKey> trial_key(const KeyType& type) {
   return key;
 }
 
+/// To make a key of these types takes long: their algorithms are looked up, no more.
+Status look_up(const KeyType& type) {
+  const ossl::Handle<EVP_KEYMGMT, EVP_KEYMGMT_free> management(
+      EVP_KEYMGMT_fetch(nullptr, type.name, nullptr));
+  const ossl::Handle<EVP_SIGNATURE, EVP_SIGNATURE_free> signature(
+      EVP_SIGNATURE_fetch(nullptr, type.signature.common, nullptr));
+  return crypto(management != nullptr && signature != nullptr ? 1 : 0, "no such key type");
+}
+
 /// One round through the DER coders, private and public.
 void try_coders(EVP_PKEY* key) {
   unsigned char* der = nullptr;
@@ -71,6 +80,10 @@ void try_operation(EVP_PKEY* key, OperationKind kind, std::string_view digest) {
 Status warm_up_once() {
   const ossl::ErrorMark quiet;
   for (const KeyType* type : key_types()) {
+    if (type->family == Family::kSlhDsa) {
+      VHSM_TRY(look_up(*type));
+      continue;
+    }
     const auto key = VHSM_TRY(trial_key(*type));
     try_coders(key.get());
     try_shielding(*type, key.get());

@@ -39,7 +39,7 @@ struct KeyManagement {
   }
   static const OSSL_PARAM* gettable_params() noexcept { return keystore::gettable_params(kType); }
   static const OSSL_PARAM* settable_params() noexcept {
-    return kType.exchange.own != nullptr ? kSettable : nullptr;
+    return kType.exchange.own != nullptr || kType.is_own_group() ? kSettable : nullptr;
   }
   static const OSSL_PARAM* import_types(int selection) noexcept {
     const bool pair = (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;

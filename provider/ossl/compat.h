@@ -40,6 +40,18 @@ inline constexpr const char* kInstance = "instance";
 inline constexpr const char* kContextString = "context-string";
 inline constexpr const char* kImplicitRejection = "implicit-rejection";
 
+// The capability TLS-SIGALG of provider-base(7), OpenSSL 3.2 and 3.5.
+inline constexpr const char* kTlsSigalg = "TLS-SIGALG";
+inline constexpr const char* kTlsSigalgIanaName = "tls-sigalg-iana-name";
+inline constexpr const char* kTlsSigalgName = "tls-sigalg-name";
+inline constexpr const char* kTlsSigalgOid = "tls-sigalg-oid";
+inline constexpr const char* kTlsSigalgCodePoint = "tls-sigalg-code-point";
+inline constexpr const char* kTlsSigalgSecurityBits = "tls-sigalg-sec-bits";
+inline constexpr const char* kTlsSigalgMinTls = "tls-min-tls";
+inline constexpr const char* kTlsSigalgMaxTls = "tls-max-tls";
+inline constexpr const char* kTlsSigalgMinDtls = "tls-min-dtls";
+inline constexpr const char* kTlsSigalgMaxDtls = "tls-max-dtls";
+
 #ifdef OSSL_FUNC_STORE_OPEN_EX
 static_assert(OSSL_FUNC_STORE_OPEN_EX == kStoreOpenEx);
 #endif

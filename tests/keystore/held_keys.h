@@ -46,7 +46,7 @@ inline Result<Bytes> run(const LocalKey& key, const OperationRequest& request, c
                          const Key* peer = nullptr) {
   auto operation = VHSM_TRY(key.begin(request));
   if (peer != nullptr) VHSM_TRY(operation->set_peer(*peer));
-  Bytes out(512);
+  Bytes out(50'000);  // SLH-DSA-256f signs with 49 856
   out.resize(VHSM_TRY(operation->run(in, out)));
   return out;
 }

@@ -40,7 +40,66 @@ INSTANTIATE_TEST_SUITE_P(Kinds, EveryKindTest, ::testing::ValuesIn([] {
                            auto names = tests::names_of(tests::every_kind());
                            names.insert(names.end(), {"RSA3072", "RSA4096"});
                            return names;
-                         }()));
+                         }()),
+                         [](const auto& test) { return tests::plain(test.param); });
+
+std::vector<std::uint8_t> octets_of(const EVP_PKEY* key, const char* name) {
+  std::vector<std::uint8_t> octets(8192);
+  std::size_t size = 0;
+  EXPECT_EQ(EVP_PKEY_get_octet_string_param(key, name, octets.data(), octets.size(), &size), 1);
+  octets.resize(size);
+  return octets;
+}
+
+/// `contents` behind a tag and a length of two bytes or fewer (X.690).
+std::string der_value(std::uint8_t tag, const std::string& contents) {
+  std::string der(1, static_cast<char>(tag));
+  const std::size_t size = contents.size();
+  if (size >= 256) der += {static_cast<char>(0x82), static_cast<char>(size >> 8)};
+  if (size >= 128 && size < 256) der += static_cast<char>(0x81);
+  return der + static_cast<char>(size) + contents;
+}
+
+/// A PKCS#8 of the type of `key` around `inside`.
+std::string pkcs8_around(const EVP_PKEY* key, const std::string& inside) {
+  const ossl::Handle<PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free> info(PKCS8_PRIV_KEY_INFO_new());
+  auto* const copy = static_cast<unsigned char*>(OPENSSL_memdup(inside.data(), inside.size()));
+  PKCS8_pkey_set0(info.get(), OBJ_txt2obj(EVP_PKEY_get0_type_name(key), 0), 0, V_ASN1_UNDEF,
+                  nullptr, copy, static_cast<int>(inside.size()));
+  unsigned char* der = nullptr;
+  const int size = i2d_PKCS8_PRIV_KEY_INFO(info.get(), &der);
+  const std::string text(reinterpret_cast<char*>(der), static_cast<std::size_t>(size));
+  OPENSSL_free(der);
+  return text;
+}
+
+class SeedKindTest : public EveryKindTest {};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(SeedKindTest);
+
+/// RFC 9881, section 6, and RFC 9935, section 6: seed, expandedKey, both.
+TEST_P(SeedKindTest, IsReadFromItsSeedItsExpandedFormAndBoth) {
+  const auto key = make_key(GetParam());
+  const auto seed_bytes = octets_of(key.get(), "seed");
+  const auto expanded_bytes = octets_of(key.get(), "priv");
+  const std::string seed(seed_bytes.begin(), seed_bytes.end());
+  const std::string expanded(expanded_bytes.begin(), expanded_bytes.end());
+  const std::string as_octets = der_value(0x04, expanded);
+  for (const std::string& inside :
+       {der_value(0x80, seed), as_octets, der_value(0x30, der_value(0x04, seed) + as_octets)}) {
+    expect_same_key(parse_material(secret(pkcs8_around(key.get(), inside))), key.get());
+  }
+  std::string other_seed = seed;
+  other_seed[0] = static_cast<char>(other_seed[0] ^ 1);
+  const std::string mixed = der_value(0x30, der_value(0x04, other_seed) + as_octets);
+  EXPECT_FALSE(parse_material(secret(pkcs8_around(key.get(), mixed))).ok());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, SeedKindTest,
+    ::testing::ValuesIn(tests::names_of(tests::kinds_that([](const auto& kind) {
+      return kind.type->family == Family::kMlKem || kind.type->family == Family::kMlDsa;
+    }))),
+    [](const auto& test) { return tests::plain(test.param); });
 
 TEST_F(MaterialTest, CertificatesOfABundleComeBackInStoredOrder) {
   const auto key = make_key("P-256");

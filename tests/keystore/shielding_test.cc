@@ -68,6 +68,32 @@ TEST_F(ShieldingTest, ACiphertextIsDecryptedAsBefore) {
   EXPECT_EQ(run(*key, {OperationKind::kDecrypt}, encrypted.value()).value(), text);
 }
 
+std::vector<OSSL_PARAM> way_to_encapsulate(const tests::Kind& kind) {
+  static std::array<char, 8> rsa{"RSASVE"};
+  static std::array<char, 8> dhkem{"DHKEM"};
+  if (kind.type->family == Family::kMlKem) return {OSSL_PARAM_construct_end()};
+  const bool is_rsa = kind.type->family == Family::kRsa;
+  return {OSSL_PARAM_construct_utf8_string("operation", (is_rsa ? rsa : dhkem).data(), 0),
+          OSSL_PARAM_construct_end()};
+}
+
+TEST_F(ShieldingTest, ACapsuleIsOpenedAsBefore) {
+  for (const auto& kind : tests::kinds_that(std::mem_fn(&tests::Kind::encapsulates))) {
+    const auto key = held(kind.name);
+    const auto way = way_to_encapsulate(kind);
+    const auto maker = key->begin({.kind = OperationKind::kEncapsulate, .params = way.data()});
+    ASSERT_TRUE(maker.ok()) << kind.name << describe(maker.error());
+    const Encapsulated size = maker.value()->encapsulate({}, {}).value();
+    Bytes wrapped(size.wrapped_bytes);
+    Bytes secret(size.secret_bytes);
+    ASSERT_TRUE(maker.value()->encapsulate(wrapped, secret).ok()) << kind.name;
+    shield_all();
+    ASSERT_FALSE(key->private_half()->hot()) << kind.name;
+    const OperationRequest request{.kind = OperationKind::kDecapsulate, .params = way.data()};
+    EXPECT_EQ(run(*key, request, wrapped).value(), secret) << kind.name;
+  }
+}
+
 ossl::PKey restricted_pss_key() {
   const ossl::PKeyCtx ctx(EVP_PKEY_CTX_new_from_name(nullptr, "RSA-PSS", nullptr));
   ossl::PKey key;

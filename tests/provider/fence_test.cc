@@ -43,7 +43,7 @@ std::vector<std::string> private_names() {
 
 /// Whether one parameter of any of the types that hold secrets comes back.
 bool answers(EVP_PKEY* key, const std::string& name) {
-  std::array<unsigned char, 2048> buffer{};
+  std::array<unsigned char, 8192> buffer{};
   std::size_t size = 0;
   BIGNUM* number = nullptr;
   bool answered = EVP_PKEY_get_bn_param(key, name.c_str(), &number) == 1;

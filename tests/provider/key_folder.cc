@@ -44,6 +44,21 @@ void add_key(const tests::Kind& kind, const std::string& file) {
   EXPECT_EQ(PEM_write_bio_X509(out.get(), cert.get()), 1) << kind.name << take_errors();
 }
 
+/// Some 32 bytes and more that no public key has; the rest of a private key may have it inside.
+/// Source: FIPS 203, section 7.1; FIPS 204, section 7.2; FIPS 205, section 9.1.
+Bytes secret_part(keystore::Family family, const Bytes& all) {
+  const auto part = [&](std::size_t from, std::size_t to) {
+    return Bytes(all.begin() + static_cast<std::ptrdiff_t>(from),
+                 all.begin() + static_cast<std::ptrdiff_t>(to));
+  };
+  switch (family) {
+    case keystore::Family::kMlKem: return part(0, 64);
+    case keystore::Family::kMlDsa: return part(32, 64);
+    case keystore::Family::kSlhDsa: return part(0, all.size() / 2);
+    default: return all;
+  }
+}
+
 /// Removes the folder at exit.
 struct Folder {
   std::string path;
@@ -142,12 +157,12 @@ Bytes KeyFolder::private_bytes(const std::string& kind) const {
     BN_bn2bin(number, bytes.data());
     return bytes;
   }
-  Bytes bytes(64);
+  Bytes bytes(8192);
   std::size_t size = bytes.size();
   EXPECT_EQ(EVP_PKEY_get_raw_private_key(key.get(), bytes.data(), &size), 1);
   bytes.resize(size);
   take_errors();
-  return bytes;
+  return secret_part(kind_called(kind).type->family, bytes);
 }
 
 }  // namespace vhsm::test

@@ -26,7 +26,7 @@ using Ssl = ossl::Handle<SSL, SSL_free>;
 
 struct Session {
   const char* name;
-  const char* type;    ///< of the server's key
+  std::string type;    ///< of the server's key
   int version;         ///< TLS1_2_VERSION or TLS1_3_VERSION
   const char* groups;  ///< null: the host's choice
   const char* ciphers = nullptr;
@@ -70,7 +70,7 @@ class TlsTest : public ::testing::TestWithParam<std::tuple<Session, Order>> {
 };
 
 TEST_P(TlsTest, TheHandshakeSucceedsAndItsErrorQueueIsClean) {
-  const bool whole = std::string(session().type).starts_with("ED");
+  const bool whole = session().type.starts_with("ED") || session().type.starts_with("ML-DSA");
   const auto key = host_.generate(session().type);
   ASSERT_NE(key, nullptr) << take_errors();
   const auto cert = self_signed(host_, key.get(), whole ? nullptr : "SHA256");
@@ -104,7 +104,7 @@ TEST_P(TlsTest, TheHandshakeSucceedsAndItsErrorQueueIsClean) {
   EXPECT_EQ(take_errors(), "");
 }
 
-constexpr Session kSessions[] = {
+const Session kSessions[] = {
     {"Rsa12", "RSA", TLS1_2_VERSION, nullptr},
     {"Rsa12KeyTransport", "RSA", TLS1_2_VERSION, nullptr, "AES128-GCM-SHA256:@SECLEVEL=0"},
     {"Rsa13", "RSA", TLS1_3_VERSION, nullptr},
@@ -134,7 +134,7 @@ INSTANTIATE_TEST_SUITE_P(Sessions, TlsTest,
                          });
 
 // OpenSSL's own providers know these groups since 3.2 only.
-constexpr Session kBrainpoolSessions[] = {
+const Session kBrainpoolSessions[] = {
     {"Ec13Brainpool256", "EC", TLS1_3_VERSION, "brainpoolP256r1tls13"},
     {"Ec13Brainpool384", "EC", TLS1_3_VERSION, "brainpoolP384r1tls13"},
     {"Ec13Brainpool512", "EC", TLS1_3_VERSION, "brainpoolP512r1tls13"},
@@ -144,6 +144,44 @@ INSTANTIATE_TEST_SUITE_P(Brainpool, TlsTest,
                          ::testing::Combine(::testing::ValuesIn(kBrainpoolSessions),
                                             ::testing::Values(Order::kVhsmFirst)),
                          [](const auto& test) { return std::get<0>(test.param).name; });
+
+#if OPENSSL_VERSION_NUMBER >= 0x30500000L
+const Session kPostQuantumSessions[] = {
+    {"MlDsa44", "ML-DSA-44", TLS1_3_VERSION, nullptr},
+    {"MlDsa65", "ML-DSA-65", TLS1_3_VERSION, nullptr},
+    {"MlDsa87", "ML-DSA-87", TLS1_3_VERSION, "X25519"},
+    {"MlKem512", "EC", TLS1_3_VERSION, "MLKEM512"},
+    {"MlKem768", "ML-DSA-65", TLS1_3_VERSION, "MLKEM768"},
+    {"MlKem1024", "RSA", TLS1_3_VERSION, "MLKEM1024"},
+    {"Hybrid768", "ML-DSA-65", TLS1_3_VERSION, "X25519MLKEM768"},
+    {"Hybrid1024", "EC", TLS1_3_VERSION, "SecP384r1MLKEM1024"},
+};
+
+INSTANTIATE_TEST_SUITE_P(PostQuantum, TlsTest,
+                         ::testing::Combine(::testing::ValuesIn(kPostQuantumSessions),
+                                            ::testing::Values(Order::kDefaultFirst,
+                                                              Order::kVhsmFirst)),
+                         [](const auto& test) {
+                           return std::string(std::get<0>(test.param).name) +
+                                  (std::get<1>(test.param) == Order::kVhsmFirst ? "VhsmFirst"
+                                                                                : "DefaultFirst");
+                         });
+
+TEST(TlsSignatureTest, MlDsaIsToldWithItsCodePoints) {
+  const Host host;
+  std::set<unsigned> code_points;
+  const auto tell = [](const OSSL_PARAM params[], void* arg) {
+    unsigned code_point = 0;
+    const OSSL_PARAM* param =
+        OSSL_PARAM_locate_const(params, OSSL_CAPABILITY_TLS_SIGALG_CODE_POINT);
+    EXPECT_EQ(OSSL_PARAM_get_uint(param, &code_point), 1);
+    static_cast<std::set<unsigned>*>(arg)->insert(code_point);
+    return 1;
+  };
+  EXPECT_EQ(OSSL_PROVIDER_get_capabilities(host.vhsm(), "TLS-SIGALG", tell, &code_points), 1);
+  EXPECT_EQ(code_points, (std::set<unsigned>{0x0904, 0x0905, 0x0906}));
+}
+#endif
 
 struct Groups {
   std::set<std::string> inner_names;
@@ -171,7 +209,8 @@ TEST(TlsGroupTest, EachGroupIsToldWithItsKeyTypeAndEachAlias) {
   };
   EXPECT_EQ(OSSL_PROVIDER_get_capabilities(host.vhsm(), "TLS-GROUP", tell, &groups), 1);
   std::set<std::string> expected;
-  for (const auto& kind : tests::kinds_that(std::mem_fn(&tests::Kind::exchanges))) {
+  for (const auto& kind : tests::kinds_that(
+           [](const tests::Kind& k) { return k.exchanges() || k.type->is_own_group(); })) {
     const bool curve = !kind.detail.empty();
     // The twisted curves are no groups of TLS.
     if (!kind.detail.ends_with("t1")) expected.insert(curve ? kind.detail : kind.name);
