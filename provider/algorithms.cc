@@ -64,7 +64,8 @@ constexpr const OSSL_DISPATCH* cipher_table() noexcept {
 constexpr const OSSL_DISPATCH* store_table() noexcept {
   namespace slots = ossl::store;
   return ossl::Table<StoreLoader, slots::Open, slots::OpenEx, slots::SettableCtxParams,
-                     slots::SetCtxParams, slots::Load, slots::Eof, slots::Close>::kEntries;
+                     slots::SetCtxParams, slots::Load, slots::Eof, slots::Close,
+                     slots::Delete>::kEntries;
 }
 
 template <class T>

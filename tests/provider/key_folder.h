@@ -4,6 +4,7 @@
 // test knows in the clear. Made once for a process.
 #pragma once
 
+#include <openssl/asn1.h>
 #include <openssl/evp.h>
 
 #include <string>
@@ -25,9 +26,19 @@ class KeyFolder {
   [[nodiscard]] ossl::PKey in_default(const Host& host, const std::string& type) const;
   /// The stored PEM.
   [[nodiscard]] std::string pem(const std::string& type) const;
+  /// Stores `pem` as "vhsm:default/test/NAME".
+  void put(const std::string& name, const std::string& pem) const;
 };
 
-/// A self-signed certificate for localhost.
-ossl::X509Cert self_signed(const Host& host, EVP_PKEY* key, const char* digest);
+/// What a certificate says of itself.
+struct Identity {
+  std::string name = "localhost";
+  std::string serial = "1";  ///< decimal
+  int text_type = MBSTRING_ASC;
+};
+
+/// A self-signed certificate.
+ossl::X509Cert self_signed(const Host& host, EVP_PKEY* key, const char* digest,
+                           const Identity& identity = {});
 
 }  // namespace vhsm::test
