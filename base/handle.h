@@ -47,6 +47,7 @@ using MdCtx = Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
 using PKey = Handle<EVP_PKEY, EVP_PKEY_free>;
 using PKeyCtx = Handle<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
 using X509Cert = Handle<X509, X509_free>;
+using X509Name = Handle<X509_NAME, X509_NAME_free>;
 using X509Stack = Handle<STACK_OF(X509), free_list>;
 using X509Store = Handle<X509_STORE, X509_STORE_free>;
 using X509StoreCtx = Handle<X509_STORE_CTX, X509_STORE_CTX_free>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Ephemeral keys: generated here or brought in by the host.
+// Keys that are generated here or brought in by the host.
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -26,16 +26,38 @@ int on_progress(EVP_PKEY_CTX* /*ctx*/) {
   return 1;
 }
 
+/// What a generator was told, in an array of its own.
+class Settings {
+ public:
+  Status add(const OSSL_PARAM params[]) {
+    if (params == nullptr || params->key == nullptr) return {};
+    // Points into both arrays, so it is copied before they go.
+    OSSL_PARAM* const joined = OSSL_PARAM_merge(all_.get(), params);
+    OSSL_PARAM* const copy = joined != nullptr ? OSSL_PARAM_dup(joined) : nullptr;
+    OPENSSL_free(joined);
+    if (copy == nullptr) return fail(Errc::kCrypto, "the parameters cannot be kept");
+    all_ = OwnedParams(copy);
+    return {};
+  }
+  [[nodiscard]] const OSSL_PARAM* get() const noexcept { return all_.get(); }
+
+ private:
+  OwnedParams all_{nullptr};
+};
+
 class PairGenerator final : public Generator {
  public:
-  PairGenerator(ScopedPKeyCtx ctx, const OSSL_PARAM* settable) noexcept
-      : ctx_(std::move(ctx)), settable_(settable) {}
+  PairGenerator(ScopedPKeyCtx ctx, const OSSL_PARAM* settable,
+                std::shared_ptr<Metrics> metrics) noexcept
+      : ctx_(std::move(ctx)), settable_(settable), metrics_(std::move(metrics)) {}
 
   Status set_params(const OSSL_PARAM params[]) override {
-    return memory::run_protected([&] {
+    VHSM_TRY(memory::run_protected([&] {
       return crypto(EVP_PKEY_CTX_set_params(ctx_.get(), params), "the parameter is refused");
-    });
+    }));
+    return settings_.add(params);
   }
+  [[nodiscard]] const OSSL_PARAM* settings() const override { return settings_.get(); }
   [[nodiscard]] const OSSL_PARAM* settable_params() const override { return settable_; }
 
   Status set_template(const Key& key) override {
@@ -48,14 +70,14 @@ class PairGenerator final : public Generator {
     return set_params(params);
   }
 
-  Result<KeyPtr> generate() override {
-    auto key = generate_pair();
+  Result<KeyPtr> generate(const std::optional<KeyUri>& name) override {
+    auto key = generate_pair(name);
     if (!key.ok()) memory::wipe_stacks();
     return key;
   }
 
  private:
-  Result<KeyPtr> generate_pair() {
+  Result<KeyPtr> generate_pair(const std::optional<KeyUri>& name) {
     HeldPKey pair;
     const auto make = [&]() -> Status {
       VHSM_TRY(hot_set().make_room());
@@ -66,12 +88,15 @@ class PairGenerator final : public Generator {
     };
     VHSM_TRY(run_with_room(make));
     auto half = VHSM_TRY(PublicHalf::of(pair.get()));
-    const auto key = VHSM_TRY(LocalKey::hold(std::move(half), std::move(pair)));
+    const auto key = VHSM_TRY(
+        LocalKey::hold(std::move(half), std::move(pair), name, metrics_, Keeping::kInMemory));
     return KeyPtr(key);
   }
 
   ScopedPKeyCtx ctx_;
   const OSSL_PARAM* settable_;
+  std::shared_ptr<Metrics> metrics_;
+  Settings settings_;
 };
 
 /// EC domain parameters: nothing secret.
@@ -82,12 +107,16 @@ class ParameterGenerator final : public Generator {
   Status set_params(const OSSL_PARAM params[]) override {
     return crypto(EVP_PKEY_CTX_set_params(ctx_.get(), params), "the parameter is refused");
   }
+  [[nodiscard]] const OSSL_PARAM* settings() const override { return nullptr; }
   [[nodiscard]] const OSSL_PARAM* settable_params() const override {
     return EVP_PKEY_CTX_settable_params(ctx_.get());
   }
   Status set_template(const Key& /*key*/) override { return {}; }
 
-  Result<KeyPtr> generate() override {
+  Result<KeyPtr> generate(const std::optional<KeyUri>& name) override {
+    if (name.has_value()) {
+      return fail(Errc::kUnsupported, "parameters have no name", name->name.uri());
+    }
     ossl::PKey parameters;
     VHSM_TRY(crypto(EVP_PKEY_generate(ctx_.get(), ossl::Receive(parameters)),
                     "parameter generation failed (EC parameters need a group)"));
@@ -102,7 +131,8 @@ class ParameterGenerator final : public Generator {
   ossl::PKeyCtx ctx_;
 };
 
-Result<std::unique_ptr<Generator>> pair_generator(const KeyType& type) {
+Result<std::unique_ptr<Generator>> pair_generator(const KeyType& type,
+                                                  std::shared_ptr<Metrics> metrics) {
   ScopedPKeyCtx ctx;
   const OSSL_PARAM* settable = nullptr;
   const auto start = [&]() -> Status {
@@ -114,7 +144,8 @@ Result<std::unique_ptr<Generator>> pair_generator(const KeyType& type) {
     return {};
   };
   VHSM_TRY(run_with_room(start));
-  return std::unique_ptr<Generator>(std::make_unique<PairGenerator>(std::move(ctx), settable));
+  return std::unique_ptr<Generator>(
+      std::make_unique<PairGenerator>(std::move(ctx), settable, std::move(metrics)));
 }
 
 /// A public half that comes with the private one must be the pair's: some types pass over it.
@@ -126,7 +157,8 @@ Status check_given_public(const PublicHalf& half, const OSSL_PARAM params[]) {
               "the private and the public half of the key do not belong together");
 }
 
-Result<KeyPtr> bring_in_pair(const KeyType& type, const OSSL_PARAM params[]) {
+Result<KeyPtr> bring_in_pair(const KeyType& type, const OSSL_PARAM params[],
+                             std::shared_ptr<Metrics> metrics) {
   HeldPKey pair;
   const auto bring_in = [&]() -> Status {
     const ossl::ErrorMark quiet;
@@ -150,14 +182,18 @@ Result<KeyPtr> bring_in_pair(const KeyType& type, const OSSL_PARAM params[]) {
   auto half = VHSM_TRY(PublicHalf::of(pair.get()));
   VHSM_TRY(check_given_public(half, params));
   VHSM_TRY(check_pair(half, pair.get()));
-  const auto key = VHSM_TRY(LocalKey::hold(std::move(half), std::move(pair)));
+  const auto key =
+      VHSM_TRY(LocalKey::hold(std::move(half), std::move(pair), std::nullopt, std::move(metrics)));
   return KeyPtr(key);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Generator>> Generator::create(const KeyType& type, Selection selection) {
-  if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0) return pair_generator(type);
+Result<std::unique_ptr<Generator>> Generator::create(const KeyType& type, Selection selection,
+                                                     std::shared_ptr<Metrics> metrics) {
+  if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0) {
+    return pair_generator(type, std::move(metrics));
+  }
   if (&type != &kEc) return fail(Errc::kUnsupported, "only EC has domain parameters", type.name);
   auto ctx = VHSM_TRY(made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr)),
                            "no EC parameters"));
@@ -170,8 +206,9 @@ Result<KeyPtr> import_public(const KeyType& type, Selection selection, const OSS
   return KeyPtr(std::make_shared<LocalKey>(std::move(half), nullptr));
 }
 
-Result<KeyPtr> import_pair(const KeyType& type, const OSSL_PARAM params[]) {
-  auto key = bring_in_pair(type, params);
+Result<KeyPtr> import_pair(const KeyType& type, const OSSL_PARAM params[],
+                           std::shared_ptr<Metrics> metrics) {
+  auto key = bring_in_pair(type, params, std::move(metrics));
   if (!key.ok()) memory::wipe_stacks();
   return key;
 }

@@ -19,12 +19,19 @@
 #include <utility>
 #include <vector>
 
+#include "base/metrics.h"
 #include "base/result.h"
 #include "keystore/key_name.h"
 #include "keystore/key_type.h"
 #include "keystore/public_half.h"
 
 namespace vhsm::keystore {
+
+/// How long a named key lasts.
+enum class Keeping : std::uint8_t {
+  kStored,    ///< elsewhere too: it can be fetched again
+  kInMemory,  ///< it was generated under its name: it ends with the keystore that holds it
+};
 
 class Key;
 using KeyPtr = std::shared_ptr<const Key>;
@@ -122,8 +129,8 @@ class Operation {
 /// Questions about the public side are answered from the PublicHalf, wherever the private one is.
 class Key {
  public:
-  Key(PublicHalf half, std::optional<KeyUri> uri) noexcept
-      : half_(std::move(half)), uri_(std::move(uri)) {}
+  Key(PublicHalf half, std::optional<KeyUri> uri, Keeping keeping = Keeping::kStored) noexcept
+      : half_(std::move(half)), uri_(std::move(uri)), keeping_(keeping) {}
   Key(const Key&) = delete;
   Key& operator=(const Key&) = delete;
   virtual ~Key() = default;
@@ -133,6 +140,7 @@ class Key {
   [[nodiscard]] const PublicHalf& public_half() const noexcept { return half_; }
   /// The URI it came from; null for ephemeral and imported keys.
   [[nodiscard]] const KeyUri* uri() const noexcept { return uri_ ? &*uri_ : nullptr; }
+  [[nodiscard]] Keeping keeping() const noexcept { return keeping_; }
   /// Digest that an application should use; empty when the type takes none.
   [[nodiscard]] std::string_view default_digest() const noexcept { return half_.default_digest(); }
 
@@ -169,6 +177,7 @@ class Key {
  private:
   PublicHalf half_;
   std::optional<KeyUri> uri_;
+  Keeping keeping_;
 };
 
 /// Makes a public key (or parameters) from `params`, ignoring private members.
@@ -178,9 +187,10 @@ Result<KeyPtr> import_public(const KeyType& type, Selection selection, const OSS
 /// Makes an ephemeral key pair from `params` (setting import_private); checks that the public half
 /// belongs to the private one.
 /// @errors kNoPrivateKey when `params` have no private part, kBadFormat, kMemoryLimit.
-Result<KeyPtr> import_pair(const KeyType& type, const OSSL_PARAM params[]);
+Result<KeyPtr> import_pair(const KeyType& type, const OSSL_PARAM params[],
+                           std::shared_ptr<Metrics> metrics = nullptr);
 
-/// Generates ephemeral keys, or (selection without the key pair) EC domain parameters.
+/// Generates keys, or (selection without the key pair) EC domain parameters.
 class Generator {
  public:
   Generator() = default;
@@ -189,15 +199,21 @@ class Generator {
   virtual ~Generator() = default;
 
   virtual Status set_params(const OSSL_PARAM params[]) = 0;
+  /// All that was set so far and that the template gave, for a generator elsewhere; null: nothing.
+  [[nodiscard]] virtual const OSSL_PARAM* settings() const = 0;
   [[nodiscard]] virtual const OSSL_PARAM* settable_params() const = 0;
   /// Takes domain parameters from `key`.
   virtual Status set_template(const Key& key) = 0;
+  /// @param name  of the key; none: it is ephemeral.
   /// @errors kInvalidArgument when a needed parameter (EC: group) is missing; kMemoryLimit;
   /// kCrypto.
-  virtual Result<KeyPtr> generate() = 0;
+  virtual Result<KeyPtr> generate(const std::optional<KeyUri>& name) = 0;
+  Result<KeyPtr> generate() { return generate(std::nullopt); }
 
+  /// @param metrics  where the keys' operations count; null: nowhere.
   /// @errors kUnsupported.
-  static Result<std::unique_ptr<Generator>> create(const KeyType& type, Selection selection);
+  static Result<std::unique_ptr<Generator>> create(const KeyType& type, Selection selection,
+                                                   std::shared_ptr<Metrics> metrics = nullptr);
 };
 
 }  // namespace vhsm::keystore

@@ -68,6 +68,17 @@ Result<std::string> read_segment(std::string_view text) {
               text);
 }
 
+Result<std::string> join_segments(const std::vector<std::string_view>& segments,
+                                  std::string_view path) {
+  std::string joined;
+  for (const std::string_view text : segments) {
+    const auto segment = read_segment(text);
+    if (!segment.ok()) return segment.error().about(path);
+    joined.append(joined.empty() ? "" : "/").append(segment.value());
+  }
+  return joined;
+}
+
 /// Drops the empty authority: vhsm:a = vhsm://a = vhsm:///a.
 Result<std::string_view> strip_slashes(std::string_view path) {
   const std::size_t slashes = std::min(path.find_first_not_of('/'), path.size());
@@ -128,12 +139,7 @@ Result<KeyName> KeyName::parse(std::string_view path, std::string_view prefix) {
   }
   segments.insert(segments.begin(), leading.begin(),
                   leading.begin() + static_cast<std::ptrdiff_t>(absent));
-  std::string full;
-  for (const std::string_view text : segments) {
-    const auto segment = read_segment(text);
-    if (!segment.ok()) return segment.error().about(path);
-    full.append(full.empty() ? "" : "/").append(segment.value());
-  }
+  std::string full = VHSM_TRY(join_segments(segments, path));
   return KeyName(std::move(full));
 }
 
@@ -151,6 +157,31 @@ Result<KeyUri> KeyUri::parse(std::string_view text, std::string_view prefix, boo
   if (question == std::string_view::npos) return uri;
   VHSM_TRY(read_query(path.substr(question + 1), uri));
   return uri;
+}
+
+bool KeyFolder::is_named_by(std::string_view uri) noexcept {
+  if (!has_scheme(uri)) return false;
+  const std::string_view path = uri.substr(kScheme.size(), uri.find('?') - kScheme.size());
+  return path.empty() || path.back() == '/';
+}
+
+Result<KeyFolder> KeyFolder::parse(std::string_view uri) {
+  if (uri.size() > kMaxUriBytes) return fail(Errc::kBadUri, "the URI is too long", uri);
+  if (!is_named_by(uri)) {
+    return fail(Errc::kBadUri, "a folder is vhsm: and segments with a slash behind each", uri);
+  }
+  if (uri.find('?') != std::string_view::npos) {
+    return fail(Errc::kBadUri, "behind a folder stands no query", uri);
+  }
+  std::string_view path = VHSM_TRY(strip_slashes(uri.substr(kScheme.size())));
+  if (path.empty()) return KeyFolder("");
+  path.remove_suffix(1);
+  const auto segments = split(path, '/');
+  if (segments.size() >= kSegments) {
+    return fail(Errc::kBadUri, "a folder has 1 or 2 segments", path);
+  }
+  const std::string joined = VHSM_TRY(join_segments(segments, path));
+  return KeyFolder(joined + "/");
 }
 
 }  // namespace vhsm::keystore

@@ -5,6 +5,7 @@
 //   vhsm: path [?query]     path: 1 to 3 segments of [A-Za-z0-9_-][A-Za-z0-9_.-]*, percent-encoding
 //                           allowed; vhsm:///a/b/c = vhsm://a/b/c = vhsm:a/b/c
 //                           query: type=private|public|cert|secret, version=N, joined by &
+//   vhsm: [path /]          a folder: path of 0 to 2 segments
 //
 // Source: RFC 3986 (percent-encoding); the segment rule is the KBS's (facts of protocol 0.4.0).
 #pragma once
@@ -51,6 +52,25 @@ struct KeyUri {
   /// @errors kBadUri, with the offending part as subject.
   static Result<KeyUri> parse(std::string_view text, std::string_view prefix,
                               bool bare_path = false);
+};
+
+/// The names that begin alike: all of them ("vhsm:"), or those below one or two segments
+/// ("vhsm:default/tls/").
+class KeyFolder {
+ public:
+  /// Whether `uri` is one of a folder: nothing, or a slash, stands at the end of its path.
+  [[nodiscard]] static bool is_named_by(std::string_view uri) noexcept;
+  /// @errors kBadUri, with the offending part as subject.
+  static Result<KeyFolder> parse(std::string_view uri);
+
+  [[nodiscard]] bool holds(const KeyName& name) const noexcept {
+    return std::string_view(name.path()).starts_with(path_);
+  }
+  [[nodiscard]] std::string uri() const { return std::string(kScheme) + path_; }
+
+ private:
+  explicit KeyFolder(std::string path) : path_(std::move(path)) {}
+  std::string path_;  ///< empty, or with a slash at its end
 };
 
 }  // namespace vhsm::keystore

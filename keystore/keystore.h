@@ -44,6 +44,24 @@ class Keystore {
   /// @errors kBadFormat.
   virtual Result<KeyPtr> open_stand_in(const KeyUri& uri, const KeyType& type,
                                        std::span<const std::uint8_t> public_key_info) = 0;
+
+  /// The names of all that is here and may be used, in their order.
+  virtual Result<std::vector<KeyName>> names() = 0;
+
+  /// What is here. Fetches nothing.
+  virtual Result<std::optional<Entry>> find(const KeyName& name) = 0;
+
+  /// Makes a key pair under `name`, which ends with this keystore.
+  /// @param settings  as Generator::settings().
+  /// @errors kInvalidArgument when the name is taken, here or at the KeySource; those of
+  ///         KeySource::fetch when it cannot tell; kNotGranted; those of Generator.
+  virtual Result<KeyPtr> generate(const KeyName& name, const KeyType& type,
+                                  const OSSL_PARAM settings[]) = 0;
+
+  /// Takes away what is here under `name`; what the KeySource has stays there. Keys that are open
+  /// in this process go on working.
+  /// @errors kMissing, kNotGranted.
+  virtual Status remove(const KeyName& name) = 0;
 };
 
 /// How long open() may wait for the KeySource.
@@ -55,9 +73,6 @@ struct Deadlines {
 /// A keystore that holds its keys itself, and so can serve other processes.
 class HoldingKeystore : public Keystore {
  public:
-  /// What is here. Takes no time.
-  virtual Result<std::optional<Entry>> find(const KeyName& name) = 0;
-
   /// As open(), with a patience of its own.
   virtual Result<Entry> fetch(const KeyUri& uri, std::chrono::milliseconds patience) = 0;
 
@@ -65,9 +80,6 @@ class HoldingKeystore : public Keystore {
   /// why it is not here yet: that of the last try, after `patience` at most for the first.
   /// @errors as open().
   virtual Result<Entry> expect(const KeyUri& uri, std::chrono::milliseconds patience) = 0;
-
-  /// The names of all that is here.
-  virtual Result<std::vector<KeyName>> names() = 0;
 };
 
 /// `keystore = memory:`. Without a `source` every key that is not there is kMissing.

@@ -18,10 +18,11 @@ void LocalKey::count_operation() const noexcept {
 
 Result<std::shared_ptr<LocalKey>> LocalKey::hold(PublicHalf half, HeldPKey pair,
                                                  std::optional<KeyUri> uri,
-                                                 std::shared_ptr<Metrics> metrics) {
+                                                 std::shared_ptr<Metrics> metrics,
+                                                 Keeping keeping) {
   auto secret = VHSM_TRY(PrivateHalf::hold(std::move(pair)));
   return std::make_shared<LocalKey>(std::move(half), std::move(secret), std::move(uri),
-                                    std::move(metrics));
+                                    std::move(metrics), keeping);
 }
 
 Error LocalKey::named(const Error& error) const noexcept {

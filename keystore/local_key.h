@@ -18,9 +18,9 @@ class LocalKey final : public Key, public std::enable_shared_from_this<LocalKey>
  public:
   /// @param secret  null for a public key.
   LocalKey(PublicHalf half, std::unique_ptr<PrivateHalf> secret,
-           std::optional<KeyUri> uri = std::nullopt,
-           std::shared_ptr<Metrics> metrics = nullptr) noexcept
-      : Key(std::move(half), std::move(uri)),
+           std::optional<KeyUri> uri = std::nullopt, std::shared_ptr<Metrics> metrics = nullptr,
+           Keeping keeping = Keeping::kStored) noexcept
+      : Key(std::move(half), std::move(uri), keeping),
         private_(std::move(secret)),
         metrics_(std::move(metrics)) {}
 
@@ -28,7 +28,8 @@ class LocalKey final : public Key, public std::enable_shared_from_this<LocalKey>
   /// @errors kMemoryLimit, kCrypto.
   static Result<std::shared_ptr<LocalKey>> hold(PublicHalf half, HeldPKey pair,
                                                 std::optional<KeyUri> uri = std::nullopt,
-                                                std::shared_ptr<Metrics> metrics = nullptr);
+                                                std::shared_ptr<Metrics> metrics = nullptr,
+                                                Keeping keeping = Keeping::kStored);
 
   [[nodiscard]] bool has_private() const noexcept override { return private_ != nullptr; }
   Status validate(Selection selection, bool quick) const override;

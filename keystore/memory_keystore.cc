@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <openssl/core_dispatch.h>
+
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -16,10 +18,12 @@ using std::chrono::steady_clock;
 
 class MemoryKeystore final : public HoldingKeystore {
  public:
-  MemoryKeystore(std::shared_ptr<Shelf> shelf, const Deadlines& deadlines)
-      : shelf_(std::move(shelf)),
+  MemoryKeystore(std::shared_ptr<KeySource> source, const Deadlines& deadlines,
+                 std::shared_ptr<Metrics> metrics)
+      : shelf_(std::make_shared<Shelf>(std::move(source), metrics)),
         retrier_(std::make_shared<Retrier>(shelf_, deadlines)),
-        deadlines_(deadlines) {}
+        deadlines_(deadlines),
+        metrics_(std::move(metrics)) {}
 
   Result<Entry> open(const KeyUri& uri) override { return fetch(uri, deadlines_.fetch_timeout); }
   Result<Entry> fetch(const KeyUri& uri, std::chrono::milliseconds patience) override {
@@ -50,10 +54,26 @@ class MemoryKeystore final : public HoldingKeystore {
   }
   Result<std::vector<KeyName>> names() override { return shelf_->names(); }
 
+  Result<KeyPtr> generate(const KeyName& name, const KeyType& type,
+                          const OSSL_PARAM settings[]) override {
+    const KeyUri uri{name, std::nullopt, std::nullopt};
+    VHSM_TRY(shelf_->check_free(uri, steady_clock::now() + deadlines_.fetch_timeout));
+    const auto generator = VHSM_TRY(Generator::create(type, OSSL_KEYMGMT_SELECT_KEYPAIR, metrics_));
+    VHSM_TRY(generator->set_params(settings));
+    const KeyPtr key = VHSM_TRY(generator->generate(uri));
+    Entry entry{.key = key, .certificates = {}};
+    entry.public_key_info = VHSM_TRY(key->public_key_info());
+    VHSM_TRY(shelf_->add(name, entry));
+    return key;
+  }
+
+  Status remove(const KeyName& name) override { return shelf_->remove(name); }
+
  private:
   std::shared_ptr<Shelf> shelf_;
   std::shared_ptr<Retrier> retrier_;
   Deadlines deadlines_;
+  std::shared_ptr<Metrics> metrics_;
 };
 
 }  // namespace
@@ -61,8 +81,7 @@ class MemoryKeystore final : public HoldingKeystore {
 std::unique_ptr<HoldingKeystore> make_memory_keystore(std::shared_ptr<KeySource> source,
                                                       const Deadlines& deadlines,
                                                       std::shared_ptr<Metrics> metrics) {
-  return std::make_unique<MemoryKeystore>(
-      std::make_shared<Shelf>(std::move(source), std::move(metrics)), deadlines);
+  return std::make_unique<MemoryKeystore>(std::move(source), deadlines, std::move(metrics));
 }
 
 }  // namespace vhsm::keystore

@@ -34,6 +34,15 @@ class Flight {
   std::optional<Result<Entry>> entry_;
 };
 
+namespace {
+
+Error taken(const KeyName& name) {
+  return fail(Errc::kInvalidArgument, "the name is taken: choose another one, or delete that key",
+              name.uri());
+}
+
+}  // namespace
+
 struct Shelf::Claim {
   std::optional<Entry> entry;      ///< it was here
   std::shared_ptr<Flight> flight;  ///< it is on its way
@@ -55,6 +64,31 @@ Result<std::vector<KeyName>> Shelf::names() {
     for (const auto& [name, entry] : entries_) all.push_back(name);
     return all;
   });
+}
+
+Status Shelf::check_free(const KeyUri& uri, Deadline deadline) {
+  const auto there = open(uri, deadline);
+  if (there.ok()) return taken(uri.name);
+  return there.error().code == Errc::kMissing ? Status() : Status(there.error());
+}
+
+Status Shelf::add(const KeyName& name, const Entry& entry) {
+  const bool added = VHSM_TRY(memory::run_protected([&]() -> Result<bool> {
+    const std::lock_guard lock(mutex_);
+    return entries_.emplace(name, entry).second;
+  }));
+  return added ? Status() : Status(taken(name));
+}
+
+Status Shelf::remove(const KeyName& name) {
+  std::map<KeyName, Entry>::node_type removed;  // ends when the lock is free again
+  VHSM_TRY(memory::run_protected([&]() -> Status {
+    const std::lock_guard lock(mutex_);
+    removed = entries_.extract(name);
+    return {};
+  }));
+  if (!removed.empty()) return {};
+  return fail(Errc::kMissing, "there is no such key here", name.uri());
 }
 
 Result<Shelf::Claim> Shelf::claim(const KeyName& name) {

@@ -34,6 +34,16 @@ class Shelf {
   /// @errors kForked.
   Result<std::vector<KeyName>> names();
 
+  /// Whether a new key may have this name: it is neither here nor at the source.
+  /// @errors kInvalidArgument when it is taken; those of the source when it cannot tell.
+  Status check_free(const KeyUri& uri, Deadline deadline);
+
+  /// @errors kInvalidArgument when the name is taken, kForked.
+  Status add(const KeyName& name, const Entry& entry);
+
+  /// @errors kMissing, kForked.
+  Status remove(const KeyName& name);
+
   /// What is here, else what the source brings.
   /// @errors as Keystore::open().
   Result<Entry> open(const KeyUri& uri, Deadline deadline);

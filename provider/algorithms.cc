@@ -124,7 +124,8 @@ constexpr const OSSL_DISPATCH* kem_table() noexcept {
 constexpr const OSSL_DISPATCH* store_table() noexcept {
   namespace slots = ossl::store;
   return ossl::Table<StoreLoader, slots::Open, slots::OpenEx, slots::SettableCtxParams,
-                     slots::SetCtxParams, slots::Load, slots::Eof, slots::Close>::kEntries;
+                     slots::SetCtxParams, slots::Load, slots::Eof, slots::Close,
+                     slots::Delete>::kEntries;
 }
 
 template <class T>

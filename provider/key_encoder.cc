@@ -104,12 +104,19 @@ Result<std::string> public_text(const Der& public_key_info) {
   return text;
 }
 
+/// How long a key lasts that nobody else has.
+std::string_view lasting(const keystore::Key& key) noexcept {
+  if (key.uri() == nullptr || key.keeping() == keystore::Keeping::kStored) return {};
+  return "It was generated and is stored nowhere: it ends with the process that holds it.\n";
+}
+
 Status write_text(const ossl::Core& core, const KeyHandle& handle, OSSL_CORE_BIO* out) {
   std::string text;
   if (handle.held()) {
     text.append("VHSM ").append(handle.type().name).append(" Private-Key, ");
     text.append(handle.name()).append("\n");
     text.append("The private part is in protected memory and cannot be printed.\n");
+    text.append(lasting(*handle.key()));
   }
   const Der der = VHSM_TRY(handle.key()->public_key_info());
   text += VHSM_TRY(public_text(der));

@@ -17,10 +17,9 @@ namespace {
 
 constexpr const char* kUriParam = "vhsm-uri";
 
-constexpr OSSL_PARAM kGroupOnly[] = {
-    {OSSL_PKEY_PARAM_GROUP_NAME, OSSL_PARAM_UTF8_STRING, nullptr, 0, OSSL_PARAM_UNMODIFIED},
-    {nullptr, 0, nullptr, 0, 0},
-};
+constexpr OSSL_PARAM text(const char* name) {
+  return {name, OSSL_PARAM_UTF8_STRING, nullptr, 0, OSSL_PARAM_UNMODIFIED};
+}
 
 Status check_own_group(const keystore::KeyType& type, const OSSL_PARAM& group) {
   const char* name = nullptr;
@@ -31,10 +30,15 @@ Status check_own_group(const keystore::KeyType& type, const OSSL_PARAM& group) {
   return {};
 }
 
-std::vector<OSSL_PARAM> without(const OSSL_PARAM params[], std::string_view key) {
+/// Whether we read a parameter ourselves, and the inner generator does not.
+bool is_ours(const keystore::KeyType& type, std::string_view key) noexcept {
+  return key == kUriParam || (type.is_own_group() && key == OSSL_PKEY_PARAM_GROUP_NAME);
+}
+
+std::vector<OSSL_PARAM> without_ours(const keystore::KeyType& type, const OSSL_PARAM params[]) {
   std::vector<OSSL_PARAM> rest;
   for (; params->key != nullptr; ++params) {
-    if (key != params->key) rest.push_back(*params);
+    if (!is_ours(type, params->key)) rest.push_back(*params);
   }
   rest.push_back(OSSL_PARAM_construct_end());
   return rest;
@@ -46,35 +50,53 @@ Result<std::unique_ptr<KeyGenerator>> KeyGenerator::create(Provider& provider,
                                                            const keystore::KeyType& type,
                                                            keystore::Selection selection,
                                                            const OSSL_PARAM params[]) {
+  const bool makes_pairs = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
   const bool has_parameters = type.signing == keystore::Signing::kDigest;
-  const bool blank = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0 && !has_parameters;
+  const bool blank = !makes_pairs && !has_parameters;
   std::unique_ptr<keystore::Generator> inner;
-  if (!blank) inner = VHSM_TRY(keystore::Generator::create(type, selection));
-  std::unique_ptr<KeyGenerator> generator(new KeyGenerator(provider, type, std::move(inner)));
+  if (!blank) inner = VHSM_TRY(keystore::Generator::create(type, selection, provider.metrics()));
+  std::unique_ptr<KeyGenerator> generator(
+      new KeyGenerator(provider, type, makes_pairs, std::move(inner)));
   VHSM_TRY(generator->set_params(params));
   return generator;
 }
 
 const ossl::Core& KeyGenerator::core() const noexcept { return provider_->core(); }
 
-Status KeyGenerator::set_params(const OSSL_PARAM params[]) {
-  if (params == nullptr) return {};
-  if (OSSL_PARAM_locate_const(params, kUriParam) != nullptr) {
-    return fail(Errc::kUnsupported, "generated keys are ephemeral; store a key with a name instead",
-                kUriParam);
+Status KeyGenerator::set_name(const OSSL_PARAM& param) {
+  const char* uri = nullptr;
+  if (OSSL_PARAM_get_utf8_string_ptr(&param, &uri) != 1 || uri == nullptr) {
+    return fail(Errc::kInvalidArgument, "parameter is not a UTF-8 string", kUriParam);
   }
-  const OSSL_PARAM* group = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
-  if (group != nullptr && type_->is_own_group()) {
-    VHSM_TRY(check_own_group(*type_, *group));
-    if (generator_ == nullptr) return {};
-    return generator_->set_params(without(params, OSSL_PKEY_PARAM_GROUP_NAME).data());
+  if (!makes_pairs_) return fail(Errc::kInvalidArgument, "parameters have no name", uri);
+  auto parsed = VHSM_TRY(keystore::KeyUri::parse(uri, provider_->settings().kbs_path));
+  if (parsed.version.has_value() || parsed.type.has_value()) {
+    return fail(Errc::kInvalidArgument, "a new key has neither version= nor type=", uri);
   }
-  return generator_ != nullptr ? generator_->set_params(params) : Status();
+  name_ = std::move(parsed.name);
+  return {};
 }
 
-const OSSL_PARAM* KeyGenerator::settable_params() const noexcept {
-  if (generator_ == nullptr || type_->is_own_group()) return kGroupOnly;
-  return generator_->settable_params();
+Status KeyGenerator::set_params(const OSSL_PARAM params[]) {
+  if (params == nullptr) return {};
+  const OSSL_PARAM* uri = OSSL_PARAM_locate_const(params, kUriParam);
+  const OSSL_PARAM* group = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
+  const bool own_group = group != nullptr && type_->is_own_group();
+  if (uri != nullptr) VHSM_TRY(set_name(*uri));
+  if (own_group) VHSM_TRY(check_own_group(*type_, *group));
+  if (generator_ == nullptr) return {};
+  if (uri == nullptr && !own_group) return generator_->set_params(params);
+  return generator_->set_params(without_ours(*type_, params).data());
+}
+
+const OSSL_PARAM* KeyGenerator::settable_params() {
+  if (!settable_.empty()) return settable_.data();
+  const OSSL_PARAM* inner = generator_ != nullptr ? generator_->settable_params() : nullptr;
+  for (; inner != nullptr && inner->key != nullptr; ++inner) settable_.push_back(*inner);
+  if (type_->is_own_group()) settable_.push_back(text(OSSL_PKEY_PARAM_GROUP_NAME));
+  if (makes_pairs_) settable_.push_back(text(kUriParam));
+  settable_.push_back(OSSL_PARAM_construct_end());
+  return settable_.data();
 }
 
 Status KeyGenerator::set_template(const KeyHandle& handle) {
@@ -82,9 +104,14 @@ Status KeyGenerator::set_template(const KeyHandle& handle) {
   return generator_->set_template(*handle.key());
 }
 
+Result<keystore::KeyPtr> KeyGenerator::make_key() {
+  if (!name_.has_value()) return generator_->generate();
+  return provider_->keystore().generate(*name_, *type_, generator_->settings());
+}
+
 Result<std::unique_ptr<KeyHandle>> KeyGenerator::generate() {
   if (generator_ == nullptr) return std::make_unique<KeyHandle>(*provider_, *type_);
-  auto key = VHSM_TRY(generator_->generate());
+  auto key = VHSM_TRY(make_key());
   return std::make_unique<KeyHandle>(*provider_, *type_, std::move(key));
 }
 

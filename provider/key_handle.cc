@@ -120,7 +120,7 @@ Result<bool> KeyHandle::import(Selection selection, const OSSL_PARAM params[]) {
   if (pair && !provider_->settings().import_private) return false;
   // Hosts that ask for the private part of a public key mean the public part.
   if ((selection & kPrivate) != 0) selection |= OSSL_KEYMGMT_SELECT_PUBLIC_KEY;
-  auto key = pair ? keystore::import_pair(*type_, params)
+  auto key = pair ? keystore::import_pair(*type_, params, provider_->metrics())
                   : keystore::import_public(*type_, selection & ~kPrivate, params);
   if (!key.ok() && key.error().code == Errc::kUnsupported) return false;
   key_ = VHSM_TRY(std::move(key));

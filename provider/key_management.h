@@ -45,6 +45,11 @@ struct KeyManagement {
     const bool pair = (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
     return keystore::import_params(kType, pair);
   }
+  /// Hosts that ask so are told what import() takes here.
+  static const OSSL_PARAM* import_types(const Provider& provider, int selection) noexcept {
+    const bool closed = !provider.settings().import_private;
+    return import_types(closed ? selection & ~OSSL_KEYMGMT_SELECT_PRIVATE_KEY : selection);
+  }
   static const OSSL_PARAM* export_types(int /*selection*/) noexcept {
     return keystore::import_params(kType, false);
   }
@@ -64,8 +69,9 @@ constexpr const OSSL_DISPATCH* key_management_table() noexcept {
   namespace slots = ossl::keymgmt;
   return ossl::Table<KeyManagement<kRow>, slots::New, slots::Free, slots::Load, slots::Dup,
                      slots::Has, slots::Match, slots::Validate, slots::Import, slots::ImportTypes,
-                     slots::Export, slots::ExportTypes, slots::GetParams, slots::GettableParams,
-                     slots::SetParams, slots::SettableParams, slots::GenInit, slots::GenSetTemplate,
+                     slots::ImportTypesEx, slots::Export, slots::ExportTypes, slots::ExportTypesEx,
+                     slots::GetParams, slots::GettableParams, slots::SetParams,
+                     slots::SettableParams, slots::GenInit, slots::GenSetTemplate,
                      slots::GenSetParams, slots::GenSettableParams, slots::Gen, slots::GenCleanup,
                      slots::QueryOperationName>::kEntries;
 }

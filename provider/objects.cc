@@ -34,6 +34,14 @@ bool tell_key(const KeyHandle& handle, OSSL_CALLBACK* tell, void* arg) noexcept 
   return tell(params.data(), arg) == 1;
 }
 
+bool tell_name(const std::string& uri, OSSL_CALLBACK* tell, void* arg) noexcept {
+  int object = OSSL_OBJECT_NAME;
+  const std::array<OSSL_PARAM, 3> params{OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object),
+                                         utf8(OSSL_OBJECT_PARAM_DATA, uri.c_str()),
+                                         OSSL_PARAM_construct_end()};
+  return tell(params.data(), arg) == 1;
+}
+
 bool tell_certificate(std::span<const std::uint8_t> der, OSSL_CALLBACK* tell, void* arg) noexcept {
   int object = OSSL_OBJECT_CERT;
   const std::array<OSSL_PARAM, 3> params{OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &object),

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "provider/key_handle.h"
 #include "provider/stand_in.h"
@@ -17,6 +18,9 @@ namespace vhsm::provider {
 /// Tells `handle` by reference; it must live during the call only.
 /// @return what the callback says.
 bool tell_key(const KeyHandle& handle, OSSL_CALLBACK* tell, void* arg) noexcept;
+
+/// Tells the URI of something to open.
+bool tell_name(const std::string& uri, OSSL_CALLBACK* tell, void* arg) noexcept;
 
 /// Tells a certificate, DER.
 bool tell_certificate(std::span<const std::uint8_t> der, OSSL_CALLBACK* tell, void* arg) noexcept;

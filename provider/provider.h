@@ -25,6 +25,9 @@ class Provider {
   [[nodiscard]] const ossl::Core& core() const noexcept { return core_; }
   [[nodiscard]] keystore::Keystore& keystore() const noexcept { return *assembly_.keystore; }
   [[nodiscard]] const Settings& settings() const noexcept { return assembly_.settings; }
+  [[nodiscard]] const std::shared_ptr<Metrics>& metrics() const noexcept {
+    return assembly_.metrics;
+  }
   [[nodiscard]] const Digests& digests() const noexcept { return digests_; }
 
   static const OSSL_PARAM* gettable_params() noexcept;

@@ -29,8 +29,10 @@ enum class Field : std::uint8_t {
   kOutput = 14,
   kStatus = 15,
   kLines = 16,
+  kType = 17,
+  kKeeping = 18,
 };
-constexpr std::size_t kFieldCount = 17;
+constexpr std::size_t kFieldCount = 19;
 
 /// A map whose fields are written as they come: they are few, so their number takes one byte, which
 /// is set at the end.
@@ -116,7 +118,7 @@ Status read_rule(CborReader& reader, RuleText& rule) {
 Status read_field(Field field, CborReader& reader, Request& request) {
   switch (field) {
     case Field::kAsk:
-      return read_number(reader, request.ask, 1, static_cast<std::uint64_t>(Ask::kTakeOver));
+      return read_number(reader, request.ask, 1, static_cast<std::uint64_t>(Ask::kLast));
     case Field::kName: return read_into(request.name, reader.text());
     case Field::kPublicKey: return read_into(request.public_key, reader.bytes());
     case Field::kWait: return read_wait(reader, request.wait);
@@ -129,6 +131,7 @@ Status read_field(Field field, CborReader& reader, Request& request) {
     case Field::kInput: return read_into(request.input, reader.bytes());
     case Field::kCapacity: return read_number(reader, request.capacity, 0, SIZE_MAX);
     case Field::kRule: return read_rule(reader, request.rule);
+    case Field::kType: return read_into(request.type, reader.text());
     default: return fail(Errc::kBadFormat, "a field that requests do not have");
   }
 }
@@ -213,6 +216,8 @@ Status read_field(Field field, CborReader& reader, Reply& reply) {
       return read_list(reader, reply.certificates, std::mem_fn(&CborReader::bytes));
     case Field::kLines: return read_list(reader, reply.lines, std::mem_fn(&CborReader::text));
     case Field::kStatus: return read_status(reader, reply.status);
+    case Field::kKeeping:
+      return read_number(reader, reply.keeping, 0, static_cast<std::uint64_t>(Keeping::kInMemory));
     default: return fail(Errc::kBadFormat, "a field that answers do not have");
   }
 }
@@ -220,7 +225,6 @@ Status read_field(Field field, CborReader& reader, Reply& reply) {
 void write_operation(MapWriter& map, const Request& request) {
   map.field(Field::kKind).number(static_cast<std::uint64_t>(request.kind));
   if (!request.digest.empty()) map.field(Field::kDigest).text(request.digest);
-  if (!request.params.empty()) request.params.write(map.field(Field::kParams));
   if (!request.peer.empty()) map.field(Field::kPeer).bytes(request.peer);
   if (!request.input.empty()) map.field(Field::kInput).bytes(request.input);
   map.field(Field::kCapacity).number(request.capacity);
@@ -241,6 +245,8 @@ Message encode(const Request& request) {
     map.field(Field::kWait).number(static_cast<std::uint64_t>(request.wait.count()));
   }
   if (request.ask == Ask::kOperate) write_operation(map, request);
+  if (!request.params.empty()) request.params.write(map.field(Field::kParams));
+  if (!request.type.empty()) map.field(Field::kType).text(request.type);
   if (!request.rule.kind.empty()) {
     CborWriter& writer = map.field(Field::kRule);
     writer.array(2);
@@ -265,6 +271,9 @@ Message encode(const Reply& reply) {
     CborWriter& writer = map.field(Field::kCertificates);
     writer.array(reply.certificates.size());
     for (const auto& certificate : reply.certificates) writer.bytes(certificate);
+  }
+  if (reply.keeping != Keeping::kStored) {
+    map.field(Field::kKeeping).number(static_cast<std::uint64_t>(reply.keeping));
   }
   if (!reply.output.bytes().empty()) map.field(Field::kOutput).bytes(reply.output.bytes());
   if (reply.status.has_value()) write_status(map.field(Field::kStatus), *reply.status);

@@ -53,8 +53,12 @@ enum class Ask : std::uint8_t {
   kGrant,     ///< name (none: every key), rule
   kRevoke,    ///< the same
   kGrants,    ///< name (none: all) -> lines
-  kNames,     ///< -> lines: the names of the keys that are here; for a successor
+  kNames,     ///< -> lines: the names of the keys that are here and that the asker may use
   kTakeOver,  ///< -> the listening socket, beside the answer; this vhsmd then ends
+  kFind,      ///< name -> as kOpen, of what is here
+  kGenerate,  ///< name, type, params -> public key
+  kRemove,    ///< name
+  kLast = kRemove,
 };
 
 /// A rule as it is asked for: "user", "group" or "unit", and a name or number.
@@ -77,6 +81,7 @@ struct Request {
   ByteView input{};
   std::size_t capacity = 0;  ///< bytes of output that the client has room for
 
+  std::string_view type{};  ///< kGenerate: of the key, as KeyType::name
   RuleText rule{};
 };
 
@@ -101,6 +106,7 @@ struct Reply {
   std::optional<Error> error{};
   std::vector<std::uint8_t> public_key{};
   std::vector<std::vector<std::uint8_t>> certificates{};
+  Keeping keeping = Keeping::kStored;
   Message output{};
   std::optional<DaemonStatus> status{};
   std::vector<std::string> lines{};

@@ -26,14 +26,14 @@ OperationKind counterpart(OperationKind kind) noexcept {
 }  // namespace
 
 Result<std::shared_ptr<RemoteKey>> RemoteKey::make(std::span<const std::uint8_t> public_key_info,
-                                                   const KeyUri& uri,
+                                                   const KeyUri& uri, Keeping keeping,
                                                    std::shared_ptr<RemoteContext> context) {
   auto half = VHSM_TRY(PublicHalf::from_key_info(public_key_info));
   auto same_half = VHSM_TRY(PublicHalf::from_key_info(public_key_info));
   return std::make_shared<RemoteKey>(
       std::move(half), std::make_shared<LocalKey>(std::move(same_half), nullptr),
       std::vector<std::uint8_t>(public_key_info.begin(), public_key_info.end()),
-      KeyUri{uri.name, std::nullopt, std::nullopt}, std::move(context));
+      KeyUri{uri.name, std::nullopt, std::nullopt}, keeping, std::move(context));
 }
 
 /// A derivation has no public counterpart: any other pair of the same group takes its place.

@@ -28,15 +28,15 @@ class RemoteKey final : public Key, public std::enable_shared_from_this<RemoteKe
  public:
   /// @param public_key  the same public half as a key of its own, for public operations.
   RemoteKey(PublicHalf half, KeyPtr public_key, std::vector<std::uint8_t> public_key_info,
-            const KeyUri& uri, std::shared_ptr<RemoteContext> context) noexcept
-      : Key(std::move(half), uri),
+            const KeyUri& uri, Keeping keeping, std::shared_ptr<RemoteContext> context) noexcept
+      : Key(std::move(half), uri, keeping),
         public_key_(std::move(public_key)),
         public_key_info_(std::move(public_key_info)),
         context_(std::move(context)) {}
 
   /// @errors kBadFormat, kUnsupported.
   static Result<std::shared_ptr<RemoteKey>> make(std::span<const std::uint8_t> public_key_info,
-                                                 const KeyUri& uri,
+                                                 const KeyUri& uri, Keeping keeping,
                                                  std::shared_ptr<RemoteContext> context);
 
   [[nodiscard]] bool has_private() const noexcept override { return true; }

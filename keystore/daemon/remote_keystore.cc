@@ -11,6 +11,9 @@ namespace {
 /// Beyond what vhsmd itself may wait for a KBS.
 constexpr std::chrono::milliseconds kAnswerWait{3000};
 
+/// RSA keys of the largest sizes take so long to find.
+constexpr std::chrono::minutes kGenerationWait{10};
+
 class Client final : public RemoteKeystore {
  public:
   Client(const std::string& path, const Deadlines& deadlines, std::shared_ptr<Metrics> metrics)
@@ -22,15 +25,12 @@ class Client final : public RemoteKeystore {
       return fail(Errc::kUnsupported, "this keystore has no versions", uri.name.uri());
     }
     Reply reply = VHSM_TRY(ask_for(uri, {}, deadlines_.fetch_timeout));
-    Entry entry{.key = nullptr, .certificates = std::move(reply.certificates)};
-    if (reply.public_key.empty()) return entry;
-    entry.key = VHSM_TRY(RemoteKey::make(reply.public_key, uri, context_));
-    return entry;
+    return entry_of(uri, std::move(reply));
   }
 
   Result<KeyPtr> open_stand_in(const KeyUri& uri, const KeyType& type,
                                std::span<const std::uint8_t> public_key_info) override {
-    auto key = VHSM_TRY(RemoteKey::make(public_key_info, uri, context_));
+    auto key = VHSM_TRY(RemoteKey::make(public_key_info, uri, Keeping::kStored, context_));
     if (&key->type() != &type) {
       return fail(Errc::kBadFormat, "the stand-in's key type and public key differ",
                   uri.name.uri());
@@ -39,6 +39,40 @@ class Client final : public RemoteKeystore {
     const auto loaded = ask_for(uri, public_key_info, deadlines_.load_wait);
     if (!loaded.ok() && loaded.error().code == Errc::kBadFormat) return loaded.error();
     return KeyPtr(std::move(key));
+  }
+
+  Result<std::vector<KeyName>> names() override {
+    const Reply reply = VHSM_TRY(context_->channel.ask({.ask = Ask::kNames}, kAnswerWait));
+    std::vector<KeyName> names;
+    for (const std::string& line : reply.lines) {
+      auto name = VHSM_TRY(KeyName::parse(line));
+      names.push_back(std::move(name));
+    }
+    return names;
+  }
+
+  Result<std::optional<Entry>> find(const KeyName& name) override {
+    auto reply = context_->channel.ask({.ask = Ask::kFind, .name = name.path()}, kAnswerWait);
+    if (!reply.ok() && reply.error().code == Errc::kMissing) return std::optional<Entry>();
+    Reply found = VHSM_TRY(std::move(reply));
+    auto entry = VHSM_TRY(entry_of({name, std::nullopt, std::nullopt}, std::move(found)));
+    return std::optional(std::move(entry));
+  }
+
+  Result<KeyPtr> generate(const KeyName& name, const KeyType& type,
+                          const OSSL_PARAM settings[]) override {
+    Request request{.ask = Ask::kGenerate, .name = name.path(), .type = type.name};
+    VHSM_TRY(request.params.add(settings));
+    const Reply reply = VHSM_TRY(context_->channel.ask(request, kGenerationWait));
+    const auto key = VHSM_TRY(RemoteKey::make(reply.public_key, {name, std::nullopt, std::nullopt},
+                                              reply.keeping, context_));
+    return KeyPtr(key);
+  }
+
+  Status remove(const KeyName& name) override {
+    [[maybe_unused]] const Reply reply =
+        VHSM_TRY(context_->channel.ask({.ask = Ask::kRemove, .name = name.path()}, kAnswerWait));
+    return {};
   }
 
   Result<DaemonStatus> status() override {
@@ -59,6 +93,14 @@ class Client final : public RemoteKeystore {
   }
 
  private:
+  [[nodiscard]] Result<Entry> entry_of(const KeyUri& uri, Reply reply) const {
+    Entry entry{.key = nullptr, .certificates = std::move(reply.certificates)};
+    if (reply.public_key.empty()) return entry;
+    entry.key = VHSM_TRY(RemoteKey::make(reply.public_key, uri, reply.keeping, context_));
+    entry.public_key_info = std::move(reply.public_key);
+    return entry;
+  }
+
   Result<Reply> ask_for(const KeyUri& uri, ByteView public_key, std::chrono::milliseconds wait) {
     const Request request{
         .ask = Ask::kOpen, .name = uri.name.path(), .public_key = public_key, .wait = wait};

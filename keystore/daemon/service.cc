@@ -62,6 +62,7 @@ Result<Reply> describe(const Entry& entry) {
   Reply reply;
   reply.public_key = entry.public_key_info;
   reply.certificates = entry.certificates;
+  if (entry.key != nullptr) reply.keeping = entry.key->keeping();
   return reply;
 }
 
@@ -115,21 +116,47 @@ Result<Reply> Service::use(const Request& request, const KeyUri& uri, const Entr
     return fail(Errc::kBadFormat, "this is another key than the client was told of",
                 uri.name.uri());
   }
-  if (request.ask == Ask::kOpen) return describe(entry);
+  if (request.ask != Ask::kOperate) return describe(entry);
   if (entry.key == nullptr || request.public_key.empty()) {
     return fail(Errc::kNoPrivateKey, "there is no private key", uri.name.uri());
   }
   return operate(request, *entry.key);
 }
 
-Result<Reply> Service::manage(const Request& request, const Peer& peer) {
+Result<Reply> Service::names_for(const Peer& peer) {
+  const auto names = VHSM_TRY(keystore_->names());
+  Reply reply;
+  for (const KeyName& name : names) {
+    if (grants_->allow(peer, name).ok()) reply.lines.push_back(name.path());
+  }
+  return reply;
+}
+
+Result<Reply> Service::generate(const Request& request, const Peer& peer) {
+  VHSM_TRY(check_owner(peer));
+  const auto name = VHSM_TRY(KeyName::parse(request.name));
+  const KeyType* const type = find_key_type(request.type);
+  if (type == nullptr) return fail(Errc::kUnsupported, "no such key type", request.type);
+  const auto settings = request.params.view();
+  const KeyPtr key = VHSM_TRY(keystore_->generate(name, *type, settings.data()));
+  Reply reply;
+  reply.public_key = VHSM_TRY(key->public_key_info());
+  reply.keeping = key->keeping();
+  log_.write(LogLevel::kInfo, "user " + std::to_string(peer.uid) + " generates " + name.uri());
+  return reply;
+}
+
+Result<Reply> Service::remove(const Request& request, const Peer& peer) {
+  VHSM_TRY(check_owner(peer));
+  const auto name = VHSM_TRY(KeyName::parse(request.name));
+  VHSM_TRY(keystore_->remove(name));
+  log_.write(LogLevel::kInfo, "user " + std::to_string(peer.uid) + " deletes " + name.uri());
+  return Reply{};
+}
+
+Result<Reply> Service::manage_grants(const Request& request, const Peer& peer) {
   VHSM_TRY(check_owner(peer));
   Reply reply;
-  if (request.ask == Ask::kNames) {
-    const auto names = VHSM_TRY(keystore_->names());
-    for (const KeyName& name : names) reply.lines.push_back(name.path());
-    return reply;
-  }
   const auto name = VHSM_TRY(key_or_every(request.name));
   if (request.ask == Ask::kGrants) {
     reply.lines = grants_->list(name);
@@ -144,18 +171,35 @@ Result<Reply> Service::manage(const Request& request, const Peer& peer) {
   return reply;
 }
 
-Result<Reply> Service::reply_at_once(const Request& request, const Peer& peer, bool& has_to_wait) {
-  if (request.ask == Ask::kStatus) {
-    Reply reply;
-    reply.status = status_();
-    return reply;
-  }
-  if (request.ask != Ask::kOpen && request.ask != Ask::kOperate) return manage(request, peer);
+Result<Reply> Service::use_here(const Request& request, const Peer& peer, bool& has_to_wait) {
   const KeyUri uri = VHSM_TRY(permitted(request, peer));
   const auto here = VHSM_TRY(keystore_->find(uri.name));
-  has_to_wait = !here.has_value();
-  if (has_to_wait) return Reply{};
-  return use(request, uri, *here);
+  if (here.has_value()) return use(request, uri, *here);
+  if (request.ask == Ask::kFind) {
+    return fail(Errc::kMissing, "there is no such key here", uri.name.uri());
+  }
+  has_to_wait = true;
+  return Reply{};
+}
+
+Result<Reply> Service::reply_at_once(const Request& request, const Peer& peer, bool& has_to_wait) {
+  switch (request.ask) {
+    case Ask::kStatus: {
+      Reply reply;
+      reply.status = status_();
+      return reply;
+    }
+    case Ask::kNames: return names_for(peer);
+    case Ask::kOpen:
+    case Ask::kFind:
+    case Ask::kOperate: return use_here(request, peer, has_to_wait);
+    case Ask::kGenerate:
+      VHSM_TRY(check_owner(peer));
+      has_to_wait = true;  // it asks the KBS, and takes long
+      return Reply{};
+    case Ask::kRemove: return remove(request, peer);
+    default: return manage_grants(request, peer);
+  }
 }
 
 /// A client's patience is the deadline of a fetch that others share: one that gives a KBS no time
@@ -165,6 +209,7 @@ std::chrono::milliseconds Service::patience(std::chrono::milliseconds asked) con
 }
 
 Result<Reply> Service::reply_waiting(const Request& request, const Peer& peer) {
+  if (request.ask == Ask::kGenerate) return generate(request, peer);
   const KeyUri uri = VHSM_TRY(permitted(request, peer));
   const auto entry = request.ask == Ask::kOpen ? keystore_->fetch(uri, patience(request.wait))
                                                : keystore_->expect(uri, kFirstOutcome);

@@ -2,8 +2,8 @@
 //
 // Function ids and types that are newer than OpenSSL 3.0's headers, so that a module built with 3.0
 // offers a later host what it can. A host that does not know an id skips it.
-// Source: provider-storemgmt(7) and provider-kem(7), OpenSSL 3.2; provider-signature(7),
-// EVP_SIGNATURE-ED25519(7) and EVP_ASYM_CIPHER-RSA(7), OpenSSL 3.4.
+// Source: provider-storemgmt(7), provider-keymgmt(7) and provider-kem(7), OpenSSL 3.2;
+// provider-signature(7), EVP_SIGNATURE-ED25519(7) and EVP_ASYM_CIPHER-RSA(7), OpenSSL 3.4.
 #pragma once
 
 #include <openssl/core.h>
@@ -13,6 +13,14 @@
 #include <type_traits>
 
 namespace vhsm::ossl::compat {
+
+inline constexpr int kKeymgmtImportTypesEx = 45;
+inline constexpr int kKeymgmtExportTypesEx = 46;
+using KeymgmtTypesExFn = const OSSL_PARAM*(void* provctx, int selection);
+
+inline constexpr int kStoreDelete = 9;
+using StoreDeleteFn = int(void* provctx, const char* uri, const OSSL_PARAM params[],
+                          OSSL_PASSPHRASE_CALLBACK* passphrase, void* passphrase_arg);
 
 inline constexpr int kStoreOpenEx = 10;
 using StoreOpenExFn = void*(void* provctx, const char* uri, const OSSL_PARAM params[],
@@ -52,8 +60,15 @@ inline constexpr const char* kTlsSigalgMaxTls = "tls-max-tls";
 inline constexpr const char* kTlsSigalgMinDtls = "tls-min-dtls";
 inline constexpr const char* kTlsSigalgMaxDtls = "tls-max-dtls";
 
-#ifdef OSSL_FUNC_STORE_OPEN_EX
+#ifdef OSSL_FUNC_STORE_OPEN_EX  // 3.2
+static_assert(OSSL_FUNC_KEYMGMT_IMPORT_TYPES_EX == kKeymgmtImportTypesEx);
+static_assert(OSSL_FUNC_KEYMGMT_EXPORT_TYPES_EX == kKeymgmtExportTypesEx);
+static_assert(OSSL_FUNC_STORE_DELETE == kStoreDelete);
 static_assert(OSSL_FUNC_STORE_OPEN_EX == kStoreOpenEx);
+static_assert(std::is_same_v<OSSL_FUNC_keymgmt_import_types_ex_fn, KeymgmtTypesExFn>);
+static_assert(std::is_same_v<OSSL_FUNC_keymgmt_export_types_ex_fn, KeymgmtTypesExFn>);
+static_assert(std::is_same_v<OSSL_FUNC_store_delete_fn, StoreDeleteFn>);
+static_assert(std::is_same_v<OSSL_FUNC_store_open_ex_fn, StoreOpenExFn>);
 #endif
 #ifdef OSSL_FUNC_KEM_AUTH_ENCAPSULATE_INIT
 static_assert(OSSL_FUNC_KEM_AUTH_ENCAPSULATE_INIT == kKemAuthEncapsulateInit);

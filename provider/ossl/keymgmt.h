@@ -2,13 +2,14 @@
 //
 // Key management: raw C arguments on one side, key handles and Results on the other. T names the
 // key type; T::Key and T::Generator do the work.
-// Source: provider-keymgmt(7), OpenSSL 3.0.
+// Source: provider-keymgmt(7), OpenSSL 3.0 and 3.2.
 #pragma once
 
 #include <algorithm>
 #include <array>
 
 #include "provider/ossl/boundary.h"
+#include "provider/ossl/compat.h"
 #include "provider/ossl/dispatch.h"
 
 namespace vhsm::ossl {
@@ -98,6 +99,15 @@ struct ImportTypes
   static const OSSL_PARAM* call(int selection) noexcept { return T::import_types(selection); }
 };
 
+/// As ImportTypes, where the answer depends on the provider.
+template <class T>
+struct ImportTypesEx
+    : Slot<OSSL_OP_KEYMGMT, compat::kKeymgmtImportTypesEx, compat::KeymgmtTypesExFn> {
+  static const OSSL_PARAM* call(void* provctx, int selection) noexcept {
+    return T::import_types(*static_cast<const typename T::Provider*>(provctx), selection);
+  }
+};
+
 template <class T>
 struct Export : Slot<OSSL_OP_KEYMGMT, OSSL_FUNC_KEYMGMT_EXPORT, OSSL_FUNC_keymgmt_export_fn> {
   static int call(void* raw, int selection, OSSL_CALLBACK* tell, void* arg) noexcept {
@@ -112,6 +122,14 @@ template <class T>
 struct ExportTypes
     : Slot<OSSL_OP_KEYMGMT, OSSL_FUNC_KEYMGMT_EXPORT_TYPES, OSSL_FUNC_keymgmt_export_types_fn> {
   static const OSSL_PARAM* call(int selection) noexcept { return T::export_types(selection); }
+};
+
+template <class T>
+struct ExportTypesEx
+    : Slot<OSSL_OP_KEYMGMT, compat::kKeymgmtExportTypesEx, compat::KeymgmtTypesExFn> {
+  static const OSSL_PARAM* call(void* /*provctx*/, int selection) noexcept {
+    return T::export_types(selection);
+  }
 };
 
 template <class T>
@@ -177,8 +195,11 @@ template <class T>
 struct GenSettableParams : Slot<OSSL_OP_KEYMGMT, OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS,
                                 OSSL_FUNC_keymgmt_gen_settable_params_fn> {
   static const OSSL_PARAM* call(void* genctx, void* /*provctx*/) noexcept {
-    return genctx != nullptr ? static_cast<const typename T::Generator*>(genctx)->settable_params()
-                             : nullptr;
+    if (genctx == nullptr) return nullptr;
+    auto& self = *static_cast<typename T::Generator*>(genctx);
+    return boundary<const OSSL_PARAM*>(self.core(), nullptr, [&]() -> Result<const OSSL_PARAM*> {
+      return self.settable_params();
+    });
   }
 };
 

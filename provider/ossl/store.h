@@ -79,5 +79,14 @@ struct Close : Slot<OSSL_OP_STORE, OSSL_FUNC_STORE_CLOSE, OSSL_FUNC_store_close_
   }
 };
 
+template <class T>
+struct Delete : Slot<OSSL_OP_STORE, compat::kStoreDelete, compat::StoreDeleteFn> {
+  static int call(void* provctx, const char* uri, const OSSL_PARAM /*params*/[],
+                  OSSL_PASSPHRASE_CALLBACK* /*passphrase*/, void* /*arg*/) noexcept {
+    auto& provider = *static_cast<typename T::Provider*>(provctx);
+    return boundary_status(provider.core(), [&] { return T::remove(provider, text(uri)); });
+  }
+};
+
 }  // namespace store
 }  // namespace vhsm::ossl

@@ -76,6 +76,60 @@ TEST_F(ShelfTest, FetchesOnceAndAnswersFromMemoryAfterwards) {
   EXPECT_EQ(source_->fetches, 1);
 }
 
+TEST_F(ShelfTest, NamesAndFindTellWhatIsHereAndFetchNothing) {
+  EXPECT_TRUE(keystore_->names().value().empty());
+  EXPECT_FALSE(keystore_->find(uri().name).value().has_value());
+  ASSERT_TRUE(keystore_->open(uri("vhsm:b")).ok());
+  ASSERT_TRUE(keystore_->open(uri("vhsm:a")).ok());
+  EXPECT_EQ(keystore_->names().value(), (std::vector{uri("vhsm:a").name, uri("vhsm:b").name}));
+  const auto found = keystore_->find(uri("vhsm:a").name).value();
+  ASSERT_TRUE(found.has_value());
+  EXPECT_FALSE(signing(found->key));
+  EXPECT_EQ(source_->fetches, 2);
+}
+
+TEST_F(ShelfTest, ARemovedKeyIsFetchedAnewAndThoseWhoHaveItGoOn) {
+  const KeyPtr key = keystore_->open(uri()).value().key;
+  ASSERT_TRUE(keystore_->remove(uri().name).ok());
+  EXPECT_EQ(keystore_->remove(uri().name).error().code, Errc::kMissing);
+  EXPECT_TRUE(keystore_->names().value().empty());
+  EXPECT_FALSE(signing(key));
+  EXPECT_TRUE(keystore_->open(uri()).ok());
+  EXPECT_EQ(source_->fetches, 2);
+}
+
+TEST_F(ShelfTest, AKeyIsGeneratedUnderANameThatIsFreeHereAndAtTheSource) {
+  source_->broken = Errc::kMissing;
+  const auto made = keystore_->generate(uri().name, kEd25519, nullptr);
+  ASSERT_TRUE(made.ok()) << describe(made.error());
+  EXPECT_EQ(made.value()->uri()->name, uri().name);
+  EXPECT_EQ(made.value()->keeping(), Keeping::kInMemory);
+  EXPECT_EQ(keystore_->open(uri()).value().key, made.value());
+  EXPECT_EQ(keystore_->generate(uri().name, kEd25519, nullptr).error().code,
+            Errc::kInvalidArgument);
+}
+
+TEST_F(ShelfTest, ANameThatTheSourceHasOrCannotTellOfIsNotGenerated) {
+  EXPECT_EQ(keystore_->generate(uri().name, kEd25519, nullptr).error().code,
+            Errc::kInvalidArgument);
+  for (const Errc why : {Errc::kDenied, Errc::kUnreachable, Errc::kForged}) {
+    source_->broken = why;
+    EXPECT_EQ(keystore_->generate(uri("vhsm:b").name, kEd25519, nullptr).error().code, why);
+  }
+  EXPECT_EQ(keystore_->names().value(), std::vector{uri().name});
+}
+
+TEST_F(ShelfTest, OneOfManyThreadsGetsTheNameThatAllGenerate) {
+  source_->broken = Errc::kMissing;
+  std::atomic<int> made{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] { made += keystore_->generate(uri().name, kX25519, nullptr).ok(); });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(made, 1);
+}
+
 TEST_F(ShelfTest, ManyThreadsShareOneFetch) {
   source_->delay = milliseconds(100);
   std::vector<std::thread> threads;

@@ -83,6 +83,43 @@ TEST(KeyUri, BoundsItsLengths) {
   EXPECT_FALSE(KeyUri::parse("vhsm:" + std::string(5000, '/'), kPrefix).ok());
 }
 
+TEST(KeyFolder, HoldsTheNamesBelowIt) {
+  const auto name = KeyName::parse("default/tls/www").value();
+  for (const char* text : {"vhsm:", "vhsm://", "vhsm:///", "vhsm:default/", "VHSM://default/tls/",
+                           "vhsm:%64efault/"}) {
+    const auto folder = KeyFolder::parse(text);
+    ASSERT_TRUE(folder.ok()) << text << ": " << describe(folder.error());
+    EXPECT_TRUE(folder.value().holds(name)) << text;
+  }
+  for (const char* text : {"vhsm:tls/", "vhsm:def/", "vhsm:default/tl/", "vhsm:default/www/"}) {
+    EXPECT_FALSE(KeyFolder::parse(text).value().holds(name)) << text;
+  }
+  EXPECT_EQ(KeyFolder::parse("vhsm:///default/tls/").value().uri(), "vhsm:default/tls/");
+}
+
+TEST(KeyFolder, IsWhatASlashOrNothingEnds) {
+  for (const char* text : {"vhsm:", "vhsm:a/", "vhsm:/", "vhsm:?type=cert", "vhsm:a/?b/c"}) {
+    EXPECT_TRUE(KeyFolder::is_named_by(text)) << text;
+  }
+  for (const char* text : {"", "vhsm", "a/", "file:a/", "vhsm:a", "vhsm:a?b/", "vhsm:a/b/c"}) {
+    EXPECT_FALSE(KeyFolder::is_named_by(text)) << text;
+    EXPECT_EQ(KeyFolder::parse(text).error().code, Errc::kBadUri) << text;
+  }
+}
+
+TEST(KeyFolder, WithAnythingElseInItIsRefused) {
+  for (const auto& text :
+       {std::string("vhsm:/"), std::string("vhsm:////"), std::string("vhsm:a//"),
+        std::string("vhsm:a/b/c/"), std::string("vhsm:a/b/c/d/"), std::string("vhsm:../"),
+        std::string("vhsm:a*/"), std::string("vhsm:a%2f/"), std::string("vhsm:a%/"),
+        std::string("vhsm:?type=cert"), std::string("vhsm:a/?"),
+        "vhsm:" + std::string(5000, 'a') + "/"}) {
+    const auto folder = KeyFolder::parse(text);
+    ASSERT_FALSE(folder.ok()) << text;
+    EXPECT_EQ(folder.error().code, Errc::kBadUri) << text;
+  }
+}
+
 TEST(KeyName, IsOrderedByItsPath) {
   const auto a = KeyName::parse("a/b/c").value();
   const auto b = KeyName::parse("a/b/d").value();

@@ -45,6 +45,7 @@ TEST(GenerationTest, EachKindIsMadeByVhsmWithTheSizesThatTheDefaultProviderHas) 
   }
 }
 
+// T9
 TEST(GenerationTest, ParametersAreATemplateForKeysOfTheirGroup) {
   const Host host;
   const ossl::PKeyCtx make(EVP_PKEY_CTX_new_from_name(host.ctx(), "EC", kVhsm));
@@ -62,6 +63,7 @@ TEST(GenerationTest, ParametersAreATemplateForKeysOfTheirGroup) {
   EXPECT_EQ(EVP_PKEY_parameters_eq(key.get(), parameters.get()), 1);
 }
 
+// T9
 TEST(GenerationTest, AnEcKeyWithoutAGroupIsAnError) {
   const Host host;
   const ossl::PKeyCtx make(EVP_PKEY_CTX_new_from_name(host.ctx(), "EC", kVhsm));
@@ -69,16 +71,6 @@ TEST(GenerationTest, AnEcKeyWithoutAGroupIsAnError) {
   ossl::PKey key;
   EXPECT_NE(EVP_PKEY_keygen(make.get(), Receive(key)), 1);
   EXPECT_THAT(take_errors(), ::testing::HasSubstr("group"));
-}
-
-TEST(GenerationTest, APersistentNameIsRefusedAndNotForgotten) {
-  const Host host;
-  const ossl::PKeyCtx make(EVP_PKEY_CTX_new_from_name(host.ctx(), "ED25519", kVhsm));
-  ASSERT_EQ(EVP_PKEY_keygen_init(make.get()), 1);
-  char uri[] = "vhsm:a/b/c";
-  const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("vhsm-uri", uri, 0),
-                               OSSL_PARAM_construct_end()};
-  EXPECT_NE(EVP_PKEY_CTX_set_params(make.get(), params), 1);
 }
 
 TEST(GenerationTest, ACopySignsAndTheOriginalOutlivesIt) {

@@ -5,6 +5,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/store.h>
 #include <openssl/x509.h>
@@ -16,9 +17,6 @@ namespace vhsm::test {
 using ossl::Receive;
 
 namespace {
-
-using StoreCtx = ossl::Handle<OSSL_STORE_CTX, OSSL_STORE_close>;
-using StoreInfo = ossl::Handle<OSSL_STORE_INFO, OSSL_STORE_INFO_free>;
 
 bool set(EVP_PKEY_CTX* ctx, const char* name, const char* value) {
   return value == nullptr || EVP_PKEY_CTX_ctrl_str(ctx, name, value) == 1;
@@ -68,8 +66,7 @@ ossl::PKey Host::generate(const std::string& type, const std::string& detail,
 }
 
 ossl::PKey Host::open(const std::string& uri) const {
-  const StoreCtx store(
-      OSSL_STORE_open_ex(uri.c_str(), ctx(), nullptr, nullptr, nullptr, nullptr, nullptr, nullptr));
+  const StoreCtx store = open_store(*this, uri);
   if (store == nullptr) return nullptr;
   OSSL_STORE_expect(store.get(), OSSL_STORE_INFO_PKEY);
   while (OSSL_STORE_eof(store.get()) != 1) {
@@ -92,6 +89,36 @@ std::uint64_t Host::counter(const char* name) const {
   OSSL_PARAM params[] = {OSSL_PARAM_construct_uint64(name, &value), OSSL_PARAM_construct_end()};
   EXPECT_EQ(OSSL_PROVIDER_get_params(vhsm(), params), 1);
   return value;
+}
+
+StoreCtx open_store(const Host& host, const std::string& uri) {
+  return StoreCtx(OSSL_STORE_open_ex(uri.c_str(), host.ctx(), nullptr, nullptr, nullptr, nullptr,
+                                     nullptr, nullptr));
+}
+
+std::vector<StoreInfo> rest_of(const StoreCtx& store) {
+  constexpr int kMostLoads = 1000;
+  std::vector<StoreInfo> found;
+  for (int i = 0; i < kMostLoads && OSSL_STORE_eof(store.get()) != 1; ++i) {
+    StoreInfo info(OSSL_STORE_load(store.get()));
+    if (info != nullptr) found.push_back(std::move(info));
+  }
+  EXPECT_EQ(OSSL_STORE_eof(store.get()), 1) << "no end";
+  return found;
+}
+
+std::string private_pem(EVP_PKEY* key) {
+  const ossl::Bio out(BIO_new(BIO_s_mem()));
+  EXPECT_EQ(PEM_write_bio_PrivateKey(out.get(), key, nullptr, nullptr, 0, nullptr, nullptr), 1)
+      << take_errors();
+  const Bytes text = contents(out.get());
+  return {text.begin(), text.end()};
+}
+
+ossl::PKey read_private_pem(const Host& host, const std::string& pem) {
+  const ossl::Bio in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  return ossl::PKey(
+      PEM_read_bio_PrivateKey_ex(in.get(), nullptr, nullptr, nullptr, host.ctx(), nullptr));
 }
 
 std::string take_errors() {

@@ -4,8 +4,10 @@
 // the calls that such programs make.
 #pragma once
 
+#include <openssl/core_dispatch.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
+#include <openssl/store.h>
 
 #include <cstdint>
 #include <string>
@@ -17,6 +19,8 @@
 namespace vhsm::test {
 
 using Bytes = std::vector<std::uint8_t>;
+using StoreCtx = ossl::Handle<OSSL_STORE_CTX, OSSL_STORE_close>;
+using StoreInfo = ossl::Handle<OSSL_STORE_INFO, OSSL_STORE_INFO_free>;
 using LoadedProvider = ossl::Handle<OSSL_PROVIDER, OSSL_PROVIDER_unload>;
 
 inline constexpr const char* kVhsm = "provider=vhsm";
@@ -51,6 +55,33 @@ class Host {
 
 /// Loads `name` into `ctx` from the build's module folder.
 LoadedProvider load(OSSL_LIB_CTX* ctx, const char* name);
+
+/// Opens `uri`; null when that fails.
+StoreCtx open_store(const Host& host, const std::string& uri);
+
+/// What is left in `store`. A store that does not come to its end is a failure of the test.
+std::vector<StoreInfo> rest_of(const StoreCtx& store);
+
+/// The PEM of a private key: of ours, a stand-in.
+std::string private_pem(EVP_PKEY* key);
+
+/// What stands in that PEM first.
+ossl::PKey read_private_pem(const Host& host, const std::string& pem);
+
+/// A function of the provider's dispatch tables, for those that the host's libcrypto is too old to
+/// call.
+template <class Fn>
+Fn* provided(const Host& host, int operation, const char* algorithm, int id) {
+  int no_cache = 0;
+  const OSSL_ALGORITHM* row = OSSL_PROVIDER_query_operation(host.vhsm(), operation, &no_cache);
+  for (; row != nullptr && row->algorithm_names != nullptr; ++row) {
+    if (!std::string_view(row->algorithm_names).starts_with(algorithm)) continue;
+    for (const OSSL_DISPATCH* entry = row->implementation; entry->function_id != 0; ++entry) {
+      if (entry->function_id == id) return reinterpret_cast<Fn*>(entry->function);
+    }
+  }
+  return nullptr;
+}
 
 /// Empties the error queue. @return its entries, a line each.
 std::string take_errors();

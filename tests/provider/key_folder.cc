@@ -86,16 +86,21 @@ const Folder& folder() {
 
 }  // namespace
 
-ossl::X509Cert self_signed(const Host& host, EVP_PKEY* key, const char* digest) {
+ossl::X509Cert self_signed(const Host& host, EVP_PKEY* key, const char* digest,
+                           const Identity& identity) {
   ossl::X509Cert cert(X509_new_ex(host.ctx(), nullptr));
   X509_set_version(cert.get(), 2);
-  ASN1_INTEGER_set(X509_get_serialNumber(cert.get()), 1);
+  BIGNUM* serial = nullptr;
+  BN_dec2bn(&serial, identity.serial.c_str());
+  const ossl::Bignum owned(serial);
+  BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(cert.get()));
   X509_gmtime_adj(X509_getm_notBefore(cert.get()), 0);
   X509_gmtime_adj(X509_getm_notAfter(cert.get()), 3600);
   X509_set_pubkey(cert.get(), key);
   X509_NAME* name = X509_get_subject_name(cert.get());
-  static constexpr unsigned char kName[] = "localhost";
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, kName, -1, -1, 0);
+  const Bytes text(identity.name.begin(), identity.name.end());
+  X509_NAME_add_entry_by_txt(name, "CN", identity.text_type, text.data(),
+                             static_cast<int>(text.size()), -1, 0);
   X509_set_issuer_name(cert.get(), name);
   const ossl::MdCtx ctx(EVP_MD_CTX_new());
   const bool made =
@@ -139,6 +144,10 @@ std::string KeyFolder::pem(const std::string& kind) const {
   std::ostringstream text;
   text << in.rdbuf();
   return text.str();
+}
+
+void KeyFolder::put(const std::string& name, const std::string& pem) const {
+  std::ofstream(path() + "/default/test/" + name) << pem;
 }
 
 ossl::PKey KeyFolder::in_default(const Host& host, const std::string& kind) const {

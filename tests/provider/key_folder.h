@@ -4,6 +4,7 @@
 // clear. One for a process; a key is made when it is asked for.
 #pragma once
 
+#include <openssl/asn1.h>
 #include <openssl/evp.h>
 
 #include <string>
@@ -26,12 +27,22 @@ class KeyFolder {
   [[nodiscard]] ossl::PKey in_default(const Host& host, const std::string& kind) const;
   /// The stored PEM.
   [[nodiscard]] std::string pem(const std::string& kind) const;
+  /// Stores `pem` as "vhsm:default/test/NAME".
+  void put(const std::string& name, const std::string& pem) const;
 
  private:
   [[nodiscard]] std::string file(const std::string& kind) const;
 };
 
-/// A self-signed certificate for localhost.
-ossl::X509Cert self_signed(const Host& host, EVP_PKEY* key, const char* digest);
+/// What a certificate says of itself.
+struct Identity {
+  std::string name = "localhost";
+  std::string serial = "1";  ///< decimal
+  int text_type = MBSTRING_ASC;
+};
+
+/// A self-signed certificate.
+ossl::X509Cert self_signed(const Host& host, EVP_PKEY* key, const char* digest,
+                           const Identity& identity = {});
 
 }  // namespace vhsm::test

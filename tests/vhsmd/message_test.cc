@@ -30,7 +30,7 @@ constexpr std::uint64_t kInputField = 9;
 constexpr std::uint64_t kRuleField = 11;
 constexpr std::uint64_t kErrorField = 12;
 constexpr std::uint64_t kStatusField = 15;
-constexpr std::uint64_t kLinesField = 16;
+constexpr std::uint64_t kKeepingField = 18;
 
 ByteView body(const Message& message) { return ByteView(message.bytes()).subspan(kLengthBytes); }
 
@@ -92,6 +92,7 @@ struct Full {
                   .peer = peer,
                   .input = input,
                   .capacity = 512,
+                  .type = "EC",
                   .rule = {"unit", "nginx.service"}};
 };
 
@@ -112,6 +113,7 @@ TEST(Message, EveryFieldOfARequestArrives) {
   EXPECT_TRUE(std::ranges::equal(request.peer, full.peer));
   EXPECT_TRUE(std::ranges::equal(request.input, full.input));
   EXPECT_EQ(request.capacity, 512U);
+  EXPECT_EQ(request.type, "EC");
   EXPECT_EQ(request.rule.kind, "unit");
   EXPECT_EQ(request.rule.value, "nginx.service");
 }
@@ -135,8 +137,7 @@ TEST(Message, ParametersKeepNameTypeSizeAndOrder) {
 }
 
 TEST(Message, EveryAskArrives) {
-  for (auto number = std::uint8_t{1}; number <= static_cast<std::uint8_t>(Ask::kTakeOver);
-       ++number) {
+  for (auto number = std::uint8_t{1}; number <= static_cast<std::uint8_t>(Ask::kLast); ++number) {
     const Message message = encode(Request{.ask = static_cast<Ask>(number)});
     EXPECT_EQ(decode_request(body(message)).value().ask, static_cast<Ask>(number));
   }
@@ -146,12 +147,14 @@ TEST(Message, KeysOutputCertificatesAndLinesOfAReplyArrive) {
   Reply reply;
   reply.public_key = Bytes(294, 1);
   reply.certificates = {Bytes(1000, 2), Bytes(), Bytes(1, 3)};
+  reply.keeping = Keeping::kInMemory;
   reply.output.bytes() = Bytes(256, 4);
   reply.lines = {"default/tls/www user 33", "", "* group 0"};
   const Reply got = sent(reply);
   EXPECT_FALSE(got.error.has_value());
   EXPECT_EQ(got.public_key, reply.public_key);
   EXPECT_EQ(got.certificates, reply.certificates);
+  EXPECT_EQ(got.keeping, Keeping::kInMemory);
   EXPECT_EQ(got.output.bytes(), reply.output.bytes());
   EXPECT_EQ(got.lines, reply.lines);
 }
@@ -289,7 +292,7 @@ TEST(Message, WithoutAVersionIsRefused) {
 }
 
 TEST(Message, AnUnknownFieldIsRefused) {
-  EXPECT_EQ(refusal(with_number(kLinesField + 1, 1)), Errc::kBadFormat);
+  EXPECT_EQ(refusal(with_number(kKeepingField + 1, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(UINT64_MAX, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(Bytes{0xa2, 0x00, 0x01, 0x20, 0x01}), Errc::kBadFormat);  // {0: 1, -1: 1}
   EXPECT_EQ(refusal(Bytes{0xa2, 0x00, 0x01, 0x61, 'a', 0x01}), Errc::kBadFormat);
@@ -338,7 +341,8 @@ TEST(Message, ItemsOfAnotherKindAreRefused) {
 
 TEST(Message, NumbersOutOfRangeAreRefused) {
   EXPECT_EQ(refusal(with_number(kAskField, 0)), Errc::kBadFormat);
-  EXPECT_EQ(refusal(with_number(kAskField, 9)), Errc::kBadFormat);
+  EXPECT_EQ(refusal(with_number(kAskField, static_cast<std::uint64_t>(Ask::kLast) + 1)),
+            Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kAskField, 257)), Errc::kBadFormat) << "cut to a byte it is 1";
   EXPECT_FALSE(refusal(with_number(kKindField, 6)).has_value());
   EXPECT_EQ(refusal(with_number(kKindField, 7)), Errc::kBadFormat);

@@ -274,6 +274,69 @@ TEST_F(ServerTest, AnotherUserGetsWhatItIsGrantedAndNoMore) {
             0);
 }
 
+TEST_F(ServerTest, NamesAndFindAreOfWhatTheAskerMayUse) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can be another user";
+  start();
+  grant_to_stranger(kP256);
+  const auto owner = remote();
+  for (const char* name : {kP256, kRsaKey}) ASSERT_TRUE(owner->open(uri(name)).ok());
+  EXPECT_EQ(owner->names().value().size(), 2U);
+  EXPECT_EQ(in_child([&] {
+              if (!become(kStranger)) return kSkipped;
+              const auto keystore = remote();
+              const auto names = keystore->names();
+              if (!names.ok() || names.value() != std::vector{uri(kP256).name}) return 1;
+              const auto found = keystore->find(uri(kP256).name);
+              if (!found.ok() || signing(found.value()->key).has_value()) return 2;
+              const auto refused = keystore->find(uri(kRsaKey).name);
+              return !refused.ok() && refused.error().code == Errc::kNotGranted ? 0 : 3;
+            }),
+            0);
+}
+
+TEST_F(ServerTest, FindFetchesNothing) {
+  start();
+  EXPECT_FALSE(remote()->find(uri(kP256).name).value().has_value());
+  EXPECT_TRUE(remote()->names().value().empty());
+}
+
+TEST_F(ServerTest, OnlyOwnersGenerateAndRemove) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can be another user";
+  start();
+  grant_to_stranger(kP256);
+  grant_to_stranger("default/key/new");
+  ASSERT_TRUE(remote()->open(uri(kP256)).ok());
+  EXPECT_EQ(in_child([&] {
+              if (!become(kStranger)) return kSkipped;
+              const auto keystore = remote();
+              const auto made = keystore->generate(uri("default/key/new").name, kEd25519, nullptr);
+              if (made.ok() || made.error().code != Errc::kNotGranted) return 1;
+              const auto removed = keystore->remove(uri(kP256).name);
+              return !removed.ok() && removed.error().code == Errc::kNotGranted ? 0 : 2;
+            }),
+            0);
+  EXPECT_EQ(remote()->names().value(), std::vector{uri(kP256).name});
+}
+
+TEST_F(ServerTest, AKeyThatItsOwnerGeneratesIsForThoseWithAGrant) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can be another user";
+  start();
+  grant_to_stranger("default/key/new");
+  const auto made = remote()->generate(uri("default/key/new").name, kEc, nullptr);
+  EXPECT_FALSE(made.ok()) << "without a group";
+  std::array<char, 16> group{"P-256"};
+  const OSSL_PARAM settings[] = {OSSL_PARAM_construct_utf8_string("group", group.data(), 0),
+                                 OSSL_PARAM_construct_end()};
+  ASSERT_TRUE(remote()->generate(uri("default/key/new").name, kEc, settings).ok());
+  EXPECT_EQ(in_child([&] {
+              if (!become(kStranger)) return kSkipped;
+              const auto opened = remote()->open(uri("default/key/new"));
+              if (!opened.ok() || signing(opened.value().key).has_value()) return 1;
+              return opened.value().key->keeping() == Keeping::kInMemory ? 0 : 2;
+            }),
+            0);
+}
+
 TEST_F(ServerTest, AnotherUserCannotTakeOver) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can be another user";
   start();
@@ -282,7 +345,7 @@ TEST_F(ServerTest, AnotherUserCannotTakeOver) {
               auto predecessor = Predecessor::connect(path_);
               if (!predecessor.ok()) return 1;
               const auto names = predecessor.value().key_names();
-              if (names.ok() || names.error().code != Errc::kNotGranted) return 2;
+              if (!names.ok() || !names.value().empty()) return 2;
               const auto taken = predecessor.value().take_over();
               return !taken.ok() && taken.error().code == Errc::kNotGranted ? 0 : 3;
             }),
