@@ -48,7 +48,7 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<Entry> expect(const KeyUri& uri, std::chrono::milliseconds patience) override {
     return retrier_->open(uri, patience);
   }
-  Result<std::vector<KeyName>> names() override { return shelf_->names(); }
+  Result<std::vector<KeyUri>> names() override { return shelf_->names(); }
 
  private:
   std::shared_ptr<Shelf> shelf_;

@@ -29,8 +29,10 @@ enum class Field : std::uint8_t {
   kOutput = 14,
   kStatus = 15,
   kLines = 16,
+  kSize = 17,
+  kStep = 18,
 };
-constexpr std::size_t kFieldCount = 17;
+constexpr std::size_t kFieldCount = 19;
 
 /// A map whose fields are written as they come: they are few, so their number takes one byte, which
 /// is set at the end.
@@ -113,10 +115,33 @@ Status read_rule(CborReader& reader, RuleText& rule) {
   return {};
 }
 
+constexpr std::size_t kStepParts = 6;
+
+void write_step(CborWriter& writer, const SymmetricStep& step) {
+  writer.array(kStepParts);
+  writer.text(step.algorithm);
+  writer.number(step.forwards ? 1 : 0);
+  writer.bytes(step.iv);
+  writer.bytes(step.associated);
+  writer.number(step.skip);
+  writer.number(step.last ? 1 : 0);
+}
+
+Status read_step(CborReader& reader, SymmetricStep& step) {
+  const std::size_t parts = VHSM_TRY(reader.array());
+  if (parts != kStepParts) return fail(Errc::kBadFormat, "a step has six parts");
+  step.algorithm = VHSM_TRY(reader.text());
+  VHSM_TRY(read_number(reader, step.forwards, 0, 1));
+  step.iv = VHSM_TRY(reader.bytes());
+  step.associated = VHSM_TRY(reader.bytes());
+  VHSM_TRY(read_number(reader, step.skip, 0, kMaxMessageBytes));
+  return read_number(reader, step.last, 0, 1);
+}
+
 Status read_field(Field field, CborReader& reader, Request& request) {
   switch (field) {
     case Field::kAsk:
-      return read_number(reader, request.ask, 1, static_cast<std::uint64_t>(Ask::kTakeOver));
+      return read_number(reader, request.ask, 1, static_cast<std::uint64_t>(Ask::kLast));
     case Field::kName: return read_into(request.name, reader.text());
     case Field::kPublicKey: return read_into(request.public_key, reader.bytes());
     case Field::kWait: return read_wait(reader, request.wait);
@@ -129,6 +154,7 @@ Status read_field(Field field, CborReader& reader, Request& request) {
     case Field::kInput: return read_into(request.input, reader.bytes());
     case Field::kCapacity: return read_number(reader, request.capacity, 0, SIZE_MAX);
     case Field::kRule: return read_rule(reader, request.rule);
+    case Field::kStep: return read_step(reader, request.step);
     default: return fail(Errc::kBadFormat, "a field that requests do not have");
   }
 }
@@ -213,6 +239,7 @@ Status read_field(Field field, CborReader& reader, Reply& reply) {
       return read_list(reader, reply.certificates, std::mem_fn(&CborReader::bytes));
     case Field::kLines: return read_list(reader, reply.lines, std::mem_fn(&CborReader::text));
     case Field::kStatus: return read_status(reader, reply.status);
+    case Field::kSize: return read_number(reader, reply.size, 1, kMaxSecretKeyBytes);
     default: return fail(Errc::kBadFormat, "a field that answers do not have");
   }
 }
@@ -224,6 +251,13 @@ void write_operation(MapWriter& map, const Request& request) {
   if (!request.peer.empty()) map.field(Field::kPeer).bytes(request.peer);
   if (!request.input.empty()) map.field(Field::kInput).bytes(request.input);
   map.field(Field::kCapacity).number(request.capacity);
+}
+
+void write_use(MapWriter& map, const Request& request) {
+  if (!request.params.empty()) request.params.write(map.field(Field::kParams));
+  if (!request.input.empty()) map.field(Field::kInput).bytes(request.input);
+  map.field(Field::kCapacity).number(request.capacity);
+  write_step(map.field(Field::kStep), request.step);
 }
 
 }  // namespace
@@ -241,6 +275,7 @@ Message encode(const Request& request) {
     map.field(Field::kWait).number(static_cast<std::uint64_t>(request.wait.count()));
   }
   if (request.ask == Ask::kOperate) write_operation(map, request);
+  if (request.ask == Ask::kUseSecret) write_use(map, request);
   if (!request.rule.kind.empty()) {
     CborWriter& writer = map.field(Field::kRule);
     writer.array(2);
@@ -266,6 +301,7 @@ Message encode(const Reply& reply) {
     writer.array(reply.certificates.size());
     for (const auto& certificate : reply.certificates) writer.bytes(certificate);
   }
+  if (reply.size != 0) map.field(Field::kSize).number(reply.size);
   if (!reply.output.bytes().empty()) map.field(Field::kOutput).bytes(reply.output.bytes());
   if (reply.status.has_value()) write_status(map.field(Field::kStatus), *reply.status);
   if (!reply.lines.empty()) {

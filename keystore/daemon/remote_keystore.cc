@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "keystore/daemon/remote_key.h"
+#include "keystore/daemon/remote_symmetric.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -21,6 +22,7 @@ class Client final : public RemoteKeystore {
     if (uri.version) {
       return fail(Errc::kUnsupported, "this keystore has no versions", uri.name.uri());
     }
+    if (uri.type == ObjectType::kSecret) return open_secret(uri);
     Reply reply = VHSM_TRY(ask_for(uri, {}, deadlines_.fetch_timeout));
     Entry entry{.key = nullptr, .certificates = std::move(reply.certificates)};
     if (reply.public_key.empty()) return entry;
@@ -41,6 +43,11 @@ class Client final : public RemoteKeystore {
     return KeyPtr(std::move(key));
   }
 
+  Result<std::unique_ptr<SymmetricOperation>> make_operation(
+      const SymmetricAlgorithm& algorithm) override {
+    return RemoteSymmetricOperation::create(algorithm, context_);
+  }
+
   Result<DaemonStatus> status() override {
     Reply reply = VHSM_TRY(context_->channel.ask({.ask = Ask::kStatus}, kAnswerWait));
     if (!reply.status.has_value()) return fail(Errc::kBadFormat, "vhsmd tells no status");
@@ -59,6 +66,16 @@ class Client final : public RemoteKeystore {
   }
 
  private:
+  Result<Entry> open_secret(const KeyUri& uri) {
+    const auto wait = deadlines_.fetch_timeout;
+    Reply reply = VHSM_TRY(context_->channel.ask(
+        {.ask = Ask::kOpenSecret, .name = uri.name.path(), .wait = wait}, wait + kAnswerWait));
+    if (reply.size == 0) return fail(Errc::kBadFormat, "vhsmd tells no length of the key");
+    Entry entry{.key = nullptr, .certificates = {}};
+    entry.symmetric = SymmetricKey::remote(uri, reply.size, std::move(reply.public_key));
+    return entry;
+  }
+
   Result<Reply> ask_for(const KeyUri& uri, ByteView public_key, std::chrono::milliseconds wait) {
     const Request request{
         .ask = Ask::kOpen, .name = uri.name.path(), .public_key = public_key, .wait = wait};

@@ -111,6 +111,12 @@ inline Result<std::span<const std::uint8_t>> bytes(const unsigned char* data, st
   return std::span{data, size};
 }
 
+/// @errors kUnsupported: whoever has a key in the clear needs no key store.
+inline Status refuse_clear_key(const unsigned char* key) {
+  if (key == nullptr) return {};
+  return fail(Errc::kUnsupported, "a key in the clear is for another provider");
+}
+
 /// A C string that may be null as a view.
 inline std::string_view text(const char* string) noexcept {
   return string != nullptr ? std::string_view(string) : std::string_view();
