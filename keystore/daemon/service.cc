@@ -87,10 +87,13 @@ Status feed_associated(SymmetricOperation& operation, ByteView data) {
 
 /// What the end yields; of an authenticated encryption the tag.
 Status finish_into(SymmetricOperation& operation, const SymmetricAlgorithm& algorithm,
-                   const SymmetricStep& step, std::vector<std::uint8_t>& output) {
+                   const Request& request, std::vector<std::uint8_t>& output) {
   const std::size_t size = VHSM_TRY(operation.finish(output));
   output.resize(size);
-  if (algorithm.mode != CipherMode::kGcm || !step.forwards) return {};
+  if (algorithm.mode != CipherMode::kGcm || !request.step.forwards) return {};
+  if (request.capacity < EVP_GCM_TLS_TAG_LEN) {
+    return fail(Errc::kBadLength, "there is no room for the tag");
+  }
   output.resize(EVP_GCM_TLS_TAG_LEN);
   OSSL_PARAM params[] = {
       OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, output.data(), output.size()),
@@ -111,7 +114,7 @@ Result<Reply> use_secret(const Request& request, const SymmetricKeyPtr& key) {
   output.resize(std::min(request.capacity, kMaxOutputBytes));
   if (step.last) {
     VHSM_TRY(feed(*operation, request.input));
-    VHSM_TRY(finish_into(*operation, *algorithm, step, output));
+    VHSM_TRY(finish_into(*operation, *algorithm, request, output));
     return reply;
   }
   const std::size_t size = VHSM_TRY(operation->update(request.input, output));
