@@ -42,6 +42,7 @@ using EcdsaSig = Handle<ECDSA_SIG, ECDSA_SIG_free>;
 using Kdf = Handle<EVP_KDF, EVP_KDF_free>;
 using KdfCtx = Handle<EVP_KDF_CTX, EVP_KDF_CTX_free>;
 using LibCtx = Handle<OSSL_LIB_CTX, OSSL_LIB_CTX_free>;
+using Mac = Handle<EVP_MAC, EVP_MAC_free>;
 using Md = Handle<EVP_MD, EVP_MD_free>;
 using MdCtx = Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
 using PKey = Handle<EVP_PKEY, EVP_PKEY_free>;

@@ -159,6 +159,18 @@ Result<KeyUri> KeyUri::parse(std::string_view text, std::string_view prefix, boo
   return uri;
 }
 
+std::string KeyUri::text() const {
+  std::string text = name.uri();
+  const auto add = [&text, separator = '?'](std::string_view key, std::string_view value) mutable {
+    text.append(1, std::exchange(separator, '&')).append(key).append("=").append(value);
+  };
+  for (const auto& [known, its] : kTypes) {
+    if (type == its) add("type", known);
+  }
+  if (version.has_value()) add("version", std::to_string(*version));
+  return text;
+}
+
 bool KeyFolder::is_named_by(std::string_view uri) noexcept {
   if (!has_scheme(uri)) return false;
   const std::string_view path = uri.substr(kScheme.size(), uri.find('?') - kScheme.size());

@@ -52,6 +52,11 @@ struct KeyUri {
   /// @errors kBadUri, with the offending part as subject.
   static Result<KeyUri> parse(std::string_view text, std::string_view prefix,
                               bool bare_path = false);
+
+  /// What parse() reads again.
+  [[nodiscard]] std::string text() const;
+
+  friend bool operator==(const KeyUri&, const KeyUri&) = default;
 };
 
 /// The names that begin alike: all of them ("vhsm:"), or those below one or two segments

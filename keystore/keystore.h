@@ -14,6 +14,8 @@
 #include "keystore/key.h"
 #include "keystore/key_name.h"
 #include "keystore/key_source.h"
+#include "keystore/symmetric_key.h"
+#include "keystore/symmetric_operation.h"
 
 namespace vhsm::keystore {
 
@@ -22,6 +24,7 @@ struct Entry {
   KeyPtr key;                                           ///< null when only certificates are there
   std::vector<std::vector<std::uint8_t>> certificates;  ///< DER, in stored order
   std::vector<std::uint8_t> public_key_info{};          ///< DER of the key's public half
+  SymmetricKeyPtr symmetric{};  ///< alone: what was asked for by type=secret
 };
 
 /// Thread-safe.
@@ -33,7 +36,8 @@ class Keystore {
   virtual ~Keystore() = default;
 
   /// Case A: answers from memory. Case B: asks the KeySource first, one fetch for any number of
-  /// threads that ask for the same name at once. Certificates of a bundle come with the key.
+  /// threads that ask for the same name at once. Certificates of a bundle come with the key. What
+  /// a URI with type=secret names is taken for a symmetric key, and for nothing else.
   /// @errors those of KeySource::fetch, kBadFormat and kUnsupported for what was fetched.
   virtual Result<Entry> open(const KeyUri& uri) = 0;
 
@@ -45,8 +49,9 @@ class Keystore {
   virtual Result<KeyPtr> open_stand_in(const KeyUri& uri, const KeyType& type,
                                        std::span<const std::uint8_t> public_key_info) = 0;
 
-  /// The names of all that is here and may be used, in their order.
-  virtual Result<std::vector<KeyName>> names() = 0;
+  /// The names of all that is here and may be used, in their order; of symmetric keys with their
+  /// type.
+  virtual Result<std::vector<KeyUri>> names() = 0;
 
   /// What is here. Fetches nothing.
   virtual Result<std::optional<Entry>> find(const KeyName& name) = 0;
@@ -62,6 +67,13 @@ class Keystore {
   /// in this process go on working.
   /// @errors kMissing, kNotGranted.
   virtual Status remove(const KeyName& name) = 0;
+
+  /// An operation that takes symmetric keys of this keystore, and ephemeral ones.
+  /// @errors as make_local_operation().
+  virtual Result<std::unique_ptr<SymmetricOperation>> make_operation(
+      const SymmetricAlgorithm& algorithm) {
+    return make_local_operation(algorithm);
+  }
 };
 
 /// How long open() may wait for the KeySource.

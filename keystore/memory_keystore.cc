@@ -52,7 +52,7 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<Entry> expect(const KeyUri& uri, std::chrono::milliseconds patience) override {
     return retrier_->open(uri, patience);
   }
-  Result<std::vector<KeyName>> names() override { return shelf_->names(); }
+  Result<std::vector<KeyUri>> names() override { return shelf_->names(); }
 
   Result<KeyPtr> generate(const KeyName& name, const KeyType& type,
                           const OSSL_PARAM settings[]) override {

@@ -6,6 +6,7 @@
 
 #include "keystore/local_key.h"
 #include "keystore/pair_check.h"
+#include "keystore/secret_material.h"
 
 namespace vhsm::keystore {
 
@@ -41,6 +42,12 @@ Error taken(const KeyName& name) {
               name.uri());
 }
 
+/// What a URI must ask for to get `entry` again.
+std::optional<ObjectType> type_of(const Entry& entry) {
+  if (entry.symmetric == nullptr) return std::nullopt;
+  return ObjectType::kSecret;
+}
+
 }  // namespace
 
 struct Shelf::Claim {
@@ -57,11 +64,11 @@ Result<std::optional<Entry>> Shelf::find(const KeyName& name) {
   });
 }
 
-Result<std::vector<KeyName>> Shelf::names() {
-  return memory::run_protected([&]() -> Result<std::vector<KeyName>> {
+Result<std::vector<KeyUri>> Shelf::names() {
+  return memory::run_protected([&]() -> Result<std::vector<KeyUri>> {
     const std::lock_guard lock(mutex_);
-    std::vector<KeyName> all;
-    for (const auto& [name, entry] : entries_) all.push_back(name);
+    std::vector<KeyUri> all;
+    for (const auto& [name, entry] : entries_) all.push_back({name, type_of(entry), std::nullopt});
     return all;
   });
 }
@@ -149,6 +156,7 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
 }
 
 Result<Entry> Shelf::read(const KeyUri& uri, const SecretBytes& secret) const {
+  if (uri.type == ObjectType::kSecret) return shelve_symmetric(uri, secret);
   auto material = VHSM_TRY(parse_material(secret));
   return shelve(uri, std::move(material));
 }
@@ -161,6 +169,14 @@ Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
   entry.public_key_info = VHSM_TRY(half.key_info());
   entry.key = VHSM_TRY(LocalKey::hold(std::move(half), std::move(material.pair),
                                       KeyUri{uri.name, std::nullopt, std::nullopt}, metrics_));
+  return entry;
+}
+
+Result<Entry> Shelf::shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const {
+  const auto material = VHSM_TRY(parse_secret(secret));
+  Entry entry{.key = nullptr, .certificates = {}};
+  entry.symmetric =
+      VHSM_TRY(SymmetricKey::hold(material, KeyUri{uri.name, uri.type, std::nullopt}, metrics_));
   return entry;
 }
 

@@ -30,9 +30,9 @@ class Shelf {
   /// @errors kForked.
   Result<std::optional<Entry>> find(const KeyName& name);
 
-  /// The names of all that is here.
+  /// The names of all that is here; of symmetric keys with their type.
   /// @errors kForked.
-  Result<std::vector<KeyName>> names();
+  Result<std::vector<KeyUri>> names();
 
   /// Whether a new key may have this name: it is neither here nor at the source.
   /// @errors kInvalidArgument when it is taken; those of the source when it cannot tell.
@@ -56,6 +56,7 @@ class Shelf {
   Result<Entry> fly(const KeyUri& uri, Deadline deadline) noexcept;
   Result<Entry> read(const KeyUri& uri, const SecretBytes& secret) const;
   Result<Entry> shelve(const KeyUri& uri, Material material) const;
+  Result<Entry> shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const;
   void land(const KeyName& name, const std::shared_ptr<Flight>& flight, const Result<Entry>& entry);
 
   std::shared_ptr<KeySource> source_;

@@ -12,6 +12,7 @@
 #include "keystore/key_type.h"
 #include "keystore/pair_check.h"
 #include "keystore/public_half.h"
+#include "keystore/symmetric_operation.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -77,8 +78,22 @@ void try_operation(EVP_PKEY* key, OperationKind kind, std::string_view digest) {
   EVP_PKEY_sign(context.value()->get(), out.data(), &size, kZeros.data(), 32);
 }
 
+/// What symmetric keys need is looked up, and the digests of MACs and key derivations.
+void try_symmetric() {
+  for (const SymmetricAlgorithm* algorithm : symmetric_algorithms()) {
+    static_cast<void>(describe_params(*algorithm));
+  }
+  constexpr std::array<std::uint8_t, EVP_MAX_MD_SIZE> kZeros{};
+  std::array<std::uint8_t, EVP_MAX_MD_SIZE> out{};
+  for (const char* digest : {"SHA1", "SHA2-256", "SHA2-384", "SHA2-512"}) {
+    EVP_Q_mac(nullptr, "HMAC", nullptr, digest, nullptr, kZeros.data(), kZeros.size(),
+              kZeros.data(), kZeros.size(), out.data(), out.size(), nullptr);
+  }
+}
+
 Status warm_up_once() {
   const ossl::ErrorMark quiet;
+  try_symmetric();
   for (const KeyType* type : key_types()) {
     if (type->family == Family::kSlhDsa) {
       VHSM_TRY(look_up(*type));

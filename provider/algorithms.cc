@@ -10,21 +10,29 @@
 #include <utility>
 
 #include "keystore/key_type.h"
+#include "keystore/symmetric_algorithm.h"
 #include "provider/cipher.h"
 #include "provider/key_decoder.h"
 #include "provider/key_encoder.h"
 #include "provider/key_management.h"
 #include "provider/operation_context.h"
 #include "provider/ossl/asym_cipher.h"
+#include "provider/ossl/cipher.h"
+#include "provider/ossl/compat.h"
 #include "provider/ossl/decoder.h"
 #include "provider/ossl/encoder.h"
+#include "provider/ossl/kdf.h"
 #include "provider/ossl/kem.h"
 #include "provider/ossl/keyexch.h"
+#include "provider/ossl/mac.h"
 #include "provider/ossl/signature.h"
+#include "provider/ossl/skeymgmt.h"
 #include "provider/ossl/store.h"
+#include "provider/secret_handle.h"
 #include "provider/signature_scheme.h"
 #include "provider/signer.h"
 #include "provider/store_loader.h"
+#include "provider/symmetric_context.h"
 
 namespace vhsm::provider {
 namespace {
@@ -32,6 +40,10 @@ namespace {
 using keystore::kTypeTable;
 
 constexpr const char* kProperties = "provider=vhsm";
+
+/// Not provider=vhsm: who prefers vhsm for key pairs does not ask for MACs and ciphers without a
+/// key.
+constexpr const char* kSymmetricProperties = "vhsm.symmetric=yes";
 
 /// The types that sign with the same algorithm as those of the row, for OpenSSL's query_key_types.
 template <std::size_t kRow>
@@ -119,6 +131,40 @@ constexpr const OSSL_DISPATCH* kem_table() noexcept {
                      slots::DecapsulateInit, slots::AuthDecapsulateInit, slots::Decapsulate,
                      slots::GetCtxParams, slots::GettableCtxParams, slots::SetCtxParams,
                      slots::SettableCtxParams>::kEntries;
+}
+
+template <class T>
+constexpr const OSSL_DISPATCH* mac_table() noexcept {
+  namespace slots = ossl::mac;
+  return ossl::Table<T, slots::NewCtx, slots::FreeCtx, slots::DupCtx, slots::Init, slots::InitSkey,
+                     slots::Update, slots::Final, slots::GettableParams, slots::GetParams,
+                     slots::GettableCtxParams, slots::GetCtxParams, slots::SettableCtxParams,
+                     slots::SetCtxParams>::kEntries;
+}
+
+template <class T>
+constexpr const OSSL_DISPATCH* symmetric_cipher_table() noexcept {
+  namespace slots = ossl::cipher;
+  return ossl::Table<T, slots::NewCtx, slots::FreeCtx, slots::DupCtx, slots::EncryptInit,
+                     slots::DecryptInit, slots::EncryptSkeyInit, slots::DecryptSkeyInit,
+                     slots::Update, slots::Final, slots::GettableParams, slots::GetParams,
+                     slots::GettableCtxParams, slots::GetCtxParams, slots::SettableCtxParams,
+                     slots::SetCtxParams>::kEntries;
+}
+
+template <class T>
+constexpr const OSSL_DISPATCH* derivation_table() noexcept {
+  namespace slots = ossl::kdf;
+  return ossl::Table<T, slots::NewCtx, slots::FreeCtx, slots::DupCtx, slots::Reset, slots::Derive,
+                     slots::SetSkey, slots::DeriveSkey, slots::GettableParams, slots::GetParams,
+                     slots::GettableCtxParams, slots::GetCtxParams, slots::SettableCtxParams,
+                     slots::SetCtxParams>::kEntries;
+}
+
+constexpr const OSSL_DISPATCH* secret_management_table() noexcept {
+  namespace slots = ossl::skeymgmt;
+  return ossl::Table<SecretHandle, slots::Free, slots::Import, slots::Export, slots::Generate,
+                     slots::GetKeyId, slots::ImportSettable, slots::GenerateSettable>::kEntries;
 }
 
 constexpr const OSSL_DISPATCH* store_table() noexcept {
@@ -249,6 +295,32 @@ void add_types(Algorithms::Rows& rows, std::index_sequence<kRows...> /*all*/) {
   (add_type<kRows>(rows), ...);
 }
 
+template <const keystore::SymmetricAlgorithm&... kAll>
+void add_macs(std::vector<OSSL_ALGORITHM>& rows) {
+  (add(rows, kAll.own_name, kSymmetricProperties, mac_table<Symmetric<kAll>>()), ...);
+}
+
+template <const keystore::SymmetricAlgorithm&... kAll>
+void add_ciphers(std::vector<OSSL_ALGORITHM>& rows) {
+  (add(rows, kAll.own_name, kSymmetricProperties, symmetric_cipher_table<Symmetric<kAll>>()), ...);
+}
+
+template <const keystore::SymmetricAlgorithm&... kAll>
+void add_derivations(std::vector<OSSL_ALGORITHM>& rows) {
+  (add(rows, kAll.own_name, kSymmetricProperties, derivation_table<Symmetric<kAll>>()), ...);
+}
+
+void add_symmetric(Algorithms::Rows& rows) {
+  using namespace keystore;  // names of algorithms alone
+  add(rows.secret_management, "VHSM-GENERIC-SECRET", kSymmetricProperties,
+      secret_management_table());
+  add_macs<kHmac, kCmac, kKmac128, kKmac256>(rows.macs);
+  add_ciphers<kAes128Gcm, kAes192Gcm, kAes256Gcm, kAes128Cbc, kAes192Cbc, kAes256Cbc, kAes128Ctr,
+              kAes192Ctr, kAes256Ctr, kAes128Wrap, kAes192Wrap, kAes256Wrap>(
+      rows.symmetric_ciphers);
+  add_derivations<kHkdf, kTls13Kdf>(rows.derivations);
+}
+
 }  // namespace
 
 Algorithms::Algorithms(bool host_signs_messages) {
@@ -256,8 +328,11 @@ Algorithms::Algorithms(bool host_signs_messages) {
   if (host_signs_messages) add_schemes(rows_.signatures);
   add(rows_.decoders, "DER", "provider=vhsm,input=pem", decoder_table<PemDecoder>());
   add(rows_.stores, "vhsm", kProperties, store_table());
-  for (auto* rows : {&rows_.key_management, &rows_.signatures, &rows_.exchanges, &rows_.ciphers,
-                     &rows_.kems, &rows_.encoders, &rows_.decoders, &rows_.stores}) {
+  add_symmetric(rows_);
+  for (auto* rows :
+       {&rows_.key_management, &rows_.signatures, &rows_.exchanges, &rows_.ciphers, &rows_.kems,
+        &rows_.encoders, &rows_.decoders, &rows_.stores, &rows_.secret_management, &rows_.macs,
+        &rows_.symmetric_ciphers, &rows_.derivations}) {
     rows->push_back({nullptr, nullptr, nullptr, nullptr});
   }
 }
@@ -272,6 +347,10 @@ const OSSL_ALGORITHM* Algorithms::of(int operation) const noexcept {
     case OSSL_OP_ENCODER: return rows_.encoders.data();
     case OSSL_OP_DECODER: return rows_.decoders.data();
     case OSSL_OP_STORE: return rows_.stores.data();
+    case ossl::compat::kOpSkeymgmt: return rows_.secret_management.data();
+    case OSSL_OP_MAC: return rows_.macs.data();
+    case OSSL_OP_CIPHER: return rows_.symmetric_ciphers.data();
+    case OSSL_OP_KDF: return rows_.derivations.data();
     default: return nullptr;
   }
 }

@@ -27,6 +27,10 @@ class Algorithms {
     std::vector<OSSL_ALGORITHM> encoders;
     std::vector<OSSL_ALGORITHM> decoders;
     std::vector<OSSL_ALGORITHM> stores;
+    std::vector<OSSL_ALGORITHM> secret_management;
+    std::vector<OSSL_ALGORITHM> macs;
+    std::vector<OSSL_ALGORITHM> symmetric_ciphers;
+    std::vector<OSSL_ALGORITHM> derivations;
   };
 
  private:

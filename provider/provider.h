@@ -13,6 +13,7 @@
 #include "provider/digests.h"
 #include "provider/entry.h"
 #include "provider/ossl/core.h"
+#include "provider/symmetric_params.h"
 
 namespace vhsm::provider {
 
@@ -35,6 +36,7 @@ class Provider {
   [[nodiscard]] const OSSL_ALGORITHM* algorithms(int operation) const noexcept {
     return algorithms_.of(operation);
   }
+  [[nodiscard]] const SettableParams& settable_params() const noexcept { return settable_; }
   [[nodiscard]] const OSSL_ITEM* reasons() const noexcept { return reasons_.data(); }
   /// Tells each TLS group that our key managements serve.
   static bool get_capabilities(std::string_view capability, OSSL_CALLBACK* tell,
@@ -47,6 +49,7 @@ class Provider {
   Assembly assembly_;
   Digests digests_;
   Algorithms algorithms_;
+  SettableParams settable_;
   std::vector<OSSL_ITEM> reasons_;
 };
 

@@ -18,7 +18,6 @@ namespace {
 
 using keystore::Entry;
 using keystore::KeyFolder;
-using keystore::KeyName;
 using keystore::KeyPtr;
 using keystore::KeyUri;
 using keystore::ObjectType;
@@ -117,9 +116,9 @@ void StoreLoader::append(Entry entry) {
   for (auto& certificate : entry.certificates) objects_.emplace_back(std::move(certificate));
 }
 
-Result<std::vector<KeyName>> StoreLoader::names_in(const KeyFolder& folder) const {
+Result<std::vector<KeyUri>> StoreLoader::names_in(const KeyFolder& folder) const {
   auto names = VHSM_TRY(provider_->keystore().names());
-  std::erase_if(names, [&](const KeyName& name) { return !folder.holds(name); });
+  std::erase_if(names, [&](const KeyUri& uri) { return !folder.holds(uri.name); });
   return names;
 }
 
@@ -144,13 +143,14 @@ Status StoreLoader::search(const StoreSearch& search) {
 /// An alias means one key: to take the first of several would be to sign with any of them.
 Status StoreLoader::search_folder(const KeyFolder& folder, const StoreSearch& search) {
   auto names = VHSM_TRY(names_in(folder));
-  std::erase_if(names, [&](const KeyName& name) { return !search.may_be(name); });
+  // Symmetric keys are no objects that can be searched for.
+  std::erase_if(names, [&](const KeyUri& uri) { return uri.type || !search.may_be(uri.name); });
   if (search.alias().has_value() && names.size() > 1) {
     return fail(Errc::kInvalidArgument, "two keys have this alias: give more segments",
-                *search.alias() + " (" + names[0].uri() + ", " + names[1].uri() + ")");
+                *search.alias() + " (" + names[0].name.uri() + ", " + names[1].name.uri() + ")");
   }
-  for (const KeyName& name : names) {
-    auto entry = VHSM_TRY(provider_->keystore().find(name));
+  for (const KeyUri& uri : names) {
+    auto entry = VHSM_TRY(provider_->keystore().find(uri.name));
     if (entry.has_value()) append(search.narrow(*std::move(entry)));
   }
   return {};
@@ -166,7 +166,7 @@ bool StoreLoader::wants(ObjectType type, int info) const noexcept {
 }
 
 bool StoreLoader::wants(const Object& object) const noexcept {
-  if (std::holds_alternative<KeyName>(object)) return true;  // whatever is expected behind it
+  if (std::holds_alternative<KeyUri>(object)) return true;  // whatever is expected behind it
   if (std::holds_alternative<Certificate>(object)) {
     return wants(ObjectType::kCertificate, OSSL_STORE_INFO_CERT);
   }
@@ -189,7 +189,7 @@ Result<std::unique_ptr<KeyHandle>> StoreLoader::wanted_part(const KeyPtr& key) c
 }
 
 Result<bool> StoreLoader::tell_object(const Object& object, OSSL_CALLBACK* tell, void* arg) const {
-  if (const auto* name = std::get_if<KeyName>(&object)) return tell_name(name->uri(), tell, arg);
+  if (const auto* name = std::get_if<KeyUri>(&object)) return tell_name(name->text(), tell, arg);
   if (const auto* der = std::get_if<Certificate>(&object)) return tell_certificate(*der, tell, arg);
   const auto handle = VHSM_TRY(wanted_part(std::get<KeyPtr>(object)));
   return tell_key(*handle, tell, arg);

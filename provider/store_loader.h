@@ -52,7 +52,7 @@ class StoreLoader {
 
  private:
   using Certificate = std::vector<std::uint8_t>;
-  using Object = std::variant<keystore::KeyName, keystore::KeyPtr, Certificate>;
+  using Object = std::variant<keystore::KeyUri, keystore::KeyPtr, Certificate>;
 
   struct OneKey {
     keystore::KeyUri uri;
@@ -68,7 +68,7 @@ class StoreLoader {
   Status list();
   Status search(const StoreSearch& search);
   Status search_folder(const keystore::KeyFolder& folder, const StoreSearch& search);
-  [[nodiscard]] Result<std::vector<keystore::KeyName>> names_in(
+  [[nodiscard]] Result<std::vector<keystore::KeyUri>> names_in(
       const keystore::KeyFolder& folder) const;
   void append(keystore::Entry entry);
 

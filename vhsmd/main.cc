@@ -90,8 +90,8 @@ Result<Descriptor> succeed(const std::string& path, const Parts& parts) {
   auto predecessor = VHSM_TRY(Predecessor::connect(path));
   const auto names = VHSM_TRY(predecessor.key_names());
   for (const std::string& text : names) {
-    auto name = VHSM_TRY(keystore::KeyName::parse(text));
-    const auto entry = parts.held->open({std::move(name), std::nullopt, std::nullopt});
+    const auto uri = VHSM_TRY(keystore::KeyUri::parse(text, {}, true));
+    const auto entry = parts.held->open(uri);
     if (!entry.ok()) return cannot_succeed(text, entry.error());
   }
   return predecessor.take_over();

@@ -31,6 +31,8 @@ enum class Field : std::uint8_t {
   kLines = 16,
   kType = 17,
   kKeeping = 18,
+  kSize = 19,
+  kStep = 20,
 };
 constexpr std::size_t kFieldCount = 19;
 
@@ -115,6 +117,29 @@ Status read_rule(CborReader& reader, RuleText& rule) {
   return {};
 }
 
+constexpr std::size_t kStepParts = 6;
+
+void write_step(CborWriter& writer, const SymmetricStep& step) {
+  writer.array(kStepParts);
+  writer.text(step.algorithm);
+  writer.number(step.forwards ? 1 : 0);
+  writer.bytes(step.iv);
+  writer.bytes(step.associated);
+  writer.number(step.skip);
+  writer.number(step.last ? 1 : 0);
+}
+
+Status read_step(CborReader& reader, SymmetricStep& step) {
+  const std::size_t parts = VHSM_TRY(reader.array());
+  if (parts != kStepParts) return fail(Errc::kBadFormat, "a step has six parts");
+  step.algorithm = VHSM_TRY(reader.text());
+  VHSM_TRY(read_number(reader, step.forwards, 0, 1));
+  step.iv = VHSM_TRY(reader.bytes());
+  step.associated = VHSM_TRY(reader.bytes());
+  VHSM_TRY(read_number(reader, step.skip, 0, kMaxMessageBytes));
+  return read_number(reader, step.last, 0, 1);
+}
+
 Status read_field(Field field, CborReader& reader, Request& request) {
   switch (field) {
     case Field::kAsk:
@@ -132,6 +157,7 @@ Status read_field(Field field, CborReader& reader, Request& request) {
     case Field::kCapacity: return read_number(reader, request.capacity, 0, SIZE_MAX);
     case Field::kRule: return read_rule(reader, request.rule);
     case Field::kType: return read_into(request.type, reader.text());
+    case Field::kStep: return read_step(reader, request.step);
     default: return fail(Errc::kBadFormat, "a field that requests do not have");
   }
 }
@@ -218,6 +244,7 @@ Status read_field(Field field, CborReader& reader, Reply& reply) {
     case Field::kStatus: return read_status(reader, reply.status);
     case Field::kKeeping:
       return read_number(reader, reply.keeping, 0, static_cast<std::uint64_t>(Keeping::kInMemory));
+    case Field::kSize: return read_number(reader, reply.size, 1, kMaxSecretKeyBytes);
     default: return fail(Errc::kBadFormat, "a field that answers do not have");
   }
 }
@@ -228,6 +255,13 @@ void write_operation(MapWriter& map, const Request& request) {
   if (!request.peer.empty()) map.field(Field::kPeer).bytes(request.peer);
   if (!request.input.empty()) map.field(Field::kInput).bytes(request.input);
   map.field(Field::kCapacity).number(request.capacity);
+}
+
+void write_use(MapWriter& map, const Request& request) {
+  if (!request.params.empty()) request.params.write(map.field(Field::kParams));
+  if (!request.input.empty()) map.field(Field::kInput).bytes(request.input);
+  map.field(Field::kCapacity).number(request.capacity);
+  write_step(map.field(Field::kStep), request.step);
 }
 
 }  // namespace
@@ -247,6 +281,7 @@ Message encode(const Request& request) {
   if (request.ask == Ask::kOperate) write_operation(map, request);
   if (!request.params.empty()) request.params.write(map.field(Field::kParams));
   if (!request.type.empty()) map.field(Field::kType).text(request.type);
+  if (request.ask == Ask::kUseSecret) write_use(map, request);
   if (!request.rule.kind.empty()) {
     CborWriter& writer = map.field(Field::kRule);
     writer.array(2);
@@ -275,6 +310,7 @@ Message encode(const Reply& reply) {
   if (reply.keeping != Keeping::kStored) {
     map.field(Field::kKeeping).number(static_cast<std::uint64_t>(reply.keeping));
   }
+  if (reply.size != 0) map.field(Field::kSize).number(reply.size);
   if (!reply.output.bytes().empty()) map.field(Field::kOutput).bytes(reply.output.bytes());
   if (reply.status.has_value()) write_status(map.field(Field::kStatus), *reply.status);
   if (!reply.lines.empty()) {

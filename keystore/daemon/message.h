@@ -16,6 +16,7 @@
 #include "keystore/daemon/cbor.h"
 #include "keystore/daemon/wire_params.h"
 #include "keystore/key.h"
+#include "keystore/secret_material.h"
 
 namespace vhsm::keystore {
 
@@ -47,18 +48,31 @@ class Message {
 };
 
 enum class Ask : std::uint8_t {
-  kOpen = 1,  ///< name, wait -> public key, certificates
-  kOperate,   ///< name, public key, kind, ... -> output
-  kStatus,    ///< -> status
-  kGrant,     ///< name (none: every key), rule
-  kRevoke,    ///< the same
-  kGrants,    ///< name (none: all) -> lines
-  kNames,     ///< -> lines: the names of the keys that are here and that the asker may use
-  kTakeOver,  ///< -> the listening socket, beside the answer; this vhsmd then ends
-  kFind,      ///< name -> as kOpen, of what is here
-  kGenerate,  ///< name, type, params -> public key
-  kRemove,    ///< name
-  kLast = kRemove,
+  kOpen = 1,    ///< name, wait -> public key, certificates
+  kOperate,     ///< name, public key, kind, ... -> output
+  kStatus,      ///< -> status
+  kGrant,       ///< name (none: every key), rule
+  kRevoke,      ///< the same
+  kGrants,      ///< name (none: all) -> lines
+  kNames,       ///< -> lines: the names of the keys that are here and that the asker may use
+  kTakeOver,    ///< -> the listening socket, beside the answer; this vhsmd then ends
+  kFind,        ///< name -> as kOpen, of what is here
+  kGenerate,    ///< name, type, params -> public key
+  kRemove,      ///< name
+  kOpenSecret,  ///< name, wait -> public key: a fingerprint; size
+  kUseSecret,   ///< name, public key: that fingerprint; step, params, input, capacity -> output
+  kLast = kUseSecret,
+};
+
+/// What a symmetric key is to do: an operation from its start, of which only one piece of the
+/// output is wanted.
+struct SymmetricStep {
+  std::string_view algorithm{};  ///< SymmetricAlgorithm::name
+  bool forwards = true;          ///< false: decrypt, unwrap
+  ByteView iv{};
+  ByteView associated{};  ///< data that is only authenticated
+  std::size_t skip = 0;   ///< bytes of text before the input, whose output is not wanted
+  bool last = false;      ///< wanted is what the end yields, else what the input yields
 };
 
 /// A rule as it is asked for: "user", "group" or "unit", and a name or number.
@@ -83,6 +97,7 @@ struct Request {
 
   std::string_view type{};  ///< kGenerate: of the key, as KeyType::name
   RuleText rule{};
+  SymmetricStep step{};
 };
 
 /// How vhsmd is, for `vhsm doctor`.
@@ -110,6 +125,7 @@ struct Reply {
   Message output{};
   std::optional<DaemonStatus> status{};
   std::vector<std::string> lines{};
+  std::size_t size = 0;  ///< of a symmetric key, in bytes
 };
 
 /// With the length in front.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "keystore/daemon/remote_key.h"
+#include "keystore/daemon/remote_symmetric.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -24,6 +25,7 @@ class Client final : public RemoteKeystore {
     if (uri.version) {
       return fail(Errc::kUnsupported, "this keystore has no versions", uri.name.uri());
     }
+    if (uri.type == ObjectType::kSecret) return open_secret(uri);
     Reply reply = VHSM_TRY(ask_for(uri, {}, deadlines_.fetch_timeout));
     return entry_of(uri, std::move(reply));
   }
@@ -41,11 +43,11 @@ class Client final : public RemoteKeystore {
     return KeyPtr(std::move(key));
   }
 
-  Result<std::vector<KeyName>> names() override {
+  Result<std::vector<KeyUri>> names() override {
     const Reply reply = VHSM_TRY(context_->channel.ask({.ask = Ask::kNames}, kAnswerWait));
-    std::vector<KeyName> names;
+    std::vector<KeyUri> names;
     for (const std::string& line : reply.lines) {
-      auto name = VHSM_TRY(KeyName::parse(line));
+      auto name = VHSM_TRY(KeyUri::parse(line, {}, true));
       names.push_back(std::move(name));
     }
     return names;
@@ -75,6 +77,11 @@ class Client final : public RemoteKeystore {
     return {};
   }
 
+  Result<std::unique_ptr<SymmetricOperation>> make_operation(
+      const SymmetricAlgorithm& algorithm) override {
+    return RemoteSymmetricOperation::create(algorithm, context_);
+  }
+
   Result<DaemonStatus> status() override {
     Reply reply = VHSM_TRY(context_->channel.ask({.ask = Ask::kStatus}, kAnswerWait));
     if (!reply.status.has_value()) return fail(Errc::kBadFormat, "vhsmd tells no status");
@@ -98,6 +105,16 @@ class Client final : public RemoteKeystore {
     if (reply.public_key.empty()) return entry;
     entry.key = VHSM_TRY(RemoteKey::make(reply.public_key, uri, reply.keeping, context_));
     entry.public_key_info = std::move(reply.public_key);
+    return entry;
+  }
+
+  Result<Entry> open_secret(const KeyUri& uri) {
+    const auto wait = deadlines_.fetch_timeout;
+    Reply reply = VHSM_TRY(context_->channel.ask(
+        {.ask = Ask::kOpenSecret, .name = uri.name.path(), .wait = wait}, wait + kAnswerWait));
+    if (reply.size == 0) return fail(Errc::kBadFormat, "vhsmd tells no length of the key");
+    Entry entry{.key = nullptr, .certificates = {}};
+    entry.symmetric = SymmetricKey::remote(uri, reply.size, std::move(reply.public_key));
     return entry;
   }
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keystore/daemon/service.h"
 
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -10,6 +14,7 @@ namespace vhsm::keystore {
 namespace {
 
 constexpr unsigned kNotesInASecond = 10;
+constexpr std::size_t kScratchBytes = std::size_t{64} << 10;
 
 /// Null where the request has none.
 Result<std::shared_ptr<const LocalKey>> peer_of(const Request& request) {
@@ -58,6 +63,94 @@ Result<Reply> operate(const Request& request, const Key& key) {
   return reply;
 }
 
+// ----- symmetric keys ---------------------------------------------------------------------------
+
+/// Parameters in the order that the algorithm wants them in, as in the provider.
+Status begin(SymmetricOperation& operation, const SymmetricAlgorithm& algorithm,
+             const Request& request, const SymmetricKeyPtr& key) {
+  const SymmetricStep& step = request.step;
+  const auto params = request.params.view();
+  const bool params_first = algorithm.kind != SymmetricKind::kCipher;
+  if (params_first) VHSM_TRY(operation.set_params(params.data()));
+  VHSM_TRY(operation.start({.key = key, .forwards = step.forwards}));
+  if (!params_first) VHSM_TRY(operation.set_params(params.data()));
+  if (step.iv.empty()) return {};
+  return operation.start({.forwards = step.forwards, .iv = step.iv});
+}
+
+/// Feeds `in`, whose output nobody wants.
+Status feed(SymmetricOperation& operation, ByteView in) {
+  Message scratch(std::min(in.size(), kScratchBytes) + EVP_MAX_BLOCK_LENGTH);
+  while (!in.empty()) {
+    const ByteView chunk = in.first(std::min(in.size(), kScratchBytes));
+    [[maybe_unused]] const std::size_t size = VHSM_TRY(operation.update(chunk, scratch.bytes()));
+    in = in.subspan(chunk.size());
+  }
+  return {};
+}
+
+Status skip(SymmetricOperation& operation, std::size_t bytes) {
+  const std::vector<std::uint8_t> zeros(std::min(bytes, kScratchBytes));
+  for (; bytes > 0; bytes -= std::min(bytes, kScratchBytes)) {
+    VHSM_TRY(feed(operation, ByteView(zeros).first(std::min(bytes, kScratchBytes))));
+  }
+  return {};
+}
+
+Status feed_associated(SymmetricOperation& operation, ByteView data) {
+  if (data.empty()) return {};
+  [[maybe_unused]] const std::size_t size = VHSM_TRY(operation.update(data, {}));
+  return {};
+}
+
+/// What the end yields; of an authenticated encryption the tag.
+Status finish_into(SymmetricOperation& operation, const SymmetricAlgorithm& algorithm,
+                   const Request& request, std::vector<std::uint8_t>& output) {
+  const std::size_t size = VHSM_TRY(operation.finish(output));
+  output.resize(size);
+  if (algorithm.mode != CipherMode::kGcm || !request.step.forwards) return {};
+  if (request.capacity < EVP_GCM_TLS_TAG_LEN) {
+    return fail(Errc::kBadLength, "there is no room for the tag");
+  }
+  output.resize(EVP_GCM_TLS_TAG_LEN);
+  OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, output.data(), output.size()),
+      OSSL_PARAM_construct_end()};
+  return operation.get_params(params);
+}
+
+Result<Reply> use_secret(const Request& request, const SymmetricKeyPtr& key) {
+  const SymmetricStep& step = request.step;
+  const SymmetricAlgorithm* const algorithm = find_symmetric_algorithm(step.algorithm);
+  if (algorithm == nullptr) return fail(Errc::kUnsupported, "no such algorithm", step.algorithm);
+  const auto operation = VHSM_TRY(make_local_operation(*algorithm));
+  VHSM_TRY(begin(*operation, *algorithm, request, key));
+  VHSM_TRY(feed_associated(*operation, step.associated));
+  VHSM_TRY(skip(*operation, step.skip));
+  Reply reply;
+  auto& output = reply.output.bytes();
+  output.resize(std::min(request.capacity, kMaxOutputBytes));
+  if (step.last) {
+    VHSM_TRY(feed(*operation, request.input));
+    VHSM_TRY(finish_into(*operation, *algorithm, request, output));
+    return reply;
+  }
+  const std::size_t size = VHSM_TRY(operation->update(request.input, output));
+  output.resize(size);
+  return reply;
+}
+
+Reply describe(const SymmetricKey& key) {
+  Reply reply;
+  reply.public_key = key.fingerprint();
+  reply.size = key.size();
+  return reply;
+}
+
+bool is_about_secret(const Request& request) noexcept {
+  return request.ask == Ask::kOpenSecret || request.ask == Ask::kUseSecret;
+}
+
 Result<Reply> describe(const Entry& entry) {
   Reply reply;
   reply.public_key = entry.public_key_info;
@@ -67,6 +160,8 @@ Result<Reply> describe(const Entry& entry) {
 }
 
 bool same(ByteView a, ByteView b) noexcept { return std::ranges::equal(a, b); }
+
+bool opens(Ask ask) noexcept { return ask == Ask::kOpen || ask == Ask::kOpenSecret; }
 
 Result<Rule> rule_of(const RuleText& text) {
   const Rule::Kind kind = VHSM_TRY(parse_kind(text.kind));
@@ -107,11 +202,29 @@ Status Service::may_take_over(const Peer& peer) { return check_owner(peer); }
 Result<KeyUri> Service::permitted(const Request& request, const Peer& peer) {
   auto name = VHSM_TRY(KeyName::parse(request.name));
   VHSM_TRY(grants_->allow(peer, name));
-  return KeyUri{std::move(name), std::nullopt, std::nullopt};
+  KeyUri uri{std::move(name), std::nullopt, std::nullopt};
+  if (is_about_secret(request)) uri.type = ObjectType::kSecret;
+  return uri;
+}
+
+Result<Reply> Service::use_symmetric(const Request& request, const KeyUri& uri,
+                                     const Entry& entry) const {
+  if (entry.symmetric == nullptr) {
+    return fail(Errc::kMissing, "a key pair stands there, not a symmetric key", uri.name.uri());
+  }
+  const bool known = !request.public_key.empty();
+  if (known && !same(request.public_key, entry.symmetric->fingerprint())) {
+    return fail(Errc::kBadFormat, "this is another key than the client was told of",
+                uri.name.uri());
+  }
+  if (request.ask == Ask::kOpenSecret) return describe(*entry.symmetric);
+  if (!known) return fail(Errc::kNoPrivateKey, "the key's fingerprint is missing", uri.name.uri());
+  return use_secret(request, entry.symmetric);
 }
 
 /// The key under a name may have been replaced since the client saw its public half.
 Result<Reply> Service::use(const Request& request, const KeyUri& uri, const Entry& entry) const {
+  if (is_about_secret(request)) return use_symmetric(request, uri, entry);
   if (!request.public_key.empty() && !same(request.public_key, entry.public_key_info)) {
     return fail(Errc::kBadFormat, "this is another key than the client was told of",
                 uri.name.uri());
@@ -126,8 +239,8 @@ Result<Reply> Service::use(const Request& request, const KeyUri& uri, const Entr
 Result<Reply> Service::names_for(const Peer& peer) {
   const auto names = VHSM_TRY(keystore_->names());
   Reply reply;
-  for (const KeyName& name : names) {
-    if (grants_->allow(peer, name).ok()) reply.lines.push_back(name.path());
+  for (const KeyUri& uri : names) {
+    if (grants_->allow(peer, uri.name).ok()) reply.lines.push_back(uri.text());
   }
   return reply;
 }
@@ -192,7 +305,9 @@ Result<Reply> Service::reply_at_once(const Request& request, const Peer& peer, b
     case Ask::kNames: return names_for(peer);
     case Ask::kOpen:
     case Ask::kFind:
-    case Ask::kOperate: return use_here(request, peer, has_to_wait);
+    case Ask::kOperate:
+    case Ask::kOpenSecret:
+    case Ask::kUseSecret: return use_here(request, peer, has_to_wait);
     case Ask::kGenerate:
       VHSM_TRY(check_owner(peer));
       has_to_wait = true;  // it asks the KBS, and takes long
@@ -211,8 +326,8 @@ std::chrono::milliseconds Service::patience(std::chrono::milliseconds asked) con
 Result<Reply> Service::reply_waiting(const Request& request, const Peer& peer) {
   if (request.ask == Ask::kGenerate) return generate(request, peer);
   const KeyUri uri = VHSM_TRY(permitted(request, peer));
-  const auto entry = request.ask == Ask::kOpen ? keystore_->fetch(uri, patience(request.wait))
-                                               : keystore_->expect(uri, kFirstOutcome);
+  const auto entry = opens(request.ask) ? keystore_->fetch(uri, patience(request.wait))
+                                        : keystore_->expect(uri, kFirstOutcome);
   if (!entry.ok()) return entry.error();
   return use(request, uri, entry.value());
 }

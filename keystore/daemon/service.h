@@ -56,6 +56,7 @@ class Service {
   Result<Reply> manage_grants(const Request& request, const Peer& peer);
   Result<KeyUri> permitted(const Request& request, const Peer& peer);
   Result<Reply> use(const Request& request, const KeyUri& uri, const Entry& entry) const;
+  Result<Reply> use_symmetric(const Request& request, const KeyUri& uri, const Entry& entry) const;
   [[nodiscard]] std::chrono::milliseconds patience(std::chrono::milliseconds asked) const noexcept;
   Status check_owner(const Peer& peer) const;
   Reply finish(Result<Reply> reply, const Request& request);

@@ -136,6 +136,12 @@ inline Result<std::span<const std::uint8_t>> octets(const OSSL_PARAM& param) {
   return std::span{static_cast<const std::uint8_t*>(data), size};
 }
 
+/// @errors kUnsupported: whoever has a key in the clear needs no key store.
+inline Status refuse_clear_key(const unsigned char* key) {
+  if (key == nullptr) return {};
+  return fail(Errc::kUnsupported, "a key in the clear is for another provider");
+}
+
 /// A C string that may be null as a view.
 inline std::string_view text(const char* string) noexcept {
   return string != nullptr ? std::string_view(string) : std::string_view();

@@ -35,6 +35,7 @@ using vhsm::Log;
 constexpr uid_t kOwner = 990;
 constexpr uid_t kStranger = 33;
 constexpr const char* kPeerName = "default/key/x25519";
+constexpr const char* kSecretName = "default/key/secret";
 
 void require(bool holds) {
   if (!holds) std::abort();
@@ -62,6 +63,7 @@ class OneOfEach final : public KeySource {
   }
   vhsm::Result<vhsm::SecretBytes> fetch(
       const KeyName& name, std::chrono::steady_clock::time_point /*deadline*/) override {
+    if (name.path() == kSecretName) return vhsm::SecretBytes::zeros(32);
     const auto found = pems_.find(name.path());
     if (found == pems_.end()) return vhsm::fail(Errc::kMissing, "no such key", name.uri());
     const std::vector<std::uint8_t> bytes(found->second.begin(), found->second.end());
@@ -87,6 +89,10 @@ class World {
       require(entry.ok());
       public_keys_[name] = entry.value().public_key_info;
     }
+    const auto secret =
+        keystore_->open({KeyName::parse(kSecretName).value(), ObjectType::kSecret, {}});
+    require(secret.ok());
+    public_keys_[kSecretName] = secret.value().symmetric->fingerprint();
   }
 
   /// With rules of its own, so that an input means the same each time.

@@ -330,6 +330,102 @@ bool refuse(Host& host, std::istream& arguments, std::ostream& answer) {
   return refused;
 }
 
+using Mac = vhsm::ossl::Mac;
+using MacCtx = vhsm::ossl::Handle<EVP_MAC_CTX, EVP_MAC_CTX_free>;
+using Cipher = vhsm::ossl::Cipher;
+using CipherCtx = vhsm::ossl::CipherCtx;
+
+/// Operations with a symmetric key that are under way.
+struct SecretWork {
+  MacCtx mac;
+  CipherCtx seal;
+  CipherCtx open;
+};
+SecretWork secret_work;
+
+/// How a symmetric key is told: to vhsm by its name, or to OpenSSL's own provider by its bytes.
+struct Secret {
+  explicit Secret(const std::string& where) : named(where.starts_with("vhsm:")), uri(where) {
+    if (named) return;
+    const int file = ::open(where.c_str(), O_RDONLY | O_CLOEXEC);
+    const ssize_t size = ::read(file, bytes.data(), bytes.size());
+    ::close(file);
+    if (size != static_cast<ssize_t>(bytes.size())) bytes.fill(0);
+  }
+  Secret(const Secret&) = delete;
+  Secret& operator=(const Secret&) = delete;
+  ~Secret() { OPENSSL_cleanse(bytes.data(), bytes.size()); }
+
+  [[nodiscard]] std::string algorithm(const char* name) const {
+    return (named ? "VHSM-" : "") + std::string(name);
+  }
+  [[nodiscard]] const unsigned char* clear() const { return named ? nullptr : bytes.data(); }
+  /// `more`, and the name.
+  [[nodiscard]] std::vector<OSSL_PARAM> params(std::vector<OSSL_PARAM> more = {}) {
+    if (named) more.push_back(OSSL_PARAM_construct_utf8_string("vhsm-uri", uri.data(), 0));
+    more.push_back(OSSL_PARAM_construct_end());
+    return more;
+  }
+
+  bool named;
+  std::string uri;
+  std::array<unsigned char, 32> bytes{};
+};
+
+bool begin_mac(Host& host, Secret& secret) {
+  const Mac mac(EVP_MAC_fetch(host.ctx.get(), secret.algorithm("HMAC").c_str(), nullptr));
+  secret_work.mac.reset(EVP_MAC_CTX_new(mac.get()));
+  char digest[] = "SHA256";
+  const auto params = secret.params({OSSL_PARAM_construct_utf8_string("digest", digest, 0)});
+  return EVP_MAC_init(secret_work.mac.get(), secret.clear(), secret.clear() != nullptr ? 32 : 0,
+                      params.data()) == 1 &&
+         EVP_MAC_update(secret_work.mac.get(), kMessage.data(), kMessage.size()) == 1;
+}
+
+bool begin_cipher(Host& host, Secret& secret, const char* name, bool encrypts, CipherCtx& ctx) {
+  const Cipher cipher(EVP_CIPHER_fetch(host.ctx.get(), secret.algorithm(name).c_str(), nullptr));
+  ctx.reset(EVP_CIPHER_CTX_new());
+  const std::array<unsigned char, 16> iv{1, 2, 3};
+  std::array<unsigned char, 64> out{};
+  int size = 0;
+  return EVP_CipherInit_ex2(ctx.get(), cipher.get(), secret.clear(), iv.data(), encrypts ? 1 : 0,
+                            secret.params().data()) == 1 &&
+         EVP_CipherUpdate(ctx.get(), out.data(), &size, kMessage.data(), 32) == 1;
+}
+
+bool derive_from(Host& host, Secret& secret) {
+  const vhsm::ossl::Kdf kdf(
+      EVP_KDF_fetch(host.ctx.get(), secret.algorithm("HKDF").c_str(), nullptr));
+  const vhsm::ossl::KdfCtx ctx(EVP_KDF_CTX_new(kdf.get()));
+  char digest[] = "SHA256";
+  std::vector<OSSL_PARAM> more{OSSL_PARAM_construct_utf8_string("digest", digest, 0)};
+  if (!secret.named) {
+    more.push_back(OSSL_PARAM_construct_octet_string("key", secret.bytes.data(), 32));
+  }
+  std::array<unsigned char, 32> out{};
+  return EVP_KDF_derive(ctx.get(), out.data(), out.size(), secret.params(more).data()) == 1;
+}
+
+/// URI or file: begins a MAC, an encryption and a decryption, which stay under way.
+bool begin_secret_work(Host& host, std::istream& arguments) {
+  std::string where;
+  arguments >> where;
+  Secret secret(where);
+  auto& provider = secret.named ? host.vhsm : host.standard;
+  if (provider == nullptr) {
+    provider = OSSL_PROVIDER_load(host.ctx.get(), secret.named ? "vhsm" : "default");
+  }
+  return provider != nullptr && begin_mac(host, secret) &&
+         begin_cipher(host, secret, "AES-256-GCM", true, secret_work.seal) &&
+         begin_cipher(host, secret, "AES-256-CBC", false, secret_work.open) &&
+         derive_from(host, secret);
+}
+
+bool end_secret_work() {
+  secret_work = {};
+  return true;
+}
+
 /// All kinds of use, in threads that a signal handler interrupts.
 bool use_in_threads(Host& host, std::ostream& answer) {
   Load load(host.ctx.get(), host.key.get());
@@ -352,6 +448,7 @@ bool stop_work() {
 }
 
 bool unload(Host& host) {
+  secret_work = {};
   host.key.reset();
   if (host.vhsm != nullptr) OSSL_PROVIDER_unload(host.vhsm);
   if (host.standard != nullptr) OSSL_PROVIDER_unload(host.standard);
@@ -364,6 +461,8 @@ bool execute(Host& host, const std::string& command, std::istream& arguments,
   if (command == "load") return load_key(host, arguments);
   if (command == "refuse") return refuse(host, arguments, answer);
   if (command == "refuse-parts") return refuse_parts(host, arguments, answer);
+  if (command == "secret") return begin_secret_work(host, arguments);
+  if (command == "end-secret") return end_secret_work();
   if (command == "use") return use_in_threads(host, answer);
   if (command == "start") return start_work(host, answer);
   if (command == "stop") return stop_work();

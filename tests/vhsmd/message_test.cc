@@ -136,6 +136,49 @@ TEST(Message, ParametersKeepNameTypeSizeAndOrder) {
   EXPECT_EQ(params[3].key, nullptr);
 }
 
+TEST(Message, AStepWithASymmetricKeyArrives) {
+  const Bytes iv(12, 7);
+  const Bytes associated(300, 8);
+  const Message message = encode(Request{.ask = Ask::kUseSecret,
+                                         .name = "default/sym/session",
+                                         .step = {.algorithm = "AES-256-GCM",
+                                                  .forwards = false,
+                                                  .iv = iv,
+                                                  .associated = associated,
+                                                  .skip = 70000,
+                                                  .last = true}});
+  const auto got = decode_request(body(message));
+  ASSERT_TRUE(got.ok()) << describe(got.error());
+  const SymmetricStep& step = got.value().step;
+  EXPECT_EQ(step.algorithm, "AES-256-GCM");
+  EXPECT_FALSE(step.forwards);
+  EXPECT_TRUE(std::ranges::equal(step.iv, iv));
+  EXPECT_TRUE(std::ranges::equal(step.associated, associated));
+  EXPECT_EQ(step.skip, 70000U);
+  EXPECT_TRUE(step.last);
+}
+
+TEST(Message, AStepThatSkipsMoreThanAMessageHoldsIsMalformed) {
+  const Message message = encode(Request{.ask = Ask::kUseSecret,
+                                         .name = "default/sym/session",
+                                         .step = {.skip = kMaxMessageBytes + 1}});
+  EXPECT_EQ(decode_request(body(message)).error().code, Errc::kBadFormat);
+}
+
+TEST(Message, AParameterThatIsSetAgainHasItsNewValueAlone) {
+  WireParams params;
+  for (int value : {1, 2}) {
+    const OSSL_PARAM one[] = {OSSL_PARAM_construct_int("saltlen", &value),
+                              OSSL_PARAM_construct_end()};
+    ASSERT_TRUE(params.add(one).ok());
+  }
+  const auto view = params.view();
+  ASSERT_EQ(view.size(), 2U);
+  int value = 0;
+  EXPECT_EQ(OSSL_PARAM_get_int(view.data(), &value), 1);
+  EXPECT_EQ(value, 2);
+}
+
 TEST(Message, EveryAskArrives) {
   for (auto number = std::uint8_t{1}; number <= static_cast<std::uint8_t>(Ask::kLast); ++number) {
     const Message message = encode(Request{.ask = static_cast<Ask>(number)});

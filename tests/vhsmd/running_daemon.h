@@ -42,6 +42,7 @@ inline constexpr const char* kRsaKey = "default/key/rsa";
 inline constexpr const char* kEd = "default/key/ed25519";
 inline constexpr const char* kX = "default/key/x25519";
 inline constexpr const char* kSlow = "default/key/slow";
+inline constexpr const char* kSession = "default/sym/session";  ///< of 32 bytes 's'
 
 inline KeyUri uri(const char* name) { return {KeyName::parse(name).value(), {}, {}}; }
 
@@ -203,6 +204,7 @@ class ServerTest : public KeystoreTest {
   static std::shared_ptr<Source> source() {
     std::map<std::string, std::string> pems;
     for (const auto& [name, key] : keys_) pems[name] = pkcs8_pem(key.get());
+    pems[kSession] = std::string(32, 's');
     return std::make_shared<Source>(pems);
   }
 

@@ -285,7 +285,7 @@ TEST_F(ServerTest, NamesAndFindAreOfWhatTheAskerMayUse) {
               if (!become(kStranger)) return kSkipped;
               const auto keystore = remote();
               const auto names = keystore->names();
-              if (!names.ok() || names.value() != std::vector{uri(kP256).name}) return 1;
+              if (!names.ok() || names.value() != std::vector{uri(kP256)}) return 1;
               const auto found = keystore->find(uri(kP256).name);
               if (!found.ok() || signing(found.value()->key).has_value()) return 2;
               const auto refused = keystore->find(uri(kRsaKey).name);
@@ -315,7 +315,7 @@ TEST_F(ServerTest, OnlyOwnersGenerateAndRemove) {
               return !removed.ok() && removed.error().code == Errc::kNotGranted ? 0 : 2;
             }),
             0);
-  EXPECT_EQ(remote()->names().value(), std::vector{uri(kP256).name});
+  EXPECT_EQ(remote()->names().value(), std::vector{uri(kP256)});
 }
 
 TEST_F(ServerTest, AKeyThatItsOwnerGeneratesIsForThoseWithAGrant) {

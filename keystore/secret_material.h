@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reads what a KBS stores for a symmetric key: the key's bytes themselves, or a JWK of the type
+// "oct" (RFC 7517; RFC 7518, section 6.4). Text that is printable from its { to its } is a JWK;
+// everything else but a key pair is a key's bytes.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/result.h"
+#include "keystore/symmetric_algorithm.h"
+#include "memory/secret_bytes.h"
+
+namespace vhsm::keystore {
+
+/// Of a symmetric key. A longer HMAC key would be hashed first (RFC 2104, section 2).
+inline constexpr std::size_t kMaxSecretKeyBytes = 1024;
+
+/// What its owner lets a key be used for: literals, bits.
+struct KeyUses {
+  static constexpr unsigned kEvery = ~0U;
+
+  unsigned uses = kEvery;           ///< bit 1 << Use
+  const char* algorithm = nullptr;  ///< SymmetricAlgorithm::name; null: any
+  const char* digest = nullptr;     ///< of HMAC; null: any
+
+  [[nodiscard]] static constexpr unsigned bit(Use use) noexcept {
+    return 1U << static_cast<unsigned>(use);
+  }
+};
+
+struct SecretMaterial {
+  SecretBytes key;
+  KeyUses uses;
+};
+
+/// Works in protected memory; `stored` is not changed.
+/// @errors kBadFormat (empty, too long, a key pair, a JWK that is none), kUnsupported (a JWK's
+///         `alg`, `key_ops` or `use` that vhsm does not know), kMemoryLimit.
+Result<SecretMaterial> parse_secret(const SecretBytes& stored);
+
+}  // namespace vhsm::keystore

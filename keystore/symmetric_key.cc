@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/symmetric_key.h"
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include <string>
+#include <utility>
+
+#include "base/handle.h"
+#include "keystore/hot_set.h"
+
+namespace vhsm::keystore {
+namespace {
+
+bool same_digest(const char* wanted, std::string_view given) {
+  const ossl::ErrorMark quiet;
+  const ossl::Md digest(EVP_MD_fetch(nullptr, std::string(given).c_str(), nullptr));
+  return digest != nullptr && EVP_MD_is_a(digest.get(), wanted) == 1;
+}
+
+/// HMAC of a text that nobody else asks for. In a scope.
+Result<std::vector<std::uint8_t>> fingerprint_of(const SecretBytes& key) {
+  constexpr std::string_view kText = "vhsm: fingerprint of a symmetric key";
+  constexpr std::size_t kBytes = 16;
+  std::vector<std::uint8_t> digest(EVP_MAX_MD_SIZE);
+  const unsigned char* const made =
+      EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA256", nullptr, key.expose().data(), key.size(),
+                reinterpret_cast<const unsigned char*>(kText.data()), kText.size(), digest.data(),
+                digest.size(), nullptr);
+  if (made == nullptr) return fail(Errc::kCrypto, "no fingerprint of the key");
+  digest.resize(kBytes);
+  return digest;
+}
+
+}  // namespace
+
+Result<SymmetricKeyPtr> SymmetricKey::hold(const SecretMaterial& material,
+                                           std::optional<KeyUri> uri,
+                                           std::shared_ptr<Metrics> metrics) {
+  Sealed sealed = VHSM_TRY(run_with_room([&] { return seal(material.key.expose()); }));
+  auto fingerprint = VHSM_TRY(run_with_room([&] { return fingerprint_of(material.key); }));
+  return SymmetricKeyPtr(new SymmetricKey(std::move(sealed), material.key.size(),
+                                          std::move(fingerprint), material.uses, std::move(uri),
+                                          std::move(metrics)));
+}
+
+Result<SymmetricKeyPtr> SymmetricKey::generate(std::size_t bytes) {
+  if (bytes == 0 || bytes > kMaxSecretKeyBytes) {
+    return fail(Errc::kBadLength, "a symmetric key has 1 to 1024 bytes");
+  }
+  SecretMaterial material;
+  const auto draw = [&]() -> Status {
+    material.key = VHSM_TRY(SecretBytes::zeros(bytes));
+    return crypto(RAND_priv_bytes(material.key.expose().data(), static_cast<int>(bytes)),
+                  "no random key");
+  };
+  VHSM_TRY(run_with_room(draw));
+  return hold(material, std::nullopt);
+}
+
+SymmetricKeyPtr SymmetricKey::remote(KeyUri uri, std::size_t bytes,
+                                     std::vector<std::uint8_t> fingerprint) {
+  return SymmetricKeyPtr(
+      new SymmetricKey({}, bytes, std::move(fingerprint), {}, std::move(uri), nullptr));
+}
+
+SymmetricKey::~SymmetricKey() {
+  if (here()) memory::wipe_stacks();
+}
+
+Status SymmetricKey::allow(const SymmetricAlgorithm& algorithm, Use use,
+                           std::string_view digest) const {
+  if ((uses_.uses & KeyUses::bit(use)) == 0) {
+    return named(fail(Errc::kPolicy, "the key's key_ops or use do not have this operation"));
+  }
+  if (uses_.algorithm != nullptr && std::string_view(uses_.algorithm) != algorithm.name) {
+    return named(fail(Errc::kPolicy, "the key's alg names another algorithm"));
+  }
+  if (uses_.digest != nullptr && !same_digest(uses_.digest, digest)) {
+    return named(fail(Errc::kPolicy, "the key's alg names another digest"));
+  }
+  return {};
+}
+
+Result<SecretBytes> SymmetricKey::open() const {
+  if (!here()) return named(fail(Errc::kNoPrivateKey, "the key's bytes are not in this process"));
+  auto bytes = unseal(sealed_);
+  if (!bytes.ok()) return named(bytes.error());
+  return bytes;
+}
+
+void SymmetricKey::count_operation() const noexcept {
+  if (metrics_ != nullptr) metrics_->operations.fetch_add(1, std::memory_order_relaxed);
+}
+
+Error SymmetricKey::named(const Error& error) const noexcept {
+  return uri_.has_value() ? error.about(uri_->name.uri()) : error;
+}
+
+}  // namespace vhsm::keystore
