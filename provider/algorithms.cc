@@ -32,6 +32,11 @@ using keystore::KeyType;
 
 constexpr const char* kProperties = "provider=vhsm";
 
+bool signs_alike(const KeyType& a, const KeyType& b) noexcept {
+  return a.signature.own != nullptr && b.signature.own != nullptr &&
+         std::string_view(a.signature.own) == b.signature.own;
+}
+
 /// The types that sign with the same algorithm as `kType`, for OpenSSL's query_key_types.
 template <const KeyType& kType>
 const char** signing_types() {
@@ -40,7 +45,7 @@ const char** signing_types() {
     std::array<const char*, kMost + 1> found{};
     std::size_t count = 0;
     for (const KeyType* type : keystore::key_types()) {
-      if (type->signature.own == kType.signature.own && count < kMost) found[count++] = type->name;
+      if (signs_alike(*type, kType) && count < kMost) found.at(count++) = type->name;
     }
     return found;
   }();
