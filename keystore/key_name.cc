@@ -161,7 +161,7 @@ Result<KeyUri> KeyUri::parse(std::string_view text, std::string_view prefix, boo
 
 std::string KeyUri::text() const {
   std::string text = name.uri();
-  const auto add = [&text, separator = '?'](std::string_view key, std::string_view value) mutable {
+  auto add = [&text, separator = '?'](std::string_view key, std::string_view value) mutable {
     text.append(1, std::exchange(separator, '&')).append(key).append("=").append(value);
   };
   for (const auto& [known, its] : kTypes) {

@@ -240,7 +240,8 @@ Result<Reply> Service::names_for(const Peer& peer) {
   const auto names = VHSM_TRY(keystore_->names());
   Reply reply;
   for (const KeyUri& uri : names) {
-    if (grants_->allow(peer, uri.name).ok()) reply.lines.push_back(uri.text());
+    if (grants_->allow(peer, uri.name).ok())
+      reply.lines.push_back(uri.text().substr(kScheme.size()));
   }
   return reply;
 }

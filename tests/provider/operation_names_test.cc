@@ -69,5 +69,12 @@ TEST_F(OperationNamesTest, OwnNamesAreNoAliasesOfOpenSslsNames) {
   EXPECT_EQ(EVP_SIGNATURE_is_a(signature("VHSM-ED25519").get(), "ED25519"), 0);
 }
 
+TEST_F(OperationNamesTest, NamesThatSayADigestAreForHostsThatSignMessages) {
+  constexpr bool kSignsMessages = OPENSSL_VERSION_NUMBER >= 0x30400000L;
+  for (const char* name : {"RSA-SHA2-256", "RSA-SHA256", "ECDSA-SHA3-256"}) {
+    EXPECT_EQ(signature(name, kVhsm) != nullptr, kSignsMessages) << name;
+  }
+}
+
 }  // namespace
 }  // namespace vhsm::test
