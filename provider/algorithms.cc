@@ -41,35 +41,25 @@ using keystore::kTypeTable;
 
 constexpr const char* kProperties = "provider=vhsm";
 
-<<<<<<< HEAD
 /// Not provider=vhsm: who prefers vhsm for key pairs does not ask for MACs and ciphers without a
 /// key.
 constexpr const char* kSymmetricProperties = "vhsm.symmetric=yes";
 
-/// The types that sign with the same algorithm as those of the row, for OpenSSL's query_key_types.
-template <std::size_t kRow>
-=======
-bool signs_alike(const KeyType& a, const KeyType& b) noexcept {
+bool signs_alike(const keystore::KeyType& a, const keystore::KeyType& b) noexcept {
   return a.signature.own != nullptr && b.signature.own != nullptr &&
          std::string_view(a.signature.own) == b.signature.own;
 }
 
-/// The types that sign with the same algorithm as `kType`, for OpenSSL's query_key_types.
-template <const KeyType& kType>
->>>>>>> sign
+/// The types that sign with the same algorithm as those of the row, for OpenSSL's query_key_types.
+template <std::size_t kRow>
 const char** signing_types() {
   static constexpr std::size_t kMost = 4;  // two of them are there: RSA and RSA-PSS
   static auto names = [] {
     std::array<const char*, kMost + 1> found{};
     std::size_t count = 0;
-<<<<<<< HEAD
     for (const keystore::KeyType* type : keystore::key_types()) {
-      const bool same = type->signature.own == kTypeTable[kRow].signature.own;
-      if (same && count < kMost) found[count++] = type->name;
-=======
-    for (const KeyType* type : keystore::key_types()) {
-      if (signs_alike(*type, kType) && count < kMost) found.at(count++) = type->name;
->>>>>>> sign
+      const bool alike = signs_alike(*type, kTypeTable[kRow]);
+      if (alike && count < kMost) found.at(count++) = type->name;
     }
     return found;
   }();
