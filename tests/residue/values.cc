@@ -308,7 +308,8 @@ MlDsaSizes ml_dsa_sizes(const EVP_PKEY* key) {
   return {15, 3, 2};
 }
 
-/// FIPS 204, section 7.2: rho, K, tr, s1, s2, t0. OpenSSL keeps s1 and s2 transformed.
+/// FIPS 204, section 7.2: rho, K, tr, s1, s2, t0. OpenSSL signs with s1 and s2
+/// transformed.
 std::vector<Value> ml_dsa_values(EVP_PKEY* key) {
   constexpr std::uint32_t kModulus = 8380417;
   const Bytes raw = raw_private(key);
