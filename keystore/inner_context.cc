@@ -72,6 +72,18 @@ Status begin_message(InnerContext& context, EVP_PKEY* key) {
                 "the key's type does not sign messages");
 }
 
+/// A sender's encapsulation has a recipient; of the others only a decapsulation may have a peer.
+Status check_peer(const OperationRequest& request) {
+  const bool sends = request.kind == OperationKind::kAuthEncapsulate;
+  if (sends && request.peer == nullptr) {
+    return fail(Errc::kInvalidArgument, "an encapsulation as a sender needs a recipient");
+  }
+  if (request.peer != nullptr && !sends && request.kind != OperationKind::kDecapsulate) {
+    return fail(Errc::kInvalidArgument, "the operation has no peer when it begins");
+  }
+  return {};
+}
+
 InnerContextPtr empty_like(const OperationRequest& request, bool held) {
   return InnerContextPtr(
       new InnerContext{request.kind, std::string(request.digest), held, nullptr, nullptr});
@@ -93,6 +105,7 @@ void FreeInnerContext::operator()(InnerContext* context) const noexcept {
 }
 
 Result<InnerContextPtr> begin_inner(EVP_PKEY* key, bool held, const OperationRequest& request) {
+  VHSM_TRY(check_peer(request));
   auto context = empty_like(request, held);
   const bool whole = plain_init(request.kind) == nullptr;
   const auto begin = [&]() -> Status {

@@ -8,12 +8,13 @@ cd "$(dirname "$0")/.."
 
 readonly PAGE=docs/residues.md
 readonly TESTS='^residue\.|(ServerResidue|CoreDump)Test|NothingOfAKeyIsInItsMemory'
-readonly ALGORITHMS='RSA2048 RSA4096 P-256 P-384 P-521 ED25519 X25519'
 
 # The lines that the tests have noted, on standard input: situation, algorithm, memory, findings
 # outside protected memory, findings inside it, bytes looked at.
 tables() {
-  awk -F'\t' -v algorithms="$ALGORITHMS" '
+  local algorithms
+  algorithms=$(cut -f2 "$1" | sort -uV | tr '\n' ' ')
+  awk -F'\t' -v algorithms="$algorithms" '
     function cell(s, a, m,    k) {
       k = s SUBSEP a SUBSEP m
       if (!(k in runs)) return "–"

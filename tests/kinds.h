@@ -20,6 +20,11 @@ struct Kind {
 
   [[nodiscard]] bool signs() const noexcept { return type->signature.exist(); }
   [[nodiscard]] bool exchanges() const noexcept { return type->exchange.exist(); }
+  /// SLH-DSA's small kinds sign for tenths of a second. On a machine with much else to do that may
+  /// be longer than a client of vhsmd waits.
+  [[nodiscard]] bool is_slow() const noexcept {
+    return type->family == keystore::Family::kSlhDsa && name.ends_with('s');
+  }
   /// Of the curves DHKEM knows three (RFC 9180, section 7.1).
   [[nodiscard]] bool encapsulates() const noexcept {
     return type->kem.exist() && (type->family != keystore::Family::kEc || name.starts_with("P-")) &&

@@ -205,6 +205,17 @@ TEST_F(OperationTest, AgreesWithAPeer) {
   }
 }
 
+TEST_F(OperationTest, OnlyEncapsulationsWithASenderHaveAPeerWhenTheyBegin) {
+  const auto key = held("P-256");
+  const auto peer = held("P-256");
+  for (const auto kind : {OperationKind::kSign, OperationKind::kDerive, OperationKind::kVerify,
+                          OperationKind::kEncapsulate}) {
+    EXPECT_EQ(key->begin({.kind = kind, .peer = peer.get()}).error().code, Errc::kInvalidArgument);
+  }
+  EXPECT_EQ(key->begin({.kind = OperationKind::kAuthEncapsulate}).error().code,
+            Errc::kInvalidArgument);
+}
+
 TEST_F(OperationTest, APublicKeyDoesNoPrivateWork) {
   const auto half = import_public(kEc, EVP_PKEY_PUBLIC_KEY,
                                   held("P-256")->export_public(EVP_PKEY_PUBLIC_KEY).value().get());

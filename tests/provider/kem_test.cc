@@ -168,12 +168,16 @@ TEST_P(KemTest, TheSizeIsToldWithoutAPrivateOperation) {
   EXPECT_EQ(host_.counter("vhsm-operations"), before + 1);
 }
 
-TEST_P(KemTest, ACopyOfAnOperationGoesOnByItself) {
+/// OpenSSL 3.5 copies RSA's alone.
+TEST_P(KemTest, ACopyOfAnOperationGoesOnByItselfWhereTheDefaultProviderHasOne) {
+  const auto pair = theirs();
+  const ossl::PKeyCtx model(EVP_PKEY_CTX_dup(decapsulation(pair.get()).get()));
   for (EVP_PKEY* key : {ephemeral_.get(), named_.get()}) {
     const Capsule made = encapsulate(encapsulation(key).get());
     const auto opening = decapsulation(key);
     const ossl::PKeyCtx copy(EVP_PKEY_CTX_dup(opening.get()));
-    ASSERT_NE(copy, nullptr) << take_errors();
+    ASSERT_EQ(copy == nullptr, model == nullptr) << take_errors();
+    if (copy == nullptr) continue;
     EXPECT_EQ(decapsulate(copy.get(), made.wrapped), made.secret) << take_errors();
   }
 }

@@ -15,6 +15,7 @@
 
 #include "tests/keystore/samples.h"
 #include "tests/residue/host.h"
+#include "tests/residue/kinds.h"
 #include "tests/residue/note.h"
 #include "tests/residue/parts.h"
 #include "tests/residue/scan.h"
@@ -26,12 +27,10 @@ namespace vhsm::tests {
 /// Its parameters: the kind of key; and "secret" or "locked", the kinds of protected memory, or
 /// "file" for the control, a key in a file with OpenSSL's own provider.
 class ResidueTest : public ::testing::Test,
-                    public ::testing::WithParamInterface<std::tuple<const char*, const char*>> {
+                    public ::testing::WithParamInterface<std::tuple<std::string, const char*>> {
  public:
   static std::string test_name(const ::testing::TestParamInfo<ParamType>& test) {
-    std::string name = std::get<0>(test.param);
-    std::erase(name, '-');
-    return name + "_" + std::get<1>(test.param);
+    return plain(std::get<0>(test.param)) + "_" + std::get<1>(test.param);
   }
 
  protected:
@@ -55,13 +54,12 @@ class ResidueTest : public ::testing::Test,
   static std::string kind() { return std::get<0>(GetParam()); }
   static std::string memory() { return std::get<1>(GetParam()); }
   static bool in_file() { return memory() == "file"; }
-  static bool is_rsa() { return kind().starts_with("RSA"); }
-  /// As EVP_PKEY_CTX_new_from_name() has it.
-  static std::string type() {
-    if (is_rsa()) return "RSA";
-    return kind().starts_with("P-") ? "EC" : kind();
+  [[nodiscard]] const keystore::KeyType& type() const { return type_of(key_.get()); }
+  [[nodiscard]] bool signs() const { return type().signature.exist(); }
+  /// Signatures of these tell their nonce to who has the key.
+  [[nodiscard]] bool has_nonce() const {
+    return type().family == keystore::Family::kEc || kind() == "ED25519";
   }
-  static bool signs() { return kind() != "X25519"; }
   static std::string key_file() { return std::string(VHSM_RESIDUE_KEYS) + "/" + kind() + ".pem"; }
   static std::string name() { return "default/residue/" + kind(); }
   /// Where programs find the key.
@@ -83,7 +81,7 @@ class ResidueTest : public ::testing::Test,
   /// From now on the nonce is looked for, too.
   void add_nonce(const Signature& signature) {
     const auto nonce = values_of_signature(key_.get(), signature);
-    EXPECT_EQ(nonce.empty(), is_rsa() || !signs());
+    EXPECT_EQ(nonce.empty(), !has_nonce());
     values_.insert(values_.end(), nonce.begin(), nonce.end());
   }
   /// Of the files that the host has been told to write.
@@ -115,9 +113,7 @@ class ResidueTest : public ::testing::Test,
   std::vector<Value> values_;
 };
 
-inline auto every_kind() {
-  return ::testing::Values("RSA2048", "RSA4096", "P-256", "P-384", "P-521", "ED25519", "X25519");
-}
+inline auto every_key() { return ::testing::ValuesIn(residue_kinds()); }
 inline auto both_memories() { return ::testing::Values("secret", "locked"); }
 inline auto every_place() { return ::testing::Values("secret", "locked", "file"); }
 

@@ -195,7 +195,7 @@ TEST(ValuesTest, TheNonceOfAnEd25519SignatureIsTheOneThatMadeIt) {
 }
 
 /// A process that has one value in one form, and the program for everyone.
-class ScannerTest : public ::testing::TestWithParam<const char*> {
+class ScannerTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { ASSERT_NE(::mkdtemp(folder_.data()), nullptr); }
   void TearDown() override { std::filesystem::remove_all(folder_); }
@@ -233,11 +233,8 @@ TEST_P(ScannerTest, FindsEachFormOfEachValueThatAProcessHas) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Keys, ScannerTest, every_kind(), [](const auto& test) {
-  std::string name = test.param;
-  std::erase(name, '-');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Keys, ScannerTest, every_key(),
+                         [](const auto& test) { return plain(test.param); });
 
 class ScannerProgramTest : public ScannerTest {};
 

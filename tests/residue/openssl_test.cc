@@ -105,10 +105,11 @@ TEST_P(ServingOpensslTest, HasNothingOutsideProtectedMemory) {
   look("openssl s_server", {.process = server.process(), .dump = true});
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Keys, ServingOpensslTest,
-    ::testing::Combine(::testing::Values("RSA2048", "P-256", "P-521", "ED25519"), every_place()),
-    ResidueTest::test_name);
+const std::vector<std::string> kServing{"RSA2048", "P-256", "P-521", "ED25519"};
+
+INSTANTIATE_TEST_SUITE_P(Keys, ServingOpensslTest,
+                         ::testing::Combine(::testing::ValuesIn(kServing), every_place()),
+                         ResidueTest::test_name);
 
 class SigningOpensslTest : public OpensslTest {};
 
@@ -121,9 +122,10 @@ TEST_P(SigningOpensslTest, HasNothingOutsideProtectedMemory) {
       command({"dgst", "-sha256", "-sign", uri(), "-out", path("pipe"), path("message")}), pipe);
 }
 
+const std::vector<std::string> kDigesting{"RSA2048", "P-256", "P-384", "P-521", "secp256k1"};
+
 INSTANTIATE_TEST_SUITE_P(Keys, SigningOpensslTest,
-                         ::testing::Combine(::testing::Values("RSA2048", "P-256", "P-384", "P-521"),
-                                            every_place()),
+                         ::testing::Combine(::testing::ValuesIn(kDigesting), every_place()),
                          ResidueTest::test_name);
 
 /// By "pkeyutl", which gives up its key before it writes: the file has no control here.
@@ -149,9 +151,10 @@ TEST_P(Curve25519OpensslTest, HasNothingOutsideProtectedMemory) {
   look_before_output("openssl pkeyutl", command(arguments()), pipe);
 }
 
+const std::vector<std::string> kCurve25519{"ED25519", "X25519"};
+
 INSTANTIATE_TEST_SUITE_P(Keys, Curve25519OpensslTest,
-                         ::testing::Combine(::testing::Values("ED25519", "X25519"),
-                                            both_memories()),
+                         ::testing::Combine(::testing::ValuesIn(kCurve25519), both_memories()),
                          ResidueTest::test_name);
 
 }  // namespace

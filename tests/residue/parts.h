@@ -11,10 +11,11 @@
 
 namespace vhsm::tests {
 
-/// The private half of `key` with the public half of another key of its kind.
+/// The private half of `key` with the public half of another key of its kind: RSA or EC, which
+/// OpenSSL does not compare.
 ossl::PKey with_foreign_public_half(EVP_PKEY* key);
 
-/// Writes what EVP_PKEY_fromdata needs for the pair, as residue_host's "refuse-parts" reads it.
-void write_parts(EVP_PKEY* key, const std::string& path);
+/// Writes the same as EVP_PKEY_fromdata would take it, as residue_host's "refuse-parts" reads it.
+void write_mixed_parts(EVP_PKEY* key, const std::string& path);
 
 }  // namespace vhsm::tests

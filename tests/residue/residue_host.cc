@@ -16,6 +16,7 @@
 #include <openssl/rsa.h>
 #include <openssl/store.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -30,6 +31,7 @@
 #include <vector>
 
 #include "base/handle.h"
+#include "keystore/key_type.h"
 
 namespace {
 
@@ -66,7 +68,7 @@ constexpr std::array<unsigned char, 42> kMessage{"a message of some length for a
 Bytes sign(OSSL_LIB_CTX* ctx, EVP_PKEY* key, const char* digest, bool pss) {
   const vhsm::ossl::MdCtx signing(EVP_MD_CTX_new());
   EVP_PKEY_CTX* inner = nullptr;
-  Bytes signature(1024);
+  Bytes signature(50'000);  // SLH-DSA-256f signs with 49 856
   std::size_t size = signature.size();
   const bool good =
       EVP_DigestSignInit_ex(signing.get(), &inner, digest, ctx, nullptr, key, nullptr) == 1 &&
@@ -105,26 +107,46 @@ bool derive(OSSL_LIB_CTX* ctx, EVP_PKEY* key) {
          EVP_PKEY_derive(deriving.get(), shared.data(), &size) == 1;
 }
 
-bool signs_whole_messages(EVP_PKEY* key) {
-  return EVP_PKEY_is_a(key, "ED25519") == 1 || EVP_PKEY_is_a(key, "ED448") == 1;
+bool decapsulate(OSSL_LIB_CTX* ctx, EVP_PKEY* key) {
+  Bytes wrapped(2048);
+  Bytes secret(64);
+  Bytes opened(64);
+  std::size_t wrapped_size = wrapped.size();
+  std::size_t size = secret.size();
+  std::size_t opened_size = opened.size();
+  const KeyCtx in(EVP_PKEY_CTX_new_from_pkey(ctx, key, nullptr));
+  const KeyCtx out(EVP_PKEY_CTX_new_from_pkey(ctx, key, nullptr));
+  return EVP_PKEY_encapsulate_init(in.get(), nullptr) == 1 &&
+         EVP_PKEY_encapsulate(in.get(), wrapped.data(), &wrapped_size, secret.data(), &size) == 1 &&
+         EVP_PKEY_decapsulate_init(out.get(), nullptr) == 1 &&
+         EVP_PKEY_decapsulate(out.get(), opened.data(), &opened_size, wrapped.data(),
+                              wrapped_size) == 1 &&
+         opened == secret;
 }
+
+using vhsm::keystore::KeyType;
+using vhsm::keystore::Signing;
+
+const KeyType& type_of(EVP_PKEY* key) {
+  const auto is_it = [key](const KeyType& type) { return EVP_PKEY_is_a(key, type.name) == 1; };
+  return *std::ranges::find_if(vhsm::keystore::kTypeTable, is_it);
+}
+
+bool signs(EVP_PKEY* key) { return type_of(key).signature.exist(); }
 
 Bytes sign(OSSL_LIB_CTX* ctx, EVP_PKEY* key) {
-  return sign(ctx, key, signs_whole_messages(key) ? nullptr : "SHA256", false);
-}
-
-bool exchanges_only(EVP_PKEY* key) {
-  return EVP_PKEY_is_a(key, "X25519") == 1 || EVP_PKEY_is_a(key, "X448") == 1;
+  return sign(ctx, key, type_of(key).signing == Signing::kDigest ? "SHA256" : nullptr, false);
 }
 
 /// All that its type can do.
 bool use(OSSL_LIB_CTX* ctx, EVP_PKEY* key) {
-  if (exchanges_only(key)) return derive(ctx, key);
-  if (sign(ctx, key).empty()) return false;
-  if (EVP_PKEY_is_a(key, "RSA") == 1) {
-    return !sign(ctx, key, "SHA384", true).empty() && decrypt(ctx, key);
+  const KeyType& type = type_of(key);
+  if (signs(key) && sign(ctx, key).empty()) return false;
+  if (type.cipher.exist() && (sign(ctx, key, "SHA384", true).empty() || !decrypt(ctx, key))) {
+    return false;
   }
-  return EVP_PKEY_is_a(key, "EC") != 1 || derive(ctx, key);
+  if (type.exchange.exist() && !derive(ctx, key)) return false;
+  return type.family != vhsm::keystore::Family::kMlKem || decapsulate(ctx, key);
 }
 
 constexpr std::size_t kStackBytes = 64 * 1024;
@@ -224,7 +246,7 @@ bool fork_child(Host& host, std::istream& arguments, std::ostream& answer) {
   const pid_t child = ::fork();
   if (child == 0) {
     const bool good = use(host.ctx.get(), host.key.get()) &&
-                      (exchanges_only(host.key.get()) || sign_to_files(host, arguments));
+                      (!signs(host.key.get()) || sign_to_files(host, arguments));
     const char result = good ? 1 : 0;
     static_cast<void>(!::write(ends[1], &result, 1));
     while (true) ::pause();

@@ -61,7 +61,7 @@ TEST_P(HostTest, AfterAForkHasNothingAndNeitherHasTheChild) {
   host.tell("end " + child);
 }
 
-INSTANTIATE_TEST_SUITE_P(Keys, HostTest, ::testing::Combine(every_kind(), every_place()),
+INSTANTIATE_TEST_SUITE_P(Keys, HostTest, ::testing::Combine(every_key(), every_place()),
                          ResidueTest::test_name);
 
 class SignalStackTest : public HostTest {};
@@ -78,7 +78,7 @@ TEST_P(SignalStackTest, OfAHostWithTheKeyInAFileHasWordsOfIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Keys, SignalStackTest,
-                         ::testing::Combine(::testing::Values("RSA2048"),
+                         ::testing::Combine(::testing::Values(std::string("RSA2048")),
                                             ::testing::Values("file")),
                          ResidueTest::test_name);
 
@@ -114,21 +114,21 @@ TEST_P(GoneKeyTest, LeavesNothingWhenItIsUnloaded) {
 TEST_P(GoneKeyTest, LeavesNothingWhenItsImportFailsMidway) {
   const std::string pem = read_file(key_file());
   const std::string der = keystore::pkcs8_der(key_.get());
-  const ossl::PKey mixed = with_foreign_public_half(key_.get());
   ResidueHost host(environment());
   refuse(host, der.substr(0, der.size() - 5));
   refuse(host, pem.substr(0, pem.size() * 3 / 4));
   refuse(host, pem.substr(0, pem.size() * 3 / 4) + "\n-----END PRIVATE KEY-----\n");
   refuse(host, pem + pem);
-  if (kind() != "ED25519" && kind() != "X25519") {  // of these a file has no public half
-    refuse(host, keystore::pkcs8_pem(mixed.get()));
+  if (type().signing == keystore::Signing::kDigest) {  // of others a file has no public half
+    refuse(host, keystore::pkcs8_pem(with_foreign_public_half(key_.get()).get()));
   }
-  write_parts(mixed.get(), path("parts"));
-  EXPECT_THAT(host.tell("refuse-parts " + type() + " " + path("parts")), HasSubstr(kReason));
+  write_mixed_parts(key_.get(), path("parts"));
+  const std::string type_name = type().name;
+  EXPECT_THAT(host.tell("refuse-parts " + type_name + " " + path("parts")), HasSubstr(kReason));
   expect_gone("import failed", host);
 }
 
-INSTANTIATE_TEST_SUITE_P(Keys, GoneKeyTest, ::testing::Combine(every_kind(), both_memories()),
+INSTANTIATE_TEST_SUITE_P(Keys, GoneKeyTest, ::testing::Combine(every_key(), both_memories()),
                          ResidueTest::test_name);
 
 }  // namespace

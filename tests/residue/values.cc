@@ -224,12 +224,135 @@ std::vector<Value> eddsa_values(EVP_PKEY* key, const Signature& signature) {
           little_endian("k", nonce.data(), nonce.size())};
 }
 
+// ----- post-quantum ----------------------------------------------------------------------------
+
+Value part(std::string name, const Bytes& all, std::size_t from, std::size_t size) {
+  return little_endian(std::move(name), all.data() + from, size);
+}
+
+/// Numbers of `bits` bits, one behind the other.
+std::vector<std::uint32_t> unpacked(const Bytes& packed, std::size_t from, std::size_t count,
+                                    unsigned bits) {
+  std::vector<std::uint32_t> numbers;
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint32_t number = 0;
+    for (std::size_t bit = 0; bit < bits; ++bit) {
+      const std::size_t at = i * bits + bit;
+      number |= static_cast<std::uint32_t>(packed[from + at / 8] >> (at % 8) & 1U) << bit;
+    }
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+template <class Word>
+Value words(std::string name, const std::vector<std::uint32_t>& numbers) {
+  std::vector<Word> array(numbers.begin(), numbers.end());
+  return little_endian(std::move(name), reinterpret_cast<const std::uint8_t*>(array.data()),
+                       array.size() * sizeof(Word));
+}
+
+void add_seed(std::vector<Value>& values, const EVP_PKEY* key) {
+  Bytes seed(64);
+  std::size_t size = 0;
+  if (EVP_PKEY_get_octet_string_param(key, "seed", seed.data(), seed.size(), &size) != 1) return;
+  for (std::size_t at = 0; at < size; at += 32) {
+    values.push_back(part(at == 0 ? "seed" : "z", seed, at, 32));
+  }
+}
+
+/// FIPS 203, section 7.1: the decryption key, which is packed numbers of 12 bits (OpenSSL works on
+/// words of 16 bits), the public key, its hash, z.
+std::vector<Value> ml_kem_values(EVP_PKEY* key) {
+  const Bytes raw = raw_private(key);
+  const std::size_t packed_bytes = (raw.size() - 96) / 2;
+  std::vector<Value> values;
+  values.push_back(part("s, packed", raw, 0, packed_bytes));
+  values.push_back(words<std::uint16_t>("s", unpacked(raw, 0, packed_bytes * 2 / 3, 12)));
+  values.push_back(part("z", raw, raw.size() - 32, 32));
+  add_seed(values, key);
+  return values;
+}
+
+/// FIPS 204, section 7.5, algorithm 41, of one polynomial.
+std::vector<std::uint32_t> number_theoretic_transform(std::vector<std::uint32_t> w) {
+  constexpr std::uint64_t kModulus = 8380417;
+  constexpr std::uint64_t kRoot = 1753;
+  unsigned step = 0;
+  for (std::size_t length = 128; length >= 1; length /= 2) {
+    for (std::size_t start = 0; start < 256; start += 2 * length) {
+      ++step;
+      std::uint64_t zeta = 1;
+      for (unsigned bit = 0; bit < 8; ++bit) {  // the power is the step with its bits reversed
+        zeta = zeta * zeta % kModulus * (step >> bit & 1U ? kRoot : 1) % kModulus;
+      }
+      for (std::size_t j = start; j < start + length; ++j) {
+        const auto t = static_cast<std::uint32_t>(zeta * w[j + length] % kModulus);
+        w[j + length] = static_cast<std::uint32_t>((w[j] + kModulus - t) % kModulus);
+        w[j] = static_cast<std::uint32_t>((w[j] + t) % kModulus);
+      }
+    }
+  }
+  return w;
+}
+
+struct MlDsaSizes {
+  std::size_t polynomials;  ///< of s1 and s2
+  unsigned bits;            ///< of a coefficient
+  std::uint32_t eta;        ///< which is packed as eta minus itself
+};
+
+MlDsaSizes ml_dsa_sizes(const EVP_PKEY* key) {
+  if (EVP_PKEY_is_a(key, "ML-DSA-44") == 1) return {8, 3, 2};
+  if (EVP_PKEY_is_a(key, "ML-DSA-65") == 1) return {11, 4, 4};
+  return {15, 3, 2};
+}
+
+/// FIPS 204, section 7.2: rho, K, tr, s1, s2, t0. OpenSSL signs with s1 and s2
+/// transformed.
+std::vector<Value> ml_dsa_values(EVP_PKEY* key) {
+  constexpr std::uint32_t kModulus = 8380417;
+  const Bytes raw = raw_private(key);
+  const auto [polynomials, bits, eta] = ml_dsa_sizes(key);
+  std::vector<Value> values;
+  add_seed(values, key);
+  values.push_back(part("K", raw, 32, 32));
+  values.push_back(part("s1 and s2, packed", raw, 128, polynomials * 32 * bits));
+  for (const std::size_t i : {std::size_t{0}, polynomials - 1}) {  // the others lie beside these
+    auto numbers = unpacked(raw, 128 + i * 32 * bits, 256, bits);
+    for (auto& number : numbers) number = (eta + kModulus - number) % kModulus;
+    const std::string name = "s[" + std::to_string(i) + "]";
+    values.push_back(words<std::uint32_t>("NTT of " + name, number_theoretic_transform(numbers)));
+  }
+  return values;
+}
+
+/// FIPS 205, section 9.1: SK.seed, SK.prf, and the public key.
+std::vector<Value> slh_dsa_values(EVP_PKEY* key) {
+  const Bytes raw = raw_private(key);
+  const std::size_t size = raw.size() / 4;
+  if (size == 0) return {};
+  return {part("SK.seed", raw, 0, size), part("SK.prf", raw, size, size)};
+}
+
 }  // namespace
 
+const keystore::KeyType& type_of(const EVP_PKEY* key) {
+  const auto is_it = [key](const keystore::KeyType& type) {
+    return EVP_PKEY_is_a(key, type.name) == 1;
+  };
+  return *std::ranges::find_if(keystore::kTypeTable, is_it);
+}
+
 std::vector<Value> values_of_key(EVP_PKEY* key) {
-  if (EVP_PKEY_is_a(key, "RSA") == 1 || EVP_PKEY_is_a(key, "RSA-PSS") == 1) return rsa_values(key);
-  if (EVP_PKEY_is_a(key, "EC") == 1) return ec_values(key);
-  return raw_values(key);
+  switch (type_of(key).family) {
+    case keystore::Family::kRsa: return rsa_values(key);
+    case keystore::Family::kEc: return ec_values(key);
+    case keystore::Family::kMlKem: return ml_kem_values(key);
+    case keystore::Family::kMlDsa: return ml_dsa_values(key);
+    case keystore::Family::kSlhDsa: return slh_dsa_values(key);
+    default: return raw_values(key);
+  }
 }
 
 std::vector<Value> values_of_signature(EVP_PKEY* key, const Signature& signature) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/handle.h"
+#include "keystore/key_type.h"
 
 namespace vhsm::tests {
 
@@ -30,8 +31,11 @@ struct Signature {
   std::string digest = "SHA256";  ///< Ed25519 has its own
 };
 
-/// The private parts of RSA, EC, Ed25519 and X25519 keys with what is computed from them; of
-/// other types, the raw private key.
+/// The row of its type.
+const keystore::KeyType& type_of(const EVP_PKEY* key);
+
+/// The private parts of RSA, EC, Ed25519, X25519, ML-KEM, ML-DSA and SLH-DSA keys with what is
+/// computed from them; of other types, the raw private key.
 std::vector<Value> values_of_key(EVP_PKEY* key);
 
 /// The nonce of an ECDSA or Ed25519 signature, and what gives it away. None for other types, and
