@@ -72,7 +72,11 @@ class StoreutlTest : public ::testing::Test {
   }
 
   std::string run(const std::string& command, bool good = true) const {
-    const std::string whole = "cd " + folder_.path() + " && openssl " + command + " 2>&1";
+    return shell("openssl " + command, good);
+  }
+
+  std::string shell(const std::string& command, bool good) const {
+    const std::string whole = "cd " + folder_.path() + " && " + command + " 2>&1";
     FILE* const output = ::popen(whole.c_str(), "r");
     std::string text;
     std::array<char, 4096> part{};
@@ -149,6 +153,20 @@ TEST_F(StoreutlTest, GenpkeyWritesAStandInOfTheKeyThatItNames) {
   ASSERT_NE(key, nullptr) << take_errors();
   EXPECT_FALSE(sign(host_, key.get(), {"SHA256"}, kMessage).empty()) << take_errors();
   EXPECT_THAT(storeutl("-noout -text vhsm:default/made/new"), HasSubstr("stored nowhere"));
+}
+
+TEST_F(StoreutlTest, TheCommandDeletesAKeyOfVhsmdAndFindsNoneInAProcessOfItsOwn) {
+  const char* const socket = std::getenv("VHSM_TEST_SOCKET");
+  const std::string config = folder_.path() + "/vhsm.cnf";
+  std::ofstream(config) << "[vhsm]\nplatform = none\nkeystore = "
+                        << (socket != nullptr ? std::string("unix:") + socket : "memory:") << "\n";
+  ASSERT_NE(host_.open(uri_), nullptr) << take_errors();
+  const std::string command = VHSM_COMMAND " --config " + config + " key delete ";
+  const bool deletes = socket != nullptr;
+  EXPECT_THAT(shell(command + uri_, deletes),
+              HasSubstr(deletes ? "deleted " + uri_ : "no such key"));
+  EXPECT_THAT(shell(command + uri_, false), HasSubstr("there is no such key here"));
+  EXPECT_NE(host_.open(uri_), nullptr) << "the KBS still has it" << take_errors();
 }
 
 // T22
