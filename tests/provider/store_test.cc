@@ -77,6 +77,7 @@ TEST_F(StoreTest, TypeInTheUriWinsOverTheExpectation) {
   EXPECT_THAT(kinds(uri, OSSL_STORE_INFO_CERT), ElementsAre(OSSL_STORE_INFO_CERT));
   EXPECT_THAT(kinds(uri, OSSL_STORE_INFO_PKEY), ElementsAre(OSSL_STORE_INFO_PKEY));
   EXPECT_THAT(kinds(uri, OSSL_STORE_INFO_CRL), IsEmpty());
+  EXPECT_THAT(kinds(uri, OSSL_STORE_INFO_PARAMS), IsEmpty());
 }
 
 // T22

@@ -25,6 +25,9 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
+/// What is before each object that is found; newer commands say nothing when there is none.
+constexpr const char* kFirstObject = "0: ";
+
 std::size_t count(const std::string& text, const std::string& part) {
   std::size_t found = 0;
   for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++found;
@@ -69,7 +72,11 @@ class StoreutlTest : public ::testing::Test {
   }
 
   std::string run(const std::string& command, bool good = true) const {
-    const std::string whole = "cd " + folder_.path() + " && openssl " + command + " 2>&1";
+    return shell("openssl " + command, good);
+  }
+
+  std::string shell(const std::string& command, bool good) const {
+    const std::string whole = "cd " + folder_.path() + " && " + command + " 2>&1";
     FILE* const output = ::popen(whole.c_str(), "r");
     std::string text;
     std::array<char, 4096> part{};
@@ -93,7 +100,7 @@ TEST_F(StoreutlTest, AKeyYieldsItsObjectsAndTheKindThatIsAskedFor) {
   const std::string certificates = storeutl("-certs " + uri_);
   EXPECT_THAT(certificates, HasSubstr("BEGIN CERTIFICATE"));
   EXPECT_THAT(certificates, HasSubstr("Total found: 1"));
-  EXPECT_THAT(storeutl("-crls " + uri_), HasSubstr("Total found: 0"));
+  EXPECT_THAT(storeutl("-crls " + uri_), Not(HasSubstr(kFirstObject)));
   EXPECT_THAT(storeutl("-noout -text " + uri_), HasSubstr("VHSM EC Private-Key, " + uri_));
 }
 
@@ -103,19 +110,19 @@ TEST_F(StoreutlTest, EachSearchFindsTheObjectsOfTheKey) {
       "-keys -sha256 -fingerprint " + fingerprint_, "-keys -alias default/test/www"};
   for (const std::string& search : searches) {
     const std::string found = storeutl(search + " " + uri_);
-    EXPECT_THAT(found, Not(HasSubstr("Total found: 0"))) << search;
+    EXPECT_THAT(found, HasSubstr(kFirstObject)) << search;
   }
   for (const std::string search :
        {"-certs -subject /CN=other", "-certs -issuer /CN=www -serial 4661", "-alias ww",
         "-keys -sha256 -fingerprint 00000000000000000000000000000000"
         "00000000000000000000000000000000"}) {
-    EXPECT_THAT(storeutl(search + " " + uri_), HasSubstr("Total found: 0")) << search;
+    EXPECT_THAT(storeutl(search + " " + uri_), Not(HasSubstr(kFirstObject))) << search;
   }
 }
 
 TEST_F(StoreutlTest, AFolderListsNamesAndOpensThemWithR) {
   if (std::getenv("VHSM_TEST_SOCKET") == nullptr) {
-    EXPECT_THAT(storeutl("vhsm:"), HasSubstr("Total found: 0")) << "a process begins without keys";
+    EXPECT_THAT(storeutl("vhsm:"), Not(HasSubstr(kFirstObject))) << "a process begins without keys";
     return;
   }
   ASSERT_NE(host_.open(uri_), nullptr) << take_errors();
@@ -146,6 +153,20 @@ TEST_F(StoreutlTest, GenpkeyWritesAStandInOfTheKeyThatItNames) {
   ASSERT_NE(key, nullptr) << take_errors();
   EXPECT_FALSE(sign(host_, key.get(), {"SHA256"}, kMessage).empty()) << take_errors();
   EXPECT_THAT(storeutl("-noout -text vhsm:default/made/new"), HasSubstr("stored nowhere"));
+}
+
+TEST_F(StoreutlTest, TheCommandDeletesAKeyOfVhsmdAndFindsNoneInAProcessOfItsOwn) {
+  const char* const socket = std::getenv("VHSM_TEST_SOCKET");
+  const std::string config = folder_.path() + "/vhsm.cnf";
+  std::ofstream(config) << "[vhsm]\nplatform = none\nkeystore = "
+                        << (socket != nullptr ? std::string("unix:") + socket : "memory:") << "\n";
+  ASSERT_NE(host_.open(uri_), nullptr) << take_errors();
+  const std::string command = VHSM_COMMAND " --config " + config + " key delete ";
+  const bool deletes = socket != nullptr;
+  EXPECT_THAT(shell(command + uri_, deletes),
+              HasSubstr(deletes ? "deleted " + uri_ : "no such key"));
+  EXPECT_THAT(shell(command + uri_, false), HasSubstr("there is no such key here"));
+  EXPECT_NE(host_.open(uri_), nullptr) << "the KBS still has it" << take_errors();
 }
 
 // T22
