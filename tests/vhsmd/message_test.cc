@@ -31,6 +31,8 @@ constexpr std::uint64_t kRuleField = 11;
 constexpr std::uint64_t kErrorField = 12;
 constexpr std::uint64_t kStatusField = 15;
 constexpr std::uint64_t kLinesField = 16;
+constexpr std::uint64_t kSizeField = 17;
+constexpr std::uint64_t kStepField = 18;
 
 ByteView body(const Message& message) { return ByteView(message.bytes()).subspan(kLengthBytes); }
 
@@ -331,7 +333,7 @@ TEST(Message, WithoutAVersionIsRefused) {
 }
 
 TEST(Message, AnUnknownFieldIsRefused) {
-  EXPECT_EQ(refusal(with_number(kLinesField + 1, 1)), Errc::kBadFormat);
+  EXPECT_EQ(refusal(with_number(kStepField + 1, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(UINT64_MAX, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(Bytes{0xa2, 0x00, 0x01, 0x20, 0x01}), Errc::kBadFormat);  // {0: 1, -1: 1}
   EXPECT_EQ(refusal(Bytes{0xa2, 0x00, 0x01, 0x61, 'a', 0x01}), Errc::kBadFormat);
@@ -369,6 +371,7 @@ TEST(Message, ItemsOfAnotherKindAreRefused) {
   EXPECT_EQ(refusal(with_number(kNameField, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kInputField, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kRuleField, 1)), Errc::kBadFormat);
+  EXPECT_EQ(refusal(with_number(kStepField, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kParamsField, 1)), Errc::kBadFormat);
   EXPECT_EQ(reply_refusal(with_number(kStatusField, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(Bytes{0xa2, 0x00, 0x01, 0x01, 0xf5}), Errc::kBadFormat);              // true
@@ -379,8 +382,11 @@ TEST(Message, ItemsOfAnotherKindAreRefused) {
 }
 
 TEST(Message, NumbersOutOfRangeAreRefused) {
+  EXPECT_EQ(reply_refusal(with_number(kSizeField, 0)), Errc::kBadFormat);
+  EXPECT_EQ(reply_refusal(with_number(kSizeField, kMaxSecretKeyBytes + 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kAskField, 0)), Errc::kBadFormat);
-  EXPECT_EQ(refusal(with_number(kAskField, 9)), Errc::kBadFormat);
+  EXPECT_EQ(refusal(with_number(kAskField, static_cast<std::uint8_t>(Ask::kLast) + 1)),
+            Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kAskField, 257)), Errc::kBadFormat) << "cut to a byte it is 1";
   EXPECT_FALSE(refusal(with_number(kKindField, 6)).has_value());
   EXPECT_EQ(refusal(with_number(kKindField, 7)), Errc::kBadFormat);
