@@ -82,9 +82,7 @@ class LocalOperation final : public SymmetricOperation {
   Status start(const SymmetricStart& start) override {
     const bool anew = start.key != nullptr || Engine::kStartsWithKey;
     if (start.key != nullptr) key_ = start.key;
-    if (key_ == nullptr && Engine::kStartsWithKey) {
-      return fail(Errc::kNoPrivateKey, "the operation has no key; name one by vhsm-uri");
-    }
+    if (key_ == nullptr && Engine::kStartsWithKey) return no_key();
     if (key_ == nullptr) return run_with_room([&] { return engine_.start(start, {}); });
     VHSM_TRY(key_->allow(algorithm_, start.forwards ? algorithm_.forwards : algorithm_.backwards,
                          digest_));

@@ -40,7 +40,7 @@ class SymmetricOperation {
   virtual Status get_params(OSSL_PARAM params[]) const = 0;
 
   /// A cipher may be started before its key is known, and get it by another start.
-  /// @errors kNoPrivateKey without a key (MAC, KDF), kBadLength (key or IV), kPolicy, kDamaged,
+  /// @errors kWrongState without a key (MAC, KDF), kBadLength (key or IV), kPolicy, kDamaged,
   ///         kMemoryLimit, kCrypto.
   virtual Status start(const SymmetricStart& start) = 0;
 

@@ -62,7 +62,10 @@ std::vector<Value> values_of_secret(const Bytes& key) {
 /// "secret" or "locked", the kinds of protected memory, or "file" for the control.
 class SecretResidueTest : public ::testing::TestWithParam<const char*> {
  protected:
-  static void SetUpTestSuite() { ASSERT_NE(::mkdtemp(folder_.data()), nullptr); }
+  static void SetUpTestSuite() {
+    folder_ = "/tmp/vhsm-residue-XXXXXX";
+    ASSERT_NE(::mkdtemp(folder_.data()), nullptr);
+  }
   static void TearDownTestSuite() {
     world_.reset();
     std::filesystem::remove_all(folder_);
@@ -105,7 +108,7 @@ class SecretResidueTest : public ::testing::TestWithParam<const char*> {
   }();
   const std::vector<Value> values_ = values_of_secret(key_);
   static inline std::unique_ptr<World> world_;
-  static inline std::string folder_ = "/tmp/vhsm-residue-XXXXXX";
+  static inline std::string folder_;
 };
 
 TEST_P(SecretResidueTest, OperationsUnderWayHaveNothingOutsideProtectedMemory) {

@@ -30,7 +30,10 @@ constexpr std::uint64_t kInputField = 9;
 constexpr std::uint64_t kRuleField = 11;
 constexpr std::uint64_t kErrorField = 12;
 constexpr std::uint64_t kStatusField = 15;
+constexpr std::uint64_t kLinesField = 16;
 constexpr std::uint64_t kKeepingField = 18;
+constexpr std::uint64_t kSizeField = 19;
+constexpr std::uint64_t kStepField = 20;
 
 ByteView body(const Message& message) { return ByteView(message.bytes()).subspan(kLengthBytes); }
 
@@ -335,7 +338,7 @@ TEST(Message, WithoutAVersionIsRefused) {
 }
 
 TEST(Message, AnUnknownFieldIsRefused) {
-  EXPECT_EQ(refusal(with_number(kKeepingField + 1, 1)), Errc::kBadFormat);
+  EXPECT_EQ(refusal(with_number(kStepField + 1, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(UINT64_MAX, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(Bytes{0xa2, 0x00, 0x01, 0x20, 0x01}), Errc::kBadFormat);  // {0: 1, -1: 1}
   EXPECT_EQ(refusal(Bytes{0xa2, 0x00, 0x01, 0x61, 'a', 0x01}), Errc::kBadFormat);
@@ -373,6 +376,7 @@ TEST(Message, ItemsOfAnotherKindAreRefused) {
   EXPECT_EQ(refusal(with_number(kNameField, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kInputField, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kRuleField, 1)), Errc::kBadFormat);
+  EXPECT_EQ(refusal(with_number(kStepField, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kParamsField, 1)), Errc::kBadFormat);
   EXPECT_EQ(reply_refusal(with_number(kStatusField, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(Bytes{0xa2, 0x00, 0x01, 0x01, 0xf5}), Errc::kBadFormat);              // true
@@ -383,6 +387,8 @@ TEST(Message, ItemsOfAnotherKindAreRefused) {
 }
 
 TEST(Message, NumbersOutOfRangeAreRefused) {
+  EXPECT_EQ(reply_refusal(with_number(kSizeField, 0)), Errc::kBadFormat);
+  EXPECT_EQ(reply_refusal(with_number(kSizeField, kMaxSecretKeyBytes + 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kAskField, 0)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kAskField, static_cast<std::uint64_t>(Ask::kLast) + 1)),
             Errc::kBadFormat);

@@ -33,8 +33,10 @@ class SymmetricKeysTest : public ServerTest {
   /// Of kPart twice.
   static Bytes expected() {
     const std::string key(32, 's');
-    Bytes twice(kPart.begin(), kPart.end());
-    twice.insert(twice.end(), kPart.begin(), kPart.end());
+    Bytes twice;
+    for (int round = 0; round < 2; ++round) {
+      for (const std::uint8_t byte : kPart) twice.push_back(byte);
+    }
     Bytes code(32);
     EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA256", nullptr, key.data(), key.size(), twice.data(),
               twice.size(), code.data(), code.size(), nullptr);
