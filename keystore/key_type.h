@@ -49,6 +49,7 @@ struct OperationNames {
   const char* common = nullptr;
   const char* own = nullptr;
   std::uint32_t since = kAlways;
+  bool approved = true;  ///< by FIPS 140-3, for types that are
 
   /// Whether the type has the operation, in this private OpenSSL.
   [[nodiscard]] constexpr bool exist() const noexcept { return own != nullptr && is_there(since); }
@@ -79,6 +80,7 @@ struct KeyType {
   std::span<const char* const> private_params;  ///< what must never be answered: d, p, q, priv, …
   Sizes sizes{};  ///< of the types whose name is their only TLS group; else zeros
   std::uint32_t since = kAlways;
+  bool approved = true;  ///< by FIPS 140-3 (SP 800-140C and D)
 
   [[nodiscard]] constexpr bool is_own_group() const noexcept { return sizes.bits != 0; }
 };
@@ -144,12 +146,34 @@ inline constexpr const char* kRsaPrivate[] = {"d",
                                               "rsa-coefficient7",
                                               "rsa-coefficient8",
                                               "rsa-coefficient9"};
-inline constexpr const char* kEcPublic[] = {
-    "bits",       "security-bits",    "max-size",     "default-digest",
-    "group",      "encoded-pub-key",  "pub",          "qx",
-    "qy",         "encoding",         "point-format", "decoded-from-explicit",
-    "field-type", "use-cofactor-flag", "p", "a", "b", "generator", "order", "cofactor", "seed",
-    "basis-type", "m", "tp", "k1", "k2", "k3", "include-public"};
+inline constexpr const char* kEcPublic[] = {"bits",
+                                            "security-bits",
+                                            "max-size",
+                                            "default-digest",
+                                            "group",
+                                            "encoded-pub-key",
+                                            "pub",
+                                            "qx",
+                                            "qy",
+                                            "encoding",
+                                            "point-format",
+                                            "decoded-from-explicit",
+                                            "field-type",
+                                            "use-cofactor-flag",
+                                            "p",
+                                            "a",
+                                            "b",
+                                            "generator",
+                                            "order",
+                                            "cofactor",
+                                            "seed",
+                                            "basis-type",
+                                            "m",
+                                            "tp",
+                                            "k1",
+                                            "k2",
+                                            "k3",
+                                            "include-public"};
 inline constexpr const char* kEcPrivate[] = {"priv"};
 inline constexpr const char* kEcxPublic[] = {
     "bits", "security-bits",   "max-size", "default-digest", "mandatory-digest",
@@ -177,7 +201,8 @@ constexpr KeyType montgomery(const char* name, const char* own, const char* name
           .kem = {name, own, kSince32},
           .public_params = params::kEcxPublic,
           .private_params = params::kOctetsPrivate,
-          .sizes = sizes};
+          .sizes = sizes,
+          .approved = false};
 }
 
 /// All rows, whatever the private OpenSSL has: key_types() are those that are there.
@@ -204,7 +229,7 @@ inline constexpr std::array kTypeTable{
             .signing = Signing::kDigest,
             .signature = {"ECDSA", "VHSM-ECDSA"},
             .exchange = {"ECDH", "VHSM-ECDH"},
-            .kem = {"EC", "VHSM-EC", kSince32},
+            .kem = {"EC", "VHSM-EC", kSince32, false},
             .public_params = params::kEcPublic,
             .private_params = params::kEcPrivate},
     edwards("ED25519", "VHSM-ED25519", "ED25519:1.3.101.112"),

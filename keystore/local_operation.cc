@@ -194,7 +194,8 @@ Result<std::size_t> LocalOperation::run(std::span<const std::uint8_t> in,
       inner_->kind == OperationKind::kSign || inner_->kind == OperationKind::kSignMessage;
   if (out.data() == nullptr && signs) return key_->public_half().max_output_bytes();
   const auto size = scoped_if(inner_->held, [&] { return perform(in, out.data(), out.size()); });
-  if (size.ok() && inner_->held && out.data() != nullptr) key_->count_operation();
+  const bool counts = needs_private(inner_->kind) && out.data() != nullptr;
+  if (size.ok() && counts) key_->count_operation();
   return size;
 }
 

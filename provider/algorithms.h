@@ -5,13 +5,16 @@
 
 #include <openssl/core.h>
 
+#include <deque>
+#include <string>
 #include <vector>
 
 namespace vhsm::provider {
 
 class Algorithms {
  public:
-  Algorithms();
+  /// @param assume_fips  whether rows carry fips=yes or fips=no, for hosts that ask for fips=yes.
+  explicit Algorithms(bool assume_fips);
 
   /// OSSL_OP_*: the algorithms, ended by a row of nulls; null for none. The same answer each time,
   /// whatever is loaded: programs look before they open a key.
@@ -30,6 +33,7 @@ class Algorithms {
 
  private:
   Rows rows_;
+  std::deque<std::string> properties_;  ///< what rows point to, beside literals
 };
 
 }  // namespace vhsm::provider

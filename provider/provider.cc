@@ -84,6 +84,7 @@ Provider::Provider(const ossl::Core& core, Assembly assembly, Digests digests)
     : core_(core),
       assembly_(std::move(assembly)),
       digests_(std::move(digests)),
+      algorithms_(assembly_.settings.assume_fips),
       reasons_(reason_strings()) {}
 
 Result<std::unique_ptr<Provider>> Provider::create(const ossl::Core& core, Assembly assembly) {
