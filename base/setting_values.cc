@@ -68,6 +68,14 @@ Result<std::size_t> read_memory_limit(std::string_view value) {
   return bytes;
 }
 
+/// A path says yes and where the module's configuration is.
+Status read_fips(Settings& settings, std::string_view value) {
+  const bool is_path = value.starts_with('/');
+  settings.fips_config = is_path ? value : "";
+  settings.fips = VHSM_TRY(read_yes_no(is_path ? "yes" : value));
+  return {};
+}
+
 /// The parts of a list, separated by blanks or commas.
 std::vector<std::string_view> split(std::string_view list) {
   constexpr std::string_view kSeparators = " \t,";
@@ -198,6 +206,8 @@ constexpr Setting kSettings[] = {
     {"log_level", "error, warning, info, debug", read_log_level},
     {"audit", kFile, read_text<&Settings::audit>},
     {"grants", kFile, read_text<&Settings::grants>},
+    {"fips", "yes, no, or the path of fipsmodule.cnf", read_fips},
+    {"assume_fips", kYesNo, read_flag<&Settings::assume_fips>},
     {"attestation_service", "", nullptr},
     {"lease", "", nullptr},
     {"offline_grace", "", nullptr},
@@ -205,8 +215,6 @@ constexpr Setting kSettings[] = {
     {"require_signed_keys", "", nullptr},
     {"release_key", "", nullptr},
     {"prefetch", "", nullptr},
-    {"fips", "", nullptr},
-    {"assume_fips", "", nullptr},
     {"snp_policy", "", nullptr},
     {"trust_test_root", "", nullptr},
     {"require_init_data", "", nullptr},

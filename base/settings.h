@@ -41,6 +41,9 @@ struct Settings {
   std::string log;                              ///< file for log lines; empty: none
   std::string log_level = "info";               ///< error | warning | info | debug
   std::string audit;                            ///< file for audit lines; empty: none
+  bool assume_fips = false;                     ///< algorithms carry the property fips=yes
+  bool fips = false;                            ///< the private OpenSSL uses its FIPS provider
+  std::string fips_config;                      ///< its fipsmodule.cnf; empty: where OpenSSL's is
   std::string grants = "/var/lib/vhsm/grants";  ///< vhsmd: who may use which key
 
   /// The socket of vhsmd, if the keystore is there; else empty.

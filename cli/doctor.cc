@@ -18,6 +18,7 @@
 #include "cli/console.h"
 #include "cli/host_openssl.h"
 #include "keystore/daemon/remote_keystore.h"
+#include "keystore/fips.h"
 #include "memory/protected_memory.h"
 #include "nitride/client.h"
 #include "snp/platform.h"
@@ -114,6 +115,13 @@ Check check_protection_key() {
   }
   return {Mark::kOk, "protection key", "this CPU or kernel has none: an over-read could reach keys",
           ""};
+}
+
+/// Before protected memory is there, as in the provider.
+void check_fips(const Settings& settings, Checks& checks) {
+  const Status chosen = keystore::choose_providers(settings);
+  if (!chosen.ok()) return checks.push_back(failed("FIPS", chosen.error()));
+  if (settings.fips) checks.push_back({Mark::kOk, "FIPS", keystore::describe_openssl(), ""});
 }
 
 void check_memory(const Settings& settings, Checks& checks) {
@@ -219,6 +227,7 @@ Checks examine(const Console& console) {
   const auto loaded = load_settings(console.overrides());
   checks.push_back(check_settings(loaded));
   const Settings settings = loaded.ok() ? loaded.value() : Settings{};
+  check_fips(settings, checks);
   check_memory(settings, checks);
   const memory::Access access;  // all of this process is ours
   if (!settings.daemon_socket().empty()) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <utility>
 
+#include "keystore/fips.h"
 #include "keystore/hot_set.h"
 #include "keystore/key.h"
 #include "keystore/local_key.h"
@@ -131,13 +132,20 @@ class ParameterGenerator final : public Generator {
   ossl::PKeyCtx ctx_;
 };
 
+Error not_generated(const KeyType& type) {
+  if (fips_is_on() && !type.approved) {
+    return fail(Errc::kUnsupported, "the FIPS provider (fips = yes) has no such keys", type.name);
+  }
+  return fail(Errc::kUnsupported, "keys of this type are not generated", type.name);
+}
+
 Result<std::unique_ptr<Generator>> pair_generator(const KeyType& type,
                                                   std::shared_ptr<Metrics> metrics) {
   ScopedPKeyCtx ctx;
   const OSSL_PARAM* settable = nullptr;
   const auto start = [&]() -> Status {
     ctx.reset(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr));
-    if (ctx == nullptr) return fail(Errc::kUnsupported, "keys of this type are not generated");
+    if (ctx == nullptr) return not_generated(type);
     EVP_PKEY_CTX_set_cb(ctx.get(), on_progress);
     VHSM_TRY(crypto(EVP_PKEY_keygen_init(ctx.get()), "keys of this type are not generated"));
     settable = EVP_PKEY_CTX_settable_params(ctx.get());

@@ -49,6 +49,7 @@ struct OperationNames {
   const char* common = nullptr;
   const char* own = nullptr;
   std::uint32_t since = kAlways;
+  bool approved = true;  ///< by FIPS 140-3, for types that are
 
   /// Whether the type has the operation, in this private OpenSSL.
   [[nodiscard]] constexpr bool exist() const noexcept { return own != nullptr && is_there(since); }
@@ -79,6 +80,7 @@ struct KeyType {
   std::span<const char* const> private_params;  ///< what must never be answered: d, p, q, priv, …
   Sizes sizes{};  ///< of the types whose name is their only TLS group; else zeros
   std::uint32_t since = kAlways;
+  bool approved = true;  ///< by FIPS 140-3 (SP 800-140C and D)
 
   [[nodiscard]] constexpr bool is_own_group() const noexcept { return sizes.bits != 0; }
 };
@@ -209,7 +211,8 @@ constexpr KeyType montgomery(const char* name, const char* own, const char* name
           .kem = {name, own, kSince32},
           .public_params = params::kEcxPublic,
           .private_params = params::kOctetsPrivate,
-          .sizes = sizes};
+          .sizes = sizes,
+          .approved = false};
 }
 
 constexpr KeyType ml_kem(const char* name, const char* own, const char* names, Sizes sizes) {
@@ -267,7 +270,7 @@ inline constexpr std::array kTypeTable{
             .signing = Signing::kDigest,
             .signature = {"ECDSA", "VHSM-ECDSA"},
             .exchange = {"ECDH", "VHSM-ECDH"},
-            .kem = {"EC", "VHSM-EC", kSince32},
+            .kem = {"EC", "VHSM-EC", kSince32, false},
             .public_params = params::kEcPublic,
             .private_params = params::kEcPrivate},
     edwards("ED25519", "VHSM-ED25519", "ED25519:1.3.101.112"),

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "keystore/fips.h"
 #include "keystore/local_operation.h"
 #include "keystore/pair_check.h"
 
@@ -58,9 +59,11 @@ Result<InnerContextPtr> LocalKey::begin_held(const OperationRequest& request) co
   return begun;
 }
 
-/// An encapsulation has secrets of its own, such as an ephemeral key: it works in a scope.
+/// An encapsulation has secrets of its own, such as an ephemeral key: it works in a scope. So does
+/// what draws random numbers from a FIPS provider, whose generators lie in the arena.
 Result<InnerContextPtr> LocalKey::begin_public(const OperationRequest& request) const {
-  const bool scoped = request.kind == OperationKind::kEncapsulate;
+  const bool scoped = request.kind == OperationKind::kEncapsulate ||
+                      (request.kind == OperationKind::kEncrypt && fips_is_on());
   return begin_inner(public_half().get(), scoped, request);
 }
 

@@ -199,7 +199,7 @@ Result<std::size_t> LocalOperation::run(std::span<const std::uint8_t> in,
   }
   // Counted whatever comes of it: all users see vhsmd's counter, which must not tell them whose
   // decryption failed.
-  if (inner_->held && out.data() != nullptr) key_->count_operation();
+  if (needs_private(inner_->kind) && out.data() != nullptr) key_->count_operation();
   return scoped_if(inner_->held, [&] { return perform(in, out.data(), out.size()); });
 }
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <string_view>
 
+#include "keystore/fips.h"
 #include "keystore/hot_set.h"
 #include "keystore/public_half.h"
 
@@ -36,12 +37,22 @@ struct PemBlock {
   }
 };
 
+Error unreadable() {
+  if (fips_is_on()) {
+    return fail(
+        Errc::kUnsupported,
+        "the resource is damaged, or a key that the FIPS provider (fips = yes) does not have");
+  }
+  return fail(Errc::kBadFormat, "the resource is not a private key that vhsm can read");
+}
+
 Status take_private_key(std::span<const std::uint8_t> der, Material& material) {
   if (material.pair != nullptr) return fail(Errc::kBadFormat, "the resource has two private keys");
   const unsigned char* next = der.data();
   material.pair.reset(d2i_AutoPrivateKey(nullptr, &next, static_cast<long>(der.size())));
-  if (material.pair == nullptr) {
-    return fail(Errc::kBadFormat, "the resource is not a private key that vhsm can read");
+  // libcrypto parses types that no provider of it works with.
+  if (material.pair == nullptr || EVP_PKEY_get0_provider(material.pair.get()) == nullptr) {
+    return unreadable();
   }
   if (next != der.data() + der.size()) {
     return fail(Errc::kBadFormat, "there are bytes behind the private key");

@@ -8,6 +8,7 @@
 #include <array>
 #include <mutex>
 
+#include "keystore/fips.h"
 #include "keystore/inner_context.h"
 #include "keystore/key_type.h"
 #include "keystore/pair_check.h"
@@ -19,11 +20,13 @@ namespace {
 
 // The key is thrown away: OpenSSL's smallest size will do, even if PSS then has no room to sign.
 constexpr int kTrialRsaBits = 512;
+constexpr int kTrialRsaBitsFips = 2048;  // and the FIPS provider's
 
 Status set_trial_params(const KeyType& type, EVP_PKEY_CTX* ctx) {
   if (type.signing != Signing::kDigest) return {};
   if (&type == &kEc) return crypto(EVP_PKEY_CTX_set_group_name(ctx, "P-256"), "no trial group");
-  return crypto(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, kTrialRsaBits), "no trial size");
+  const int bits = fips_is_on() ? kTrialRsaBitsFips : kTrialRsaBits;
+  return crypto(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, bits), "no trial size");
 }
 
 Result<ossl::PKey> trial_key(const KeyType& type) {
@@ -95,6 +98,7 @@ Status warm_up_once() {
   const ossl::ErrorMark quiet;
   try_symmetric();
   for (const KeyType* type : key_types()) {
+    if (fips_is_on() && !type->approved) continue;
     if (type->family == Family::kSlhDsa) {
       VHSM_TRY(look_up(*type));
       continue;

@@ -4,6 +4,7 @@
 // while no thread works in it, at the same addresses. Everything here runs in atfork handlers.
 // Sources: pthread_atfork(3).
 #include <pthread.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <mutex>
@@ -35,10 +36,16 @@ bool keep_everyone_out(Process& process) noexcept {
   return usable() && recover_from_jump().ok() && !in_scope() && process.gate.close(kPatience);
 }
 
+/// Whether the generators would take this child for an ancestor and give it the same numbers.
+bool is_taken_for_another(const Process& process) noexcept {
+  return process.generators.draw != nullptr && process.ancestors.may_include(::getpid());
+}
+
 void before_fork() {
   g_forking.lock();
   Gate::set_forking(true);
   Process& process = memory::process();
+  process.ancestors.add(::getpid());
   g_quiet = keep_everyone_out(process);
   g_copied = g_quiet && process.chunks.copy_to_standby(process.arena.used_pages());
 }
@@ -58,8 +65,10 @@ void in_parent() {
 void in_child() {
   Process& process = memory::process();
   process.generation.fetch_add(1, std::memory_order_relaxed);
+  const bool same_id = is_taken_for_another(process);
+  process.same_id.store(same_id, std::memory_order_relaxed);
   // Without a copy the flag page stays wiped: this child uses no key and frees none.
-  const bool whole = g_copied && !process.gate.warned();
+  const bool whole = g_copied && !process.gate.warned() && !same_id;
   if (whole && take_over(process)) {
     process.reseed.store(true, std::memory_order_relaxed);
     process.flag.raise();

@@ -84,9 +84,11 @@ void* route_realloc(void* old, std::size_t size, const char* file, int line) {
 /// A thread's generator is made where it is first drawn from, and whoever knows its state knows the
 /// nonces of signatures to come. So it is never drawn from outside a scope.
 int draw(unsigned char* out, int bytes) {
+  const std::span<std::uint8_t> wanted(out, static_cast<std::size_t>(bytes));
   const Status drawn = run_protected([&]() -> Status {
-    return crypto(EVP_RAND_generate(RAND_get0_private(nullptr), out,
-                                    static_cast<std::size_t>(bytes), 0, 0, nullptr, 0),
+    if (g_process.generators.draw != nullptr) return g_process.generators.draw(wanted);
+    return crypto(EVP_RAND_generate(RAND_get0_private(nullptr), wanted.data(), wanted.size(), 0, 0,
+                                    nullptr, 0),
                   "no random numbers");
   });
   return drawn.ok() ? 1 : 0;
@@ -174,8 +176,6 @@ Status adopt_allocator() {
   VHSM_TRY(
       crypto(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr),
              "the private OpenSSL does not start"));
-  try_generators();
-  ERR_clear_error();
   return crypto(RAND_set_rand_method(&kGenerators), "the random generators are not ours");
 }
 
@@ -185,13 +185,29 @@ void register_thread() noexcept {
   // What libcrypto keeps for each thread, errors and a place in its list of threads, has to lie in
   // the ordinary heap: it is used outside scopes, under a lock, and in children that have no arena.
   if (held_slot() == nullptr) ERR_clear_error();
+  // A thread whose generators are not made has errors to come, and none that anybody could see now.
+  if (g_process.generators.start != nullptr) {
+    static_cast<void>(run_protected([] { return g_process.generators.start(); }));
+  }
+}
+
+void use_generators(const Generators& generators) noexcept { g_process.generators = generators; }
+
+void prepare_generators() noexcept {
+  if (g_process.generators.draw == nullptr) try_generators();
+  ERR_clear_error();
 }
 
 Status start_generators() {
+  if (g_process.generators.start != nullptr) return g_process.generators.start();
   std::array<unsigned char, 1> byte{};
   return crypto(RAND_priv_bytes(byte.data(), 1), "no random generator");
 }
 
-Status reseed_generators() { return reseed(RAND_get0_primary(nullptr)); }
+Status reseed_generators() {
+  // Those of a FIPS provider see by the process's id that they have to.
+  if (g_process.generators.start != nullptr) return g_process.generators.start();
+  return reseed(RAND_get0_primary(nullptr));
+}
 
 }  // namespace vhsm::memory

@@ -5,6 +5,9 @@
 // never.
 #pragma once
 
+#include <sys/types.h>
+
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -14,12 +17,33 @@
 #include "memory/arena.h"
 #include "memory/chunks.h"
 #include "memory/gate.h"
+#include "memory/generators.h"
 #include "memory/protected_memory.h"
 #include "memory/protection_key.h"
 
 namespace vhsm::memory {
 
 inline constexpr std::size_t kMaxSlots = 64;
+
+/// The ids of the processes that lead to this one. A FIPS provider renews its generators in a child
+/// because its id is another than its parent's; in a new pid namespace, ids come again.
+class Ancestors {
+ public:
+  void add(pid_t id) noexcept {
+    if (count_ > ids_.size() || (count_ > 0 && ids_[count_ - 1] == id)) return;
+    if (count_ < ids_.size()) ids_[count_] = id;
+    ++count_;
+  }
+  /// Whether one had this id; also when there are too many to say.
+  [[nodiscard]] bool may_include(pid_t id) const noexcept {
+    const auto known = std::span(ids_).first(std::min(count_, ids_.size()));
+    return count_ > ids_.size() || std::ranges::find(known, id) != known.end();
+  }
+
+ private:
+  std::size_t count_ = 0;
+  std::array<pid_t, 1024> ids_{};
+};
 
 struct Process {
   std::atomic<bool> ready{false};
@@ -33,6 +57,9 @@ struct Process {
   std::array<Slot, kMaxSlots> slots{};
   unsigned wide_registers = 0;  ///< see vhsm_clear_wide_registers
   std::atomic<std::uint64_t> generation{0};
+  Generators generators;             ///< empty: the private OpenSSL's own
+  Ancestors ancestors;               ///< kept for those
+  std::atomic<bool> same_id{false};  ///< this child has no keys because of them
   std::atomic<bool> no_room{false};  ///< this child got no copy because of RLIMIT_MEMLOCK
   std::atomic<bool> reseed{false};   ///< this child has not renewed its random generators yet
 };
@@ -74,6 +101,9 @@ void register_thread() noexcept;
 /// Renews the private OpenSSL's random generators from the kernel. In scope.
 /// @errors kCrypto.
 Status reseed_generators();
+
+/// Makes what libcrypto keeps once for all random generators. Outside scopes.
+void prepare_generators() noexcept;
 
 /// Starts the private OpenSSL and its random generators, which then live in the arena. In scope.
 /// @errors kCrypto.

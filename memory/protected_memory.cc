@@ -150,6 +150,7 @@ Status initialise_once(Process& process, const Options& options) {
   process.mapped = true;
   process.wide_registers = wide_registers();
   VHSM_TRY(install_fork_handlers());
+  prepare_generators();
   process.ready.store(true, std::memory_order_release);
   const Status started = run_protected([] { return start_generators(); });
   if (!started.ok()) process.ready.store(false, std::memory_order_release);
@@ -403,6 +404,10 @@ void release(void* pointer) noexcept {
 namespace {
 
 Status why_not_usable() noexcept {
+  if (g_process.same_id.load(std::memory_order_relaxed)) {
+    return fail(Errc::kForked,
+                "fips = yes: an ancestor in another pid namespace has this process's id");
+  }
   if (g_process.no_room.load(std::memory_order_relaxed)) {
     return fail(Errc::kMemoryLimit, "no protected memory left for a child process");
   }

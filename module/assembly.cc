@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "keystore/fips.h"
 #include "keystore/warm_up.h"
 #include "memory/protected_memory.h"
 
@@ -46,6 +47,7 @@ Result<Parts> prepare(std::span<const Override> overrides, Process process) {
   VHSM_TRY(memory::adopt_allocator());  // before the settings: reading them uses libcrypto
   Parts parts;
   parts.settings = VHSM_TRY(load_settings(overrides));
+  VHSM_TRY(keystore::choose_providers(parts.settings));
   VHSM_TRY(memory::initialise(
       {.limit_bytes = parts.settings.memory_limit, .protection_key = process == Process::kHost}));
   const memory::Access access;

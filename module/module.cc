@@ -2,11 +2,11 @@
 //
 // vhsm.so: the one exported symbol. Sources: provider(7); docs/architecture.md, "The module".
 #include <openssl/core.h>
-#include <openssl/crypto.h>
 
 #include <string>
 #include <utility>
 
+#include "keystore/fips.h"
 #include "module/assembly.h"
 #include "provider/entry.h"
 
@@ -18,7 +18,7 @@ Result<provider::Assembly> assemble_provider(std::span<const Override> overrides
   // Nitride and platform live on inside the keystore, as its source.
   return provider::Assembly{
       std::move(parts.keystore), std::move(parts.metrics), std::move(parts.settings),
-      std::string("vhsm " VHSM_VERSION ", inner ") + OpenSSL_version(OPENSSL_VERSION)};
+      std::string("vhsm " VHSM_VERSION ", inner ") + keystore::describe_openssl()};
 }
 
 }  // namespace

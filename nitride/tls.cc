@@ -10,6 +10,7 @@
 #include <climits>
 #include <utility>
 
+#include "keystore/fips.h"
 #include "memory/protected_memory.h"
 
 namespace vhsm::ossl {
@@ -155,14 +156,19 @@ Result<std::unique_ptr<TlsContext>> TlsContext::create(const TlsMaterial& materi
   std::unique_ptr<TlsContext> tls(new TlsContext);
   // Without this the first SSL_CTX would load the host's openssl.cnf, and with it this provider.
   VHSM_TRY(crypto(OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr), "TLS does not start"));
-  tls->library_ = VHSM_TRY(made(ossl::LibCtx(OSSL_LIB_CTX_new()), "no library context for TLS"));
-  tls->default_provider_ = VHSM_TRY(
-      made(ossl::Provider(OSSL_PROVIDER_load(tls->library(), "default")), "no default provider"));
+  if (!keystore::fips_is_on()) VHSM_TRY(tls->make_library());
   tls->pins_ = material.pins;
   VHSM_TRY(tls->prepare_ssl());
   VHSM_TRY(tls->trust(material));
   if (!material.certificate_pem.empty()) VHSM_TRY(tls->load_identity(material));
   return tls;
+}
+
+Status TlsContext::make_library() {
+  library_ = VHSM_TRY(made(ossl::LibCtx(OSSL_LIB_CTX_new()), "no library context for TLS"));
+  default_provider_ = VHSM_TRY(
+      made(ossl::Provider(OSSL_PROVIDER_load(library(), "default")), "no default provider"));
+  return {};
 }
 
 Status TlsContext::prepare_ssl() {

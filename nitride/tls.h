@@ -53,7 +53,9 @@ struct TlsMaterial {
 class TlsSession;
 
 /// A library context of our own with everything that TLS needs, so that its locks are not those of
-/// the key operations. Thread-safe, but not across fork().
+/// the key operations; with FIPS the private OpenSSL's one, since a FIPS provider keeps its random
+/// generators for each context, and only that one's lie in protected memory. Thread-safe, but not
+/// across fork().
 class TlsContext {
  public:
   /// @errors kBadConfig for certificates or a key that do not parse or fit; kCrypto, kMemoryLimit.
@@ -68,12 +70,13 @@ class TlsContext {
  private:
   friend class TlsSession;
   TlsContext() = default;
+  Status make_library();
   Status trust(const TlsMaterial& material);
   Status load_identity(const TlsMaterial& material);
   Status prepare_ssl();
   [[nodiscard]] bool has_identity() const noexcept { return key_ != nullptr; }
 
-  ossl::LibCtx library_;  // freed last
+  ossl::LibCtx library_;  // freed last; null: the private OpenSSL's own
   ossl::Provider default_provider_;
   ossl::SslCtx context_;
   std::vector<ossl::X509Cert> chain_;  ///< our certificate and what signed it

@@ -326,9 +326,25 @@ void add_symmetric(Algorithms::Rows& rows) {
   add_derivations<kHkdf, kTls13Kdf>(rows.derivations);
 }
 
+bool is_one_of(std::string_view name, const keystore::OperationNames& names) noexcept {
+  return names.exist() && (name == names.common || name == names.own);
+}
+
+/// Whether rows with these names are for something that FIPS 140-3 does not approve.
+bool is_unapproved(std::string_view names) noexcept {
+  return std::ranges::any_of(kTypeTable, [names](const keystore::KeyType& type) {
+    if (names == type.names) return !type.approved;
+    const auto refuses = [&](const keystore::OperationNames& operation) {
+      return is_one_of(names, operation) && !(type.approved && operation.approved);
+    };
+    return refuses(type.signature) || refuses(type.exchange) || refuses(type.cipher) ||
+           refuses(type.kem);
+  });
+}
+
 }  // namespace
 
-Algorithms::Algorithms(bool host_signs_messages) {
+Algorithms::Algorithms(bool host_signs_messages, bool assume_fips) {
   add_types(rows_, std::make_index_sequence<kTypeTable.size()>());
   if (host_signs_messages) add_schemes(rows_.signatures);
   add(rows_.decoders, "DER", "provider=vhsm,input=pem", decoder_table<PemDecoder>());
@@ -338,6 +354,12 @@ Algorithms::Algorithms(bool host_signs_messages) {
        {&rows_.key_management, &rows_.signatures, &rows_.exchanges, &rows_.ciphers, &rows_.kems,
         &rows_.encoders, &rows_.decoders, &rows_.stores, &rows_.secret_management, &rows_.macs,
         &rows_.symmetric_ciphers, &rows_.derivations}) {
+    for (OSSL_ALGORITHM& row : *rows) {
+      if (!assume_fips) break;
+      const char* fips = is_unapproved(row.algorithm_names) ? ",fips=no" : ",fips=yes";
+      row.property_definition =
+          properties_.emplace_back(std::string(row.property_definition) + fips).c_str();
+    }
     rows->push_back({nullptr, nullptr, nullptr, nullptr});
   }
 }

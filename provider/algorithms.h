@@ -5,6 +5,8 @@
 
 #include <openssl/core.h>
 
+#include <deque>
+#include <string>
 #include <vector>
 
 namespace vhsm::provider {
@@ -12,7 +14,8 @@ namespace vhsm::provider {
 class Algorithms {
  public:
   /// @param host_signs_messages  the host has EVP_PKEY_sign_message_init(3): OpenSSL 3.4 and later
-  explicit Algorithms(bool host_signs_messages);
+  /// @param assume_fips  whether rows carry fips=yes or fips=no, for hosts that ask for fips=yes.
+  Algorithms(bool host_signs_messages, bool assume_fips);
 
   /// OSSL_OP_*: the algorithms, ended by a row of nulls; null for none. The same answer each time,
   /// whatever is loaded: programs look before they open a key.
@@ -35,6 +38,7 @@ class Algorithms {
 
  private:
   Rows rows_;
+  std::deque<std::string> properties_;  ///< what rows point to, beside literals
 };
 
 }  // namespace vhsm::provider

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 
+#include "keystore/fips.h"
+
 namespace vhsm::provider {
 namespace {
 
@@ -60,6 +62,9 @@ Result<const EVP_MD*> Digests::find(std::string_view name) const {
   for (const Named& one : digests_) {
     const auto called = [name](const std::string& known) { return same(known, name); };
     if (std::ranges::any_of(one.names, called)) return one.digest.get();
+  }
+  if (keystore::fips_is_on()) {
+    return fail(Errc::kUnsupported, "the FIPS provider (fips = yes) has no such digest", name);
   }
   return fail(Errc::kUnsupported, "this digest cannot be used for signatures", name);
 }

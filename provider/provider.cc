@@ -84,7 +84,7 @@ Provider::Provider(const ossl::Core& core, Assembly assembly, Digests digests)
     : core_(core),
       assembly_(std::move(assembly)),
       digests_(std::move(digests)),
-      algorithms_(core.host_is(3, 4)),
+      algorithms_(core.host_is(3, 4), assembly_.settings.assume_fips),
       reasons_(reason_strings()) {}
 
 Result<std::unique_ptr<Provider>> Provider::create(const ossl::Core& core, Assembly assembly) {

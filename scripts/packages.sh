@@ -5,6 +5,10 @@ readonly BUILD_PACKAGES="g++ cmake ninja-build pkg-config git libssl-dev libfmt-
   libboost-dev libcli11-dev libsqlite3-dev libcpp-httplib-dev libcbor-dev libseccomp-dev zlib1g-dev libzstd-dev openssl ca-certificates"
 readonly TEST_PACKAGES="libgtest-dev libgmock-dev valgrind binutils jose python3-jwcrypto
   nginx-light haproxy systemd util-linux gdb"
+# Debian 13 has OpenSSL's FIPS provider, Debian 12 has not.
+fips_package() {
+  if apt-cache show openssl-provider-fips >/dev/null 2>&1; then echo openssl-provider-fips; fi
+}
 readonly GUEST_PACKAGES="qemu-system-x86 busybox-static cpio"
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }

@@ -174,15 +174,31 @@ TEST_F(SettingsTest, RefusesValuesOutsideTheAllowedOnes) {
 TEST_F(SettingsTest, SaysThatAKeyComesLaterInsteadOfIgnoringIt) {
   for (const char* line :
        {"keystore = dir:/keys", "keystore = https://h:1", "gate = lease", "gate = first-use",
-        "platform = tsm", "platform = sample", "lease = 60", "fips = yes", "offline_grace = 1",
+        "platform = tsm", "platform = sample", "lease = 60", "offline_grace = 1",
         "attestation_service = https://as", "attest_before_generate = yes",
-        "require_signed_keys = yes", "release_key = x", "prefetch = x", "assume_fips = yes",
-        "snp_policy = x", "trust_test_root = x", "require_init_data = yes"}) {
+        "require_signed_keys = yes", "release_key = x", "prefetch = x", "snp_policy = x",
+        "trust_test_root = x", "require_init_data = yes"}) {
     const auto loaded = load_line(line);
     ASSERT_FALSE(loaded.ok()) << line;
     EXPECT_EQ(loaded.error().code, Errc::kUnsupported) << line;
     const std::string key(line, std::string_view(line).find(' '));
     EXPECT_THAT(std::string(loaded.error().subject.text()), HasSubstr(": " + key + " = "));
+  }
+}
+
+TEST_F(SettingsTest, FipsIsYesNoOrTheModulesConfiguration) {
+  const auto read = [this](const char* line) { return load_line(line).value(); };
+  EXPECT_FALSE(read("fips = no").fips);
+  EXPECT_TRUE(read("fips = yes").fips);
+  EXPECT_EQ(read("fips = yes").fips_config, "");
+  EXPECT_TRUE(read("fips = /etc/ssl/fipsmodule.cnf").fips);
+  EXPECT_EQ(read("fips = /etc/ssl/fipsmodule.cnf").fips_config, "/etc/ssl/fipsmodule.cnf");
+  EXPECT_FALSE(read("fips = /f\nfips = no").fips);
+  EXPECT_TRUE(read("assume_fips = yes").assume_fips);
+  for (const char* line : {"fips = fipsmodule.cnf", "fips = 1", "assume_fips = /f"}) {
+    const auto loaded = load_line(line);
+    ASSERT_FALSE(loaded.ok()) << line;
+    EXPECT_EQ(loaded.error().code, Errc::kBadConfig) << line;
   }
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "keystore/daemon/remote_keystore.h"
+#include "keystore/fips.h"
 #include "keystore/warm_up.h"
 #include "memory/protected_memory.h"
 #include "provider/entry.h"
@@ -21,11 +22,12 @@ Result<provider::Assembly> assemble(std::span<const Override> overrides) {
   VHSM_TRY(memory::adopt_allocator());
   provider::Assembly parts;
   parts.settings = VHSM_TRY(load_settings(overrides));
+  VHSM_TRY(keystore::choose_providers(parts.settings));
   VHSM_TRY(memory::initialise({.limit_bytes = parts.settings.memory_limit}));
   const memory::Access access;
   VHSM_TRY(keystore::warm_up());
   parts.metrics = std::make_shared<Metrics>();
-  parts.build_info = "test";
+  parts.build_info = keystore::describe_openssl();
   if (const char* const socket = std::getenv("VHSM_TEST_SOCKET"); socket != nullptr) {
     parts.keystore = keystore::make_remote_keystore(socket, {}, parts.metrics);
     return parts;

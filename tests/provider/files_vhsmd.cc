@@ -12,6 +12,7 @@
 
 #include "keystore/daemon/listener.h"
 #include "keystore/daemon/server.h"
+#include "keystore/fips.h"
 #include "keystore/warm_up.h"
 #include "memory/protected_memory.h"
 #include "tests/provider/folder_source.h"
@@ -21,6 +22,8 @@ namespace {
 
 Status serve(const char* socket, const char* folder) {
   VHSM_TRY(memory::adopt_allocator());
+  const Settings settings = VHSM_TRY(load_settings({}));
+  VHSM_TRY(keystore::choose_providers(settings));
   VHSM_TRY(memory::initialise({.protection_key = false}));
   VHSM_TRY(keystore::warm_up());
   const auto metrics = std::make_shared<Metrics>();

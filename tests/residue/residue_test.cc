@@ -2,6 +2,8 @@
 //
 // Nothing of a private key lies outside protected memory: not whole and not in any part of it, in
 // no form, wherever the key has been and whatever was done with it.
+#include <unistd.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -63,6 +65,48 @@ TEST_P(HostTest, AfterAForkHasNothingAndNeitherHasTheChild) {
 
 INSTANTIATE_TEST_SUITE_P(Keys, HostTest, ::testing::Combine(every_key(), every_place()),
                          ResidueTest::test_name);
+
+/// The FIPS provider works on keys with its own code, in its own library context.
+class FipsHostTest : public HostTest {
+ protected:
+  void SetUp() override {
+    if (::access(VHSM_FIPS_CONFIG, R_OK) != 0) {
+      GTEST_SKIP() << "no FIPS provider of OpenSSL 3.5 or newer here";
+    }
+    HostTest::SetUp();
+    world_->configure("fips = " VHSM_FIPS_CONFIG "\n");
+  }
+  void TearDown() override {
+    if (world_ != nullptr) world_->configure("import_private = yes\n");
+  }
+};
+
+TEST_P(FipsHostTest, WithThreadsHasNothingOutsideProtectedMemory) {
+  ResidueHost host(environment());
+  load(host);
+  sign(host);
+  const Range stacks = range_of(host.tell("use"));
+  const Report report =
+      look("FIPS: threads",
+           {.process = host.process(), .words = {stacks}, .words_everywhere = true, .dump = true});
+  EXPECT_EQ(report.at(Place::kProtected).empty(), memory() != "locked");
+}
+
+TEST_P(FipsHostTest, AfterAForkHasNothingAndNeitherHasTheChild) {
+  ResidueHost host(environment());
+  load(host);
+  sign(host);
+  const std::string child = host.tell("fork " + path("signature") + " " + path("message"));
+  add_nonce();
+  look("FIPS: fork, parent", {.process = host.process()});
+  look("FIPS: fork, child", {.process = std::stoi(child)});
+  host.tell("end " + child);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Keys, FipsHostTest,
+    ::testing::Combine(::testing::Values("RSA2048", "P-256", "P-384", "ED25519"), both_memories()),
+    ResidueTest::test_name);
 
 class SignalStackTest : public HostTest {};
 
