@@ -124,7 +124,7 @@ TEST_F(ShelfTest, OneOfManyThreadsGetsTheNameThatAllGenerate) {
   std::atomic<int> made{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([&] { made += keystore_->generate(uri().name, kX25519, nullptr).ok(); });
+    threads.emplace_back([&] { made += keystore_->generate(uri().name, kEd25519, nullptr).ok(); });
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(made, 1);

@@ -17,6 +17,9 @@
 namespace vhsm::test {
 namespace {
 
+constexpr std::size_t kPlainSizes[] = {0, 1, 48, 100, 256};
+constexpr std::size_t kDamaged[] = {0, 1, 100, 255};  // bytes of a ciphertext
+
 struct Padding {
   int mode;
   const char* oaep = nullptr;
@@ -112,7 +115,7 @@ TEST_P(DecryptionConformanceTest, EachPaddingWithWhatFits) {
   for (const Padding& padding : paddings) {
     const bool tls = padding.mode == RSA_PKCS1_WITH_TLS_PADDING;
     const Padding with = tls ? Padding{RSA_PKCS1_PADDING} : padding;
-    for (const std::size_t size : {0, 1, 48, 100, 256}) {
+    for (const std::size_t size : kPlainSizes) {
       Bytes cipher = encrypt(judge(), with, Bytes(size, 0x41));
       ERR_clear_error();
       if (cipher.empty()) cipher.assign(256, 0x11);
@@ -129,7 +132,7 @@ TEST_P(DecryptionConformanceTest, DamagedCiphertextsFailAlike) {
         encrypt(judge(), padding, Bytes(padding.mode == RSA_NO_PADDING ? 256 : 48, 0x41));
     ERR_clear_error();
     if (good.empty()) return;
-    for (const std::size_t at : {0, 1, 100, 255}) {
+    for (const std::size_t at : kDamaged) {
       Bytes changed = good;
       changed[at] ^= 0x20;
       compare_decryption(padding, changed);

@@ -34,6 +34,9 @@ constexpr int kPaddings[] = {RSA_PKCS1_PADDING,
                              RSA_PKCS1_PSS_PADDING,
                              RSA_PKCS1_WITH_TLS_PADDING,
                              99};
+constexpr unsigned kParamKinds[] = {OSSL_PARAM_INTEGER, OSSL_PARAM_UTF8_STRING,
+                                    OSSL_PARAM_OCTET_STRING, OSSL_PARAM_UTF8_PTR};
+constexpr std::size_t kInputSizes[] = {0, 1, 20, 32, 36, 64, 128, 245, 246, 255, 256, 257, 1024};
 constexpr std::size_t kLargestSignature = 64 << 10;
 
 const char* or_null(const std::string& text) { return text.empty() ? nullptr : text.c_str(); }
@@ -241,7 +244,7 @@ TEST_P(SignatureConformanceTest, EachSaltLengthAndMaskDigest) {
 
 TEST_P(SignatureConformanceTest, PrehashedInputOfEachLength) {
   for (const std::string digest : {"", "SHA1", "SHA2-256", "SHA2-512"}) {
-    for (const std::size_t size : {0, 1, 20, 32, 36, 64, 128, 245, 246, 255, 256, 257, 1024}) {
+    for (const std::size_t size : kInputSizes) {
       for (const int padding : kPaddings) {
         const Choice choice{.digest = digest,
                             .padding = is_rsa() ? std::optional(padding) : std::nullopt};
@@ -288,8 +291,7 @@ std::string gettable_names(const EVP_PKEY_CTX* ctx) {
 void note_params(EVP_PKEY_CTX* ctx, Transcript& t) {
   for (const std::string& name : names_of(EVP_PKEY_CTX_gettable_params(ctx))) {
     Bytes buffer(512);
-    for (const unsigned kind : {OSSL_PARAM_INTEGER, OSSL_PARAM_UTF8_STRING, OSSL_PARAM_OCTET_STRING,
-                                OSSL_PARAM_UTF8_PTR}) {
+    for (const unsigned kind : kParamKinds) {
       OSSL_PARAM params[] = {
           {name.c_str(), kind, buffer.data(), buffer.size(), OSSL_PARAM_UNMODIFIED},
           OSSL_PARAM_construct_end()};

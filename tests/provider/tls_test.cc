@@ -98,7 +98,8 @@ TEST_P(TlsTest, TheHandshakeSucceedsAndItsErrorQueueIsClean) {
   EXPECT_EQ(SSL_get_verify_result(client.get()), X509_V_OK);
   const std::string first = first_group();
   if (first.find('-') == std::string::npos && !first.empty()) {  // an alias of none
-    const char* agreed = SSL_group_to_name(client.get(), SSL_get_negotiated_group(client.get()));
+    const char* agreed =
+        SSL_group_to_name(client.get(), static_cast<int>(SSL_get_negotiated_group(client.get())));
     EXPECT_STRCASEEQ(agreed, first.c_str());
   }
   EXPECT_EQ(take_errors(), "");

@@ -238,7 +238,7 @@ std::vector<std::uint32_t> unpacked(const Bytes& packed, std::size_t from, std::
     std::uint32_t number = 0;
     for (std::size_t bit = 0; bit < bits; ++bit) {
       const std::size_t at = i * bits + bit;
-      number |= static_cast<std::uint32_t>(packed[from + at / 8] >> (at % 8) & 1U) << bit;
+      number |= (packed[from + at / 8] >> (at % 8) & 1U) << bit;
     }
     numbers.push_back(number);
   }
