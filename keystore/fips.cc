@@ -132,7 +132,9 @@ Result<OSSL_PROVIDER*> load_module(const Settings& settings) {
   // Not from $OPENSSL_MODULES: that is the host's.
   const std::string path = std::string(OPENSSL_info(OPENSSL_INFO_MODULES_DIR)) + "/fips.so";
   Descriptor copy = VHSM_TRY(copy_module(path));
-  const std::string name = "/proc/self/fd/" + std::to_string(copy.get());
+  // Not /proc/self: a debugger opens the file by this name, too.
+  const std::string name =
+      "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(copy.get());
   OSSL_PROVIDER* provider = OSSL_PROVIDER_load_ex(nullptr, name.c_str(), params.data());
   if (provider == nullptr) {
     return fail(Errc::kCrypto, "the FIPS provider does not start", config + last_reason());

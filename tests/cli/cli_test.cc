@@ -85,6 +85,24 @@ TEST_F(BareTest, DoctorSaysWhatLockedMemoryLacks) {
   EXPECT_THAT(outcome.out, HasSubstr("secretmem.enable=1"));
 }
 
+TEST_F(BareTest, DoctorSaysWhatFipsLacks) {
+  const std::string file = folder_.write("fips.cnf", "[vhsm]\nfips = /nowhere/fipsmodule.cnf\n");
+  const Outcome outcome = vhsm({"--config", file, "doctor"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("fail  FIPS"));
+  EXPECT_THAT(outcome.out, HasSubstr("fips = yes"));
+}
+
+TEST_F(BareTest, DoctorSaysThatFipsIsOn) {
+  if (!std::filesystem::exists(VHSM_FIPS_CONFIG)) {
+    GTEST_SKIP() << "no FIPS provider of OpenSSL 3.5 or newer here";
+  }
+  const std::string file = folder_.write("fips.cnf", "[vhsm]\nfips = " VHSM_FIPS_CONFIG "\n");
+  const Outcome outcome = vhsm({"--config", file, "doctor"});
+  EXPECT_THAT(outcome.out, HasSubstr("ok    FIPS"));
+  EXPECT_THAT(outcome.out, HasSubstr("FIPS Provider 3."));
+}
+
 TEST_F(BareTest, DoctorFailsWithoutAKbs) {
   const Outcome outcome = vhsm({"doctor"}, empty_);
   EXPECT_EQ(outcome.status, 1);
