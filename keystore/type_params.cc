@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <memory>
-#include <new>
+#include <exception>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -25,54 +25,79 @@ std::size_t index_of(const KeyType& type) noexcept {
   return static_cast<std::size_t>(std::ranges::find(types, &type) - types.begin());
 }
 
-bool is_public(const KeyType& type, const char* name) noexcept {
-  return std::ranges::any_of(type.public_params,
-                             [name](const char* known) { return std::string_view(known) == name; });
+bool is_one_of(std::span<const char* const> names, const char* name) noexcept {
+  return std::ranges::any_of(names,
+                             [name](const char* one) { return std::string_view(one) == name; });
 }
 
-std::vector<OSSL_PARAM> public_ones(const KeyType& type) {
-  const KeyManagement management(EVP_KEYMGMT_fetch(nullptr, type.name, nullptr));
+/// Those of `all` that `wanted` takes; never freed, as OpenSSL keeps the pointer.
+template <class Wanted>
+const OSSL_PARAM* make_list(const OSSL_PARAM* all, Wanted&& wanted) {
   std::vector<OSSL_PARAM> found;
-  if (management == nullptr) return found;
-  for (const OSSL_PARAM* p = EVP_KEYMGMT_gettable_params(management.get());
-       p != nullptr && p->key != nullptr; ++p) {
-    if (is_public(type, p->key)) found.push_back(*p);
+  for (; all != nullptr && all->key != nullptr; ++all) {
+    if (wanted(all->key)) found.push_back(*all);
   }
   found.push_back({});
-  return found;
-}
-
-/// Made once for each type, and never freed: OpenSSL keeps the pointer.
-const OSSL_PARAM* make_list(const KeyType& type) {
-  const std::vector<OSSL_PARAM> found = public_ones(type);
-  if (found.empty()) return nullptr;
   auto* const list = new OSSL_PARAM[found.size()];
   std::ranges::copy(found, list);
   return list;
 }
 
+const OSSL_PARAM* make_gettable(const KeyType& type) {
+  const KeyManagement management(EVP_KEYMGMT_fetch(nullptr, type.name, nullptr));
+  if (management == nullptr) return nullptr;
+  return make_list(EVP_KEYMGMT_gettable_params(management.get()),
+                   [&](const char* name) { return is_one_of(type.public_params, name); });
+}
+
+const OSSL_PARAM* inner_import_params(const KeyType& type, int selection) {
+  const ossl::PKeyCtx ctx(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr));
+  return ctx == nullptr ? nullptr : EVP_PKEY_fromdata_settable(ctx.get(), selection);
+}
+
+const OSSL_PARAM* make_public(const KeyType& type) {
+  return make_list(inner_import_params(type, EVP_PKEY_PUBLIC_KEY),
+                   [&](const char* name) { return !is_one_of(type.private_params, name); });
+}
+
+/// A list for each type, made when it is first asked for.
+class Lists {
+ public:
+  using Make = const OSSL_PARAM* (*)(const KeyType& type);
+  explicit constexpr Lists(Make make) noexcept : make_(make) {}
+
+  const OSSL_PARAM* of(const KeyType& type) {
+    const ossl::ErrorMark quiet;
+    std::atomic<const OSSL_PARAM*>& place = lists_.at(index_of(type));
+    if (const OSSL_PARAM* list = place.load(std::memory_order_acquire)) return list;
+    const OSSL_PARAM* const made = make_(type);
+    const OSSL_PARAM* none = nullptr;
+    if (place.compare_exchange_strong(none, made)) return made;
+    delete[] made;  // another thread was first
+    return none;
+  }
+
+ private:
+  Make make_;
+  std::array<std::atomic<const OSSL_PARAM*>, kMostTypes> lists_{};
+};
+
+constinit Lists g_gettable(make_gettable);
+constinit Lists g_public(make_public);
+
 }  // namespace
 
 const OSSL_PARAM* gettable_params(const KeyType& type) noexcept try {
-  static constinit std::array<std::atomic<const OSSL_PARAM*>, kMostTypes> lists{};
-  const ossl::ErrorMark quiet;
-  std::atomic<const OSSL_PARAM*>& place = lists.at(index_of(type));
-  if (const OSSL_PARAM* list = place.load(std::memory_order_acquire)) return list;
-  const OSSL_PARAM* const made = make_list(type);
-  const OSSL_PARAM* none = nullptr;
-  if (place.compare_exchange_strong(none, made)) return made;
-  delete[] made;  // another thread was first
-  return none;
-} catch (const std::bad_alloc&) {
+  return g_gettable.of(type);
+} catch (const std::exception&) {
   return nullptr;
 }
 
-const OSSL_PARAM* import_params(const KeyType& type, bool pair) noexcept {
+const OSSL_PARAM* import_params(const KeyType& type, bool pair) noexcept try {
   const ossl::ErrorMark quiet;
-  const ossl::PKeyCtx ctx(EVP_PKEY_CTX_new_from_name(nullptr, type.name, nullptr));
-  return ctx == nullptr
-             ? nullptr
-             : EVP_PKEY_fromdata_settable(ctx.get(), pair ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY);
+  return pair ? inner_import_params(type, EVP_PKEY_KEYPAIR) : g_public.of(type);
+} catch (const std::exception&) {
+  return nullptr;
 }
 
 }  // namespace vhsm::keystore

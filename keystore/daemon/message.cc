@@ -34,7 +34,7 @@ enum class Field : std::uint8_t {
   kSize = 19,
   kStep = 20,
 };
-constexpr std::size_t kFieldCount = 19;
+constexpr std::size_t kFieldCount = 21;
 
 /// A map whose fields are written as they come: they are few, so their number takes one byte, which
 /// is set at the end.

@@ -67,13 +67,16 @@ std::string nonce_point(const Signature& signature) {
 
 class ForkSigningTest : public ::testing::Test {
  protected:
+  static inline bool lacks_fips_ = true;  ///< and is to have it
+
   static void SetUpTestSuite() {
     // No configuration but the defaults, whatever this machine has in /etc.
     const std::string empty = ::testing::TempDir() + "/vhsm-fork-" + std::to_string(::getpid());
     const char* const fips = ::getenv("VHSM_TEST_FIPS");
     if (fips != nullptr && ::access(fips, R_OK) != 0) {
-      GTEST_SKIP() << "no FIPS provider of OpenSSL 3.5 or newer here";
+      return;
     }
+    lacks_fips_ = false;
     std::ofstream(empty) << "[vhsm]\nfips = " << (fips != nullptr ? fips : "no") << "\n";
     ::setenv("VHSM_CONF", empty.c_str(), 1);
     OSSL_PROVIDER_set_default_search_path(nullptr, VHSM_LIB_DIR);
@@ -85,6 +88,7 @@ class ForkSigningTest : public ::testing::Test {
   }
 
   void SetUp() override {
+    if (lacks_fips_) GTEST_SKIP() << "no FIPS provider of OpenSSL 3.5 or newer here";
     key_.reset(EVP_PKEY_Q_keygen(nullptr, "provider=vhsm", "EC", "P-256"));
     ASSERT_NE(key_, nullptr);
     OSSL_PARAM* params = nullptr;

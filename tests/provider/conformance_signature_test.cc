@@ -232,7 +232,7 @@ TEST_P(SignatureConformanceTest, EachSaltLengthAndMaskDigest) {
   std::vector<Choice> choices;
   for (const char* digest : {"SHA1", "SHA2-256", "SHA2-512"}) {
     for (const char* mgf1 : {static_cast<const char*>(nullptr), "SHA1", "SHA512", "NONSENSE"}) {
-      for (const int salt : {-5, -4, -3, -2, -1, 0, 1, 20, 32, 190, 222, 223, 100'000}) {
+      for (const int salt : {-5, -4, -3, -2, -1, 0, 8, 20, 32, 190, 222, 223, 100'000}) {
         choices.push_back(
             {.digest = digest, .padding = RSA_PKCS1_PSS_PADDING, .salt = salt, .mgf1 = mgf1});
       }

@@ -8,11 +8,10 @@
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
-#include <cstdlib>
 #include <optional>
 #include <string>
 
-#include "tests/base/temp_dir.h"
+#include "tests/provider/configured.h"
 #include "tests/provider/host.h"
 #include "tests/provider/key_folder.h"
 #include "tests/provider/params.h"
@@ -21,20 +20,6 @@ namespace vhsm::test {
 namespace {
 
 using ::testing::HasSubstr;
-
-/// vhsm.cnf for the providers that are loaded while it is there.
-class Configured {
- public:
-  explicit Configured(const std::string& lines) {
-    ::setenv("VHSM_CONF", folder_.write("vhsm.cnf", "[vhsm]\n" + lines).c_str(), 1);
-  }
-  Configured(const Configured&) = delete;
-  Configured& operator=(const Configured&) = delete;
-  ~Configured() { ::unsetenv("VHSM_CONF"); }
-
- private:
-  TempDir folder_;
-};
 
 /// With `lines` in vhsm.cnf.
 class Decrypter {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/kinds.h"
+#include "tests/provider/configured.h"
 #include "tests/provider/host.h"
 #include "tests/provider/key_folder.h"
 
@@ -73,6 +74,7 @@ class TwinTest : public ::testing::TestWithParam<tests::Kind> {
   [[nodiscard]] const Host& plain() const noexcept { return plain_; }
 
  private:
+  const Configured configured_{"pkcs1_v15_decrypt = yes\n"};
   const KeyFolder folder_;
   const Host host_{"vhsm_files"};
   const Host plain_{nullptr};
