@@ -258,7 +258,6 @@ void write_operation(MapWriter& map, const Request& request) {
 }
 
 void write_use(MapWriter& map, const Request& request) {
-  if (!request.params.empty()) request.params.write(map.field(Field::kParams));
   if (!request.input.empty()) map.field(Field::kInput).bytes(request.input);
   map.field(Field::kCapacity).number(request.capacity);
   write_step(map.field(Field::kStep), request.step);

@@ -158,8 +158,9 @@ TEST_F(BadInputTest, ADebugGuestIsNotAttested) {
 }
 
 TEST_F(BadInputTest, MalformedUris) {
-  for (const char* uri : {"vhsm:a//", "vhsm:a/b/c/d", "vhsm:a//b", "vhsm:../b/c", "vhsm:a/b/c?type=x",
-                          "vhsm:a/b/%zz", "vhsm:a/b/c?version=-1", "vhsm:a b/c/d"}) {
+  for (const char* uri :
+       {"vhsm:a//", "vhsm:a/b/c/d", "vhsm:a//b", "vhsm:../b/c", "vhsm:a/b/c?type=x", "vhsm:a/b/%zz",
+        "vhsm:a/b/c?version=-1", "vhsm:a b/c/d"}) {
     expect_refused(uri, {"malformed URI"});
   }
 }

@@ -24,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/provider/configured.h"
 #include "tests/provider/host.h"
 #include "tests/provider/key_folder.h"
 
@@ -120,6 +121,7 @@ class WycheproofTest : public ::testing::Test {
     }
   }
 
+  const Configured configured_{"pkcs1_v15_decrypt = yes\n"};
   const KeyFolder folder_;
   const Host host_{"vhsm_files"};
   const Host plain_{nullptr};
