@@ -43,7 +43,7 @@ Error unreadable() {
         Errc::kUnsupported,
         "the resource is damaged, or a key that the FIPS provider (fips = yes) does not have");
   }
-  return fail(Errc::kBadFormat, "the resource is not a private key that vhsm can read");
+  return fail(Errc::kCrypto, "the resource is not a private key that vhsm can read");
 }
 
 Status take_private_key(std::span<const std::uint8_t> der, Material& material) {
@@ -70,8 +70,7 @@ Status take_certificate(std::span<const std::uint8_t> der, Material& material) {
   if (material.certificates.size() == kMaxCertificates) {
     return fail(Errc::kBadFormat, "the resource has more than 32 certificates");
   }
-  if (!is_certificate(der))
-    return fail(Errc::kBadFormat, "a certificate in the resource is damaged");
+  if (!is_certificate(der)) return fail(Errc::kCrypto, "a certificate in the resource is damaged");
   material.certificates.emplace_back(der.begin(), der.end());
   return {};
 }
@@ -103,7 +102,7 @@ Status take_pem(std::span<const std::uint8_t> bytes, Material& material) {
   }
   const unsigned long last = ERR_peek_last_error();
   if (ERR_GET_LIB(last) != ERR_LIB_PEM || ERR_GET_REASON(last) != PEM_R_NO_START_LINE) {
-    return fail(Errc::kBadFormat, "a PEM block of the resource is damaged");
+    return fail(Errc::kCrypto, "a PEM block of the resource is damaged");
   }
   if (material.pair != nullptr || !material.certificates.empty()) return {};
   return fail(Errc::kBadFormat, "the resource has no key and no certificate");
@@ -111,6 +110,14 @@ Status take_pem(std::span<const std::uint8_t> bytes, Material& material) {
 
 bool is_pem(std::span<const std::uint8_t> bytes) noexcept {
   return std::search(bytes.begin(), bytes.end(), kPemMark.begin(), kPemMark.end()) != bytes.end();
+}
+
+/// What libcrypto does not read is malformed, unless it was protected memory that it lacked.
+Status named(const Status& parsed) {
+  if (parsed.ok() || parsed.error().code != Errc::kCrypto) return parsed;
+  Error error = parsed.error();
+  error.code = Errc::kBadFormat;
+  return error;
 }
 
 }  // namespace
@@ -130,7 +137,7 @@ Result<Material> parse_material(const SecretBytes& secret) {
     const auto supported = supported_type(material.pair.get());
     return supported.ok() ? Status() : supported.error();
   };
-  VHSM_TRY(run_with_room(parse));
+  VHSM_TRY(named(run_with_room(parse)));
   return material;
 }
 

@@ -97,7 +97,7 @@ stage_guest() {
     in_guest "$form" memory_test '-*Thousand*:*LongWork*:*WhileAllStacks*:*ThreadsThatEnd*'
   done
   in_guest secret keystore_test 'OperationTest.SignsWhat*:GeneratorTest.*:OperationTest.ManyThreads*:ShelfTest.AChild*'
-  in_guest secret provider_test '-*Generation*:*Rsa*:*RSA*:*Hundreds*:*ManyKeys*' \
+  in_guest secret provider_test '-*Generation*:*Rsa*:*RSA*:*Hundreds*:*ManyKeys*:Storeutl*:*brainpool*:*secp*:*P224:*P384*:*P521*' \
     --with build/release/lib --env OPENSSL_CONF=/dev/null
 }
 
