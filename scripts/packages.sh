@@ -5,11 +5,15 @@ readonly BUILD_PACKAGES="g++ cmake ninja-build pkg-config git libssl-dev libfmt-
   libboost-dev libcli11-dev libsqlite3-dev libcpp-httplib-dev libcbor-dev libseccomp-dev zlib1g-dev libzstd-dev openssl ca-certificates"
 readonly TEST_PACKAGES="libgtest-dev libgmock-dev valgrind binutils jose python3-jwcrypto
   nginx-light haproxy systemd util-linux gdb"
-# Debian 13 has OpenSSL's FIPS provider, Debian 12 has not.
-fips_package() {
-  if apt-cache show openssl-provider-fips >/dev/null 2>&1; then echo openssl-provider-fips; fi
-}
 readonly GUEST_PACKAGES="qemu-system-x86 busybox-static cpio"
+
+# What only newer releases have: OpenSSL's FIPS provider (Debian 13) and Wycheproof's vectors (after it).
+newer_packages() {
+  local name
+  for name in openssl-provider-fips golang-github-c2sp-wycheproof-dev; do
+    if apt-cache show "$name" >/dev/null 2>&1; then echo "$name"; fi
+  done
+}
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 

@@ -15,7 +15,7 @@ stage_packages() {
   # shellcheck disable=SC2086,SC2046  # lists of words
   install_packages $BUILD_PACKAGES $TEST_PACKAGES $GUEST_PACKAGES
   # shellcheck disable=SC2046
-  install_packages $(lint_packages) $(fips_package)
+  install_packages $(lint_packages) $(newer_packages)
 }
 
 # The formatter and the fuzzers need LLVM 14, which Debian 13 does not have.
