@@ -130,6 +130,7 @@ class ForkSigningTest : public ::testing::Test {
   bool died_ = false;
 };
 
+// T1
 TEST_F(ForkSigningTest, AThousandForksWhileAThreadSignsGiveGoodSignaturesWithDifferentNonces) {
   std::atomic<bool> stop{false};
   std::atomic<int> bad{0};
@@ -196,6 +197,7 @@ TEST_F(ForkSigningTest, TheErrorInARawCloneSaysWhatHappened) {
   EXPECT_TRUE(verifies(public_.get(), sign(key_.get())));
 }
 
+// T16
 TEST_F(ForkSigningTest, AChildThatExecsOrExitsNormallyLeavesTheParentWell) {
   for (int i = 0; i < 20; ++i) {
     const pid_t child = ::fork();

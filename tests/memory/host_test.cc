@@ -121,6 +121,7 @@ TEST(HostTest, ItsForkHandlersMayUseKeys) {
             0);
 }
 
+// T2
 TEST(HostTest, ALockThatItsForkHandlerWantsAndAWorkerHasHoldsNothingUpForGood) {
   EXPECT_EQ(in_child([] {
               static std::mutex lock;

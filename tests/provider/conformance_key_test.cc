@@ -33,6 +33,7 @@ bool is_private(const std::string& name) {
 
 class KeyConformanceTest : public TwinTest {};
 
+// T19 T21
 TEST_P(KeyConformanceTest, SizesAndNamesAreTheSame) {
   compare([](const Side& side, Transcript& t) {
     t.value("bits", std::to_string(EVP_PKEY_get_bits(side.key)));
@@ -59,6 +60,7 @@ TEST_P(KeyConformanceTest, SizesAndNamesAreTheSame) {
   });
 }
 
+// T11
 TEST_P(KeyConformanceTest, EachPublicParameterHasTheSameValueInEachForm) {
   const auto names = names_of(EVP_PKEY_gettable_params(theirs()));
   compare([&](const Side& side, Transcript& t) {
@@ -136,6 +138,7 @@ void note_encoding(const Side& side, int selection, const char* output, const ch
   t.bytes("it", contents(out.get()));
 }
 
+// T10
 TEST_P(KeyConformanceTest, ThePublicHalfIsEncodedAlike) {
   compare([&](const Side& side, Transcript& t) {
     for (const char* output : {"DER", "PEM"}) {
@@ -162,6 +165,7 @@ TEST_P(KeyConformanceTest, ThePublicHalfIsEncodedAlike) {
   });
 }
 
+// T7 T8
 TEST_P(KeyConformanceTest, ThePublicHalfIsExportedAndImportedAlike) {
   compare([&](const Side& side, Transcript& t) {
     OSSL_PARAM* params = nullptr;
@@ -179,6 +183,7 @@ TEST_P(KeyConformanceTest, ThePublicHalfIsExportedAndImportedAlike) {
   });
 }
 
+// T6
 TEST_P(KeyConformanceTest, KeysAreComparedAlike) {
   const Host other(nullptr);
   const std::string name = kind().type->name;

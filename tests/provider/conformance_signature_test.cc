@@ -212,6 +212,7 @@ class SignatureConformanceTest : public TwinTest {
   }
 };
 
+// T14
 TEST_P(SignatureConformanceTest, EachDigestInEachStyle) {
   std::vector<Choice> choices;
   for (const std::string& digest : all_digests()) choices.push_back({.digest = digest});
@@ -228,6 +229,7 @@ TEST_P(SignatureConformanceTest, EachPaddingWithEachDigest) {
   compare_choices(choices);
 }
 
+// T20
 TEST_P(SignatureConformanceTest, EachSaltLengthAndMaskDigest) {
   std::vector<Choice> choices;
   for (const char* digest : {"SHA1", "SHA2-256", "SHA2-512"}) {

@@ -122,6 +122,7 @@ TEST_P(DisturbanceTest, AFileKeyIsReadByTheDefaultProviderAndWorksThere) {
   EXPECT_EQ(host_.counter("vhsm-operations"), before);
 }
 
+// T13
 TEST_P(DisturbanceTest, CertificatesAreVerifiedByTheDefaultProvider) {
   for (const char* kind : {"RSA", "P-256", "ED25519"}) {
     const std::string pem = folder_.pem(kind);
@@ -187,6 +188,7 @@ TEST_P(DisturbanceTest, NothingIsLeftBehindWhenItIsUnloaded) {
   EXPECT_EQ(EVP_PKEY_generate(generation.get(), ossl::Receive(key)), 1) << take_errors();
 }
 
+// T12
 TEST_P(DisturbanceTest, AContextForTlsIsMadeBeforeOrAfterTheKey) {
   using SslCtx = ossl::Handle<SSL_CTX, SSL_CTX_free>;
   for (const bool context_first : {true, false}) {

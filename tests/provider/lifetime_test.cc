@@ -15,6 +15,7 @@
 namespace vhsm::test {
 namespace {
 
+// T3 T15
 TEST(LifetimeTest, AContextWithoutConfigurationOrDefaultProviderSigns) {
   const Host alone("vhsm", Order::kVhsmAlone);
   const auto key = alone.generate("ED25519");

@@ -34,6 +34,7 @@ class EachServerTest : public ServersTest, public ::testing::WithParamInterface<
   std::unique_ptr<Server> make() { return ServersTest::make(GetParam().server, GetParam().kind); }
 };
 
+// T4
 TEST_P(EachServerTest, ServesTls12And13FromUnprivilegedWorkersForOneAttestation) {
   const auto server = make();
   const long before = attestations();
