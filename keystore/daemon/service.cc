@@ -43,7 +43,8 @@ Result<std::size_t> encapsulate(Operation& operation, std::span<std::uint8_t> ou
     return fail(Errc::kBadLength, "there is no room for the output");
   }
   const auto wrapped = out.first(size.wrapped_bytes);
-  VHSM_TRY(operation.encapsulate(wrapped, out.subspan(size.wrapped_bytes, size.secret_bytes)));
+  [[maybe_unused]] const Encapsulated made =
+      VHSM_TRY(operation.encapsulate(wrapped, out.subspan(size.wrapped_bytes, size.secret_bytes)));
   return size.wrapped_bytes + size.secret_bytes;
 }
 
