@@ -60,8 +60,10 @@ std::string described(const std::vector<OSSL_PARAM>& params) {
     if (!plain || param.data == nullptr || param.data_size > kMaxBytes) return {};
     // OpenSSL reads texts up to their zero, whatever their size says.
     const auto* const data = static_cast<const char*>(param.data);
-    if (param.data_type == OSSL_PARAM_UTF8_STRING && std::strlen(data) != param.data_size)
+    if (param.data_type == OSSL_PARAM_UTF8_STRING &&
+        ::strnlen(data, param.data_size + 1) != param.data_size) {
       return {};
+    }
     text.append(param.key).push_back('\0');
     text.push_back(static_cast<char>(param.data_type));
     text.push_back(static_cast<char>(param.data_size));

@@ -40,7 +40,7 @@ struct PemBlock {
 Error unreadable() {
   if (fips_is_on()) {
     return fail(
-        Errc::kUnsupported,
+        Errc::kCrypto,
         "the resource is damaged, or a key that the FIPS provider (fips = yes) does not have");
   }
   return fail(Errc::kCrypto, "the resource is not a private key that vhsm can read");
@@ -116,7 +116,7 @@ bool is_pem(std::span<const std::uint8_t> bytes) noexcept {
 Status named(const Status& parsed) {
   if (parsed.ok() || parsed.error().code != Errc::kCrypto) return parsed;
   Error error = parsed.error();
-  error.code = Errc::kBadFormat;
+  error.code = fips_is_on() ? Errc::kUnsupported : Errc::kBadFormat;
   return error;
 }
 
