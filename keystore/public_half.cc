@@ -9,11 +9,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <string>
 #include <utility>
 
 #include "keystore/hot_set.h"
+#include "keystore/name_list.h"
 #include "keystore/packed_params.h"
 
 namespace vhsm::keystore {
@@ -22,10 +22,6 @@ namespace {
 constexpr int kSmallestRsaBits = 2048;
 constexpr int kLargestRsaBits = 4096;
 constexpr int kPublicSelection = EVP_PKEY_PUBLIC_KEY;
-
-bool one_of(std::span<const char* const> names, const char* key) noexcept {
-  return std::ranges::any_of(names, [key](const char* n) { return std::strcmp(n, key) == 0; });
-}
 
 std::vector<OSSL_PARAM> without(std::span<const char* const> names, const OSSL_PARAM params[]) {
   std::vector<OSSL_PARAM> kept;

@@ -8,10 +8,10 @@
 #include <atomic>
 #include <exception>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "base/handle.h"
+#include "keystore/name_list.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -23,11 +23,6 @@ constexpr std::size_t kMostTypes = 64;
 std::size_t index_of(const KeyType& type) noexcept {
   const auto types = key_types();
   return static_cast<std::size_t>(std::ranges::find(types, &type) - types.begin());
-}
-
-bool is_one_of(std::span<const char* const> names, const char* name) noexcept {
-  return std::ranges::any_of(names,
-                             [name](const char* one) { return std::string_view(one) == name; });
 }
 
 /// Those of `all` that `wanted` takes; never freed, as OpenSSL keeps the pointer.
@@ -47,7 +42,7 @@ const OSSL_PARAM* make_gettable(const KeyType& type) {
   const KeyManagement management(EVP_KEYMGMT_fetch(nullptr, type.name, nullptr));
   if (management == nullptr) return nullptr;
   return make_list(EVP_KEYMGMT_gettable_params(management.get()),
-                   [&](const char* name) { return is_one_of(type.public_params, name); });
+                   [&](const char* name) { return one_of(type.public_params, name); });
 }
 
 const OSSL_PARAM* inner_import_params(const KeyType& type, int selection) {
@@ -57,7 +52,7 @@ const OSSL_PARAM* inner_import_params(const KeyType& type, int selection) {
 
 const OSSL_PARAM* make_public(const KeyType& type) {
   return make_list(inner_import_params(type, EVP_PKEY_PUBLIC_KEY),
-                   [&](const char* name) { return !is_one_of(type.private_params, name); });
+                   [&](const char* name) { return !one_of(type.private_params, name); });
 }
 
 /// A list for each type, made when it is first asked for.
