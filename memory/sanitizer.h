@@ -69,10 +69,14 @@ inline void departing(const Slot& slot) noexcept {
   __sanitizer_start_switch_fiber(&t_outer_stack, slot.stack_top - slot.stack_bytes,
                                  slot.stack_bytes);
 }
+/// To the leak checker a thread has one stack, the one that it is on: what the frames of its own
+/// stack point to would be lost to a check that another thread makes meanwhile.
 inline void arrived() noexcept {
   __sanitizer_finish_switch_fiber(nullptr, &t_outer_bottom, &t_outer_size);
+  __lsan_register_root_region(t_outer_bottom, t_outer_size);
 }
 inline void leaving() noexcept {
+  __lsan_unregister_root_region(t_outer_bottom, t_outer_size);
   __sanitizer_start_switch_fiber(nullptr, t_outer_bottom, t_outer_size);
 }
 inline void returned() noexcept {

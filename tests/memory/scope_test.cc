@@ -11,11 +11,13 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <thread>
 #include <vector>
 
 #include "memory/checks.h"
+#include "memory/sanitizer.h"
 #include "tests/memory/fixture.h"
 
 namespace vhsm::memory {
@@ -316,6 +318,27 @@ TEST_F(ScopeTest, WhatWasInHighVectorRegistersIsGone) {
   EXPECT_EQ(std::ranges::count(values, kPattern), 16);
 }
 #endif
+
+TEST_F(ScopeTest, WhatAThreadInAScopeHoldsOnItsOwnStackIsNoLeak) {
+#if defined(VHSM_ASAN)
+  std::atomic<bool> inside{false};
+  std::atomic<bool> done{false};
+  std::thread worker([&] {
+    const auto held = std::make_unique<std::array<char, 100>>();
+    static_cast<void>(run_protected([&]() -> Status {
+      inside = true;
+      while (!done) std::this_thread::yield();
+      return {};
+    }));
+  });
+  while (!inside) std::this_thread::yield();
+  EXPECT_EQ(__lsan_do_recoverable_leak_check(), 0);
+  done = true;
+  worker.join();
+#else
+  GTEST_SKIP() << "for the leak checker of the asan stage";
+#endif
+}
 
 /// Where the frames end, seen from inside a scope of the thread at hand.
 std::vector<void*> frames_in_scope() {
