@@ -89,10 +89,15 @@ std::vector<std::string_view> split(std::string_view list) {
 }
 
 Status read_platform(Settings& settings, std::string_view value) {
-  constexpr std::string_view kEmulator = "emulator:";
-  if (value == "tsm" || value == "sample") return later();
-  const bool emulator = value.starts_with(kEmulator) && value.size() > kEmulator.size();
-  if (value != "auto" && value != "sev-guest" && value != "none" && !emulator) return refuse();
+  constexpr std::array<std::string_view, 6> kNames{"auto", "sev-guest", "tsm",
+                                                   "svsm", "vtpm",      "none"};
+  constexpr std::array<std::string_view, 2> kPrefixes{"emulator:", "vtpm:"};
+  if (value == "sample") return later();
+  const bool known = std::ranges::find(kNames, value) != kNames.end();
+  const bool has_argument = std::ranges::any_of(kPrefixes, [&](std::string_view prefix) {
+    return value.starts_with(prefix) && value.size() > prefix.size();
+  });
+  if (!known && !has_argument) return refuse();
   settings.platform = value;
   return {};
 }
@@ -186,7 +191,7 @@ Status read_limit(Settings& settings, std::string_view value) {
 
 constexpr Setting kSettings[] = {
     {"keystore", "memory:, unix:/PATH of at most 100 bytes", read_keystore},
-    {"platform", "auto, sev-guest, emulator:DIR, none", read_platform},
+    {"platform", "auto, sev-guest, tsm, svsm, vtpm, vtpm:FILE, emulator:DIR, none", read_platform},
     {"vmpl", "0, 1, 2, 3", read_vmpl},
     {"kbs", "up to 8 URLs http[s]://HOST[:PORT]", read_endpoints},
     {"kbs_ca", kFile, read_text<&Settings::kbs_ca>},

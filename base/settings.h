@@ -23,7 +23,7 @@ struct Settings {
   std::string source;  ///< the file that was read, empty when there was none
 
   std::string keystore = "memory:";      ///< memory: | unix:PATH
-  std::string platform = "auto";         ///< auto | sev-guest | emulator:DIR | none
+  std::string platform = "auto";         ///< as snp/platform.h: auto | sev-guest | ...
   std::optional<unsigned> vmpl;          ///< 0..3; unset: the level that the guest runs at
   std::vector<std::string> kbs;          ///< https://host[:port], in order of preference
   std::string kbs_ca;                    ///< PEM file; empty: the system's trust store

@@ -110,7 +110,7 @@ Result<Session> Exchange::attest(snp::Platform& platform, Metrics& metrics) {
   auto tee_key = VHSM_TRY(jose::TeeKey::generate());
   const auto data = VHSM_TRY(report_data(at_.tls.library(), nonce, tee_key.public_jwk()));
   metrics.reports.fetch_add(1);
-  const auto evidence = VHSM_TRY(platform.attest(data));
+  const auto evidence = VHSM_TRY(platform.attest(data, at_.limits.deadline));
   const HttpAnswer answer = VHSM_TRY(
       send(post(kAttestPath, cookies, attest_body(nonce, tee_key.public_jwk(), evidence))));
   if (answer.status != kHttpOk) return refused(Stage::kAttest, answer);

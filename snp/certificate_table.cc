@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "snp/guid.h"
+#include "snp/little_endian.h"
 #include "snp/x509.h"
 
 namespace vhsm::snp {
@@ -15,7 +16,6 @@ namespace {
 using Bytes = std::span<const std::uint8_t>;
 
 constexpr std::size_t kEntryBytes = 24;
-constexpr std::size_t kGuidBytes = 16;
 
 struct KnownGuid {
   std::string_view text;
@@ -36,16 +36,6 @@ struct Entry {
   std::uint32_t length;
 };
 
-std::uint32_t read_u32(Bytes bytes) {
-  std::uint32_t value = 0;
-  for (std::size_t i = 4; i-- > 0;) value = value << 8 | bytes[i];
-  return value;
-}
-
-void write_u32(std::span<std::uint8_t> into, std::size_t value) {
-  for (std::size_t i = 0; i < 4; ++i) into[i] = static_cast<std::uint8_t>(value >> (8 * i));
-}
-
 Entry read_entry(Bytes bytes) {
   Entry entry{};
   std::ranges::copy(bytes.first(kGuidBytes), entry.guid.begin());
@@ -56,14 +46,6 @@ Entry read_entry(Bytes bytes) {
 
 bool all_zero(Bytes bytes) {
   return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
-}
-
-/// EFI writes the first three groups of a GUID little-endian.
-Guid swap_groups(Guid guid) {
-  std::reverse(guid.begin(), guid.begin() + 4);
-  std::reverse(guid.begin() + 4, guid.begin() + 6);
-  std::reverse(guid.begin() + 6, guid.begin() + 8);
-  return guid;
 }
 
 const KnownGuid* find_known(const Guid& guid) {

@@ -121,7 +121,7 @@ Identity make_leaf(const Identity& ca, const std::string& names, int days_left) 
   return make_identity("server", &ca, names, days_left);
 }
 
-Result<snp::Evidence> FakePlatform::attest(const snp::ReportData& data) {
+Result<snp::Evidence> FakePlatform::attest(const snp::ReportData& data, TimePoint /*deadline*/) {
   if (broken) return fail(Errc::kPlatform, "the fake is broken", "fake");
   snp::Evidence evidence;
   evidence.report[0] = 3;

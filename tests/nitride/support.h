@@ -52,7 +52,7 @@ Identity make_leaf(const Identity& ca, const std::string& names, int days_left =
 class FakePlatform final : public snp::Platform {
  public:
   [[nodiscard]] snp::PlatformInfo info() const override { return {"fake", true, 0}; }
-  Result<snp::Evidence> attest(const snp::ReportData& data) override;
+  Result<snp::Evidence> attest(const snp::ReportData& data, TimePoint deadline) override;
   std::atomic<bool> broken{false};
 };
 
