@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "snp/guid.h"
 
+#include <algorithm>
+
 #include "snp/hex.h"
 
 namespace vhsm::snp {
@@ -24,6 +26,13 @@ Result<Guid> parse_guid(std::string_view text) {
   }
   Guid guid{};
   VHSM_TRY(from_hex(digits, guid));
+  return guid;
+}
+
+Guid swap_groups(Guid guid) noexcept {
+  std::reverse(guid.begin(), guid.begin() + 4);
+  std::reverse(guid.begin() + 4, guid.begin() + 6);
+  std::reverse(guid.begin() + 6, guid.begin() + 8);
   return guid;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// GUIDs in text form and in the 16 bytes of the same order (not EFI's mixed-endian order).
+// GUIDs in text form, in the 16 bytes of the same order, and in EFI's mixed-endian order.
 // Source: RFC 4122, section 3.
 #pragma once
 
@@ -17,6 +17,9 @@ using Guid = std::array<std::uint8_t, 16>;
 
 /// "63da758d-e664-4564-adc5-f4b93be8accd".
 [[nodiscard]] std::string to_text(const Guid& guid);
+
+/// EFI writes the first three groups little-endian. From either order to the other.
+[[nodiscard]] Guid swap_groups(Guid guid) noexcept;
 
 /// @errors kInvalidArgument.
 [[nodiscard]] Result<Guid> parse_guid(std::string_view text);
