@@ -39,6 +39,7 @@ void add_key(CLI::App& app, Console& console);
 void add_grants(CLI::App& key, Console& console);
 void add_attest(CLI::App& app, Console& console);
 void add_report(CLI::App& app, Console& console);
+void add_measure(CLI::App& app, Console& console);
 
 /// Adds --json to a command.
 void add_json(CLI::App& command, Console& console);

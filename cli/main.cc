@@ -29,6 +29,7 @@ void declare(CLI::App& app, Console& console) {
   add_key(app, console);
   add_attest(app, console);
   add_report(app, console);
+  add_measure(app, console);
   app.footer("See vhsm(1), vhsm(7) and vhsm.cnf(5).");
 }
 
