@@ -190,6 +190,7 @@ Result<Encapsulated> LocalOperation::encapsulate(std::span<std::uint8_t> wrapped
       inner_->kind != OperationKind::kAuthEncapsulate) {
     return fail(Errc::kWrongState, "the operation was not begun as an encapsulation");
   }
+  if (needs_private(inner_->kind)) VHSM_TRY(key_->ask());
   const auto made = scoped_if(inner_->held, [&] { return make_secret(wrapped, secret); });
   const bool counts = needs_private(inner_->kind) && wrapped.data() != nullptr;
   if (made.ok() && counts) key_->count_operation();
@@ -202,6 +203,7 @@ Result<std::size_t> LocalOperation::run(std::span<const std::uint8_t> in,
     const std::size_t longest = VHSM_TRY(key_->public_half().room_for_signature(out));
     if (out.data() == nullptr) return longest;
   }
+  if (needs_private(inner_->kind)) VHSM_TRY(key_->ask());
   // Counted whatever comes of it: all users see vhsmd's counter, which must not tell them whose
   // decryption failed.
   if (needs_private(inner_->kind) && out.data() != nullptr) key_->count_operation();
