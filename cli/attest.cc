@@ -68,8 +68,21 @@ std::string suffix_of(const snp::Certificate& certificate) {
   return std::string(file_name(certificate.kind)) + (is_pem(certificate.data) ? ".pem" : ".der");
 }
 
+/// What the annex's file is called; null where there is none.
+const char* file_name(snp::AnnexKind kind) noexcept {
+  switch (kind) {
+    case snp::AnnexKind::kSvsmManifest: return "manifest.bin";
+    case snp::AnnexKind::kAzureClaims: return "claims.json";
+    case snp::AnnexKind::kNone: break;
+  }
+  return nullptr;
+}
+
 Status write_evidence(const snp::Evidence& evidence, const std::string& path) {
   VHSM_TRY(write_file(path, evidence.report));
+  if (const char* const annex = file_name(evidence.annex.kind)) {
+    VHSM_TRY(write_file(path + "." + annex, evidence.annex.data));
+  }
   for (const snp::Certificate& certificate : evidence.certificates) {
     if (file_name(certificate.kind) == nullptr) continue;
     VHSM_TRY(write_file(path + "." + suffix_of(certificate), certificate.data));
@@ -83,10 +96,14 @@ Status print_evidence(const snp::Evidence& evidence, const snp::PlatformInfo& in
     if (file_name(certificate.kind) == nullptr) continue;
     certificates[suffix_of(certificate)] = snp::to_hex(certificate.data);
   }
-  return print_json(Json{{"platform", info.kind},
-                         {"development", info.development},
-                         {"report", snp::to_hex(evidence.report)},
-                         {"certificates", std::move(certificates)}});
+  Json json{{"platform", info.kind},
+            {"development", info.development},
+            {"report", snp::to_hex(evidence.report)},
+            {"certificates", std::move(certificates)}};
+  if (const char* const annex = file_name(evidence.annex.kind)) {
+    json["annex"] = Json{{annex, snp::to_hex(evidence.annex.data)}};
+  }
+  return print_json(json);
 }
 
 Result<Exit> run(const Console& console, const AttestArguments& arguments) {
@@ -98,7 +115,7 @@ Result<Exit> run(const Console& console, const AttestArguments& arguments) {
   const Settings settings = VHSM_TRY(load_settings(console.overrides()));
   VHSM_TRY(memory::initialise({.limit_bytes = settings.memory_limit, .protection_key = false}));
   const auto platform = VHSM_TRY(snp::open_platform(settings.platform, settings.vmpl));
-  const auto evidence = VHSM_TRY(platform->attest(data));
+  const auto evidence = VHSM_TRY(platform->attest(data, snp::kNoDeadline));
   if (!arguments.out.empty()) {
     VHSM_TRY(write_evidence(evidence, arguments.out));
   }

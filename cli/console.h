@@ -37,6 +37,8 @@ void add_doctor(CLI::App& app, Console& console);
 void add_key(CLI::App& app, Console& console);
 /// Adds its commands to `key`.
 void add_grants(CLI::App& key, Console& console);
+void add_fetch(CLI::App& app, Console& console);
+void add_resource(CLI::App& app, Console& console);
 void add_attest(CLI::App& app, Console& console);
 void add_report(CLI::App& app, Console& console);
 /// Adds its command to `report`.

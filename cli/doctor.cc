@@ -136,15 +136,16 @@ void check_memory(const Settings& settings, Checks& checks) {
 }
 
 Check describe_platform(const snp::PlatformInfo& info) {
-  const std::string finding = fmt::format("{}, VMPL {}", info.kind, info.vmpl);
+  const std::string why = info.reason.empty() ? "" : fmt::format(" (auto: {})", info.reason);
+  const std::string finding = fmt::format("{}, VMPL {}{}", info.kind, info.vmpl, why);
   if (!info.development) return {Mark::kOk, "platform", finding, ""};
   return {Mark::kWarning, "platform", finding + ": for development, no hardware behind it",
           "run in an SEV-SNP VM and set platform = auto"};
 }
 
 /// Asks for a report that is bound to nothing: it is looked at and thrown away.
-Check check_report(snp::Platform& platform) {
-  const auto evidence = platform.attest(snp::ReportData{});
+Check check_report(snp::Platform& platform, TimePoint deadline) {
+  const auto evidence = platform.attest(snp::ReportData{}, deadline);
   if (!evidence.ok()) return failed("report", evidence.error());
   const snp::UnverifiedReport report(evidence.value().report);
   return {Mark::kOk, "report",
@@ -161,7 +162,7 @@ std::shared_ptr<snp::Platform> check_platform(const Settings& settings, Checks& 
   }
   std::shared_ptr<snp::Platform> platform(std::move(opened).value());
   checks.push_back(describe_platform(platform->info()));
-  checks.push_back(check_report(*platform));
+  checks.push_back(check_report(*platform, Clock::now() + settings.fetch_timeout));
   return platform;
 }
 
@@ -187,8 +188,8 @@ void check_kbs(const Settings& settings, std::shared_ptr<snp::Platform> platform
                       "set kbs and kbs_ca in vhsm.cnf, see vhsm.cnf(5)"});
     return;
   }
-  const auto client = nitride::Client::create(settings, std::move(platform),
-                                              std::make_shared<Metrics>(), Log(), AuditLog());
+  const auto client = nitride::Client::create(
+      settings, std::move(platform), std::make_shared<Metrics>(), std::make_shared<Records>());
   if (!client.ok()) {
     checks.push_back(failed("KBS", client.error()));
     return;

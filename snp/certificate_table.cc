@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "snp/guid.h"
+#include "snp/little_endian.h"
 #include "snp/x509.h"
 
 namespace vhsm::snp {
@@ -15,7 +16,6 @@ namespace {
 using Bytes = std::span<const std::uint8_t>;
 
 constexpr std::size_t kEntryBytes = 24;
-constexpr std::size_t kGuidBytes = 16;
 
 struct KnownGuid {
   std::string_view text;
@@ -35,16 +35,6 @@ struct Entry {
   std::uint32_t offset;
   std::uint32_t length;
 };
-
-std::uint32_t read_u32(Bytes bytes) {
-  std::uint32_t value = 0;
-  for (std::size_t i = 4; i-- > 0;) value = value << 8 | bytes[i];
-  return value;
-}
-
-void write_u32(std::span<std::uint8_t> into, std::size_t value) {
-  for (std::size_t i = 0; i < 4; ++i) into[i] = static_cast<std::uint8_t>(value >> (8 * i));
-}
 
 Entry read_entry(Bytes bytes) {
   Entry entry{};
@@ -152,8 +142,8 @@ Result<std::vector<std::uint8_t>> write_certificate_table(
     const auto& data = certificates[i].data;
     const std::span entry = std::span(table).subspan(i * kEntryBytes, kEntryBytes);
     std::ranges::copy(guid, entry.begin());
-    write_u32(entry.subspan(kGuidBytes), at);
-    write_u32(entry.subspan(kGuidBytes + 4), data.size());
+    write_number(entry.subspan(kGuidBytes, 4), at);
+    write_number(entry.subspan(kGuidBytes + 4, 4), data.size());
     std::ranges::copy(data, std::span(table).subspan(at).begin());
     at += data.size();
   }

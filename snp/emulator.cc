@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
 #include <openssl/pem.h>
 
 #include <cerrno>
@@ -73,12 +74,23 @@ class Emulator final : public Platform {
 
   [[nodiscard]] PlatformInfo info() const override { return {"emulator", true, vmpl_}; }
 
-  Result<Evidence> attest(const ReportData& data) override {
+  Result<Evidence> attest(const ReportData& data, TimePoint) override {
     Evidence evidence;
     const ReportResponse response = firmware_.report({.user_data = data, .vmpl = vmpl_});
     evidence.report = VHSM_TRY(report_of(response, "emulator"));
     evidence.certificates.assign(firmware_.certificates().begin(), firmware_.certificates().end());
     return evidence;
+  }
+
+  Result<SecretBytes> derive_key(const DerivedKeyRequest& request, TimePoint) override {
+    DerivedKeyRequest ours = request;
+    ours.vmpl = vmpl_;
+    DerivedKeyResponse response = firmware_.derive_key(ours);
+    const Status derived = check_status(response, "emulator");
+    auto key = SecretBytes::copy(response.key);
+    OPENSSL_cleanse(&response, sizeof response);
+    if (!derived.ok()) return derived.error();
+    return key;
   }
 
  private:

@@ -13,7 +13,8 @@
 
 namespace vhsm::snp {
 
-using Guid = std::array<std::uint8_t, 16>;
+inline constexpr std::size_t kGuidBytes = 16;
+using Guid = std::array<std::uint8_t, kGuidBytes>;
 
 /// "63da758d-e664-4564-adc5-f4b93be8accd".
 [[nodiscard]] std::string to_text(const Guid& guid);

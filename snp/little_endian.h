@@ -16,6 +16,11 @@ namespace vhsm::snp {
   return value;
 }
 
+/// The first four bytes of `bytes`, which has them.
+[[nodiscard]] constexpr std::uint32_t read_u32(std::span<const std::uint8_t> bytes) noexcept {
+  return static_cast<std::uint32_t>(read_number(bytes.first(4)));
+}
+
 /// Fills `into`; what of `value` does not fit is dropped.
 constexpr void write_number(std::span<std::uint8_t> into, std::uint64_t value) noexcept {
   for (std::uint8_t& byte : into) {

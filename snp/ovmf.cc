@@ -81,7 +81,7 @@ Result<Places> read_table(Bytes table) {
     if (entry.data.size() < sizeof(std::uint32_t)) {
       return fail(Errc::kBadFormat, "an entry of the firmware's table is too short", entry.guid);
     }
-    places.*(known->place) = static_cast<std::uint32_t>(read_number(entry.data.first(4)));
+    places.*(known->place) = read_u32(entry.data);
   }
   return places;
 }
@@ -94,7 +94,7 @@ constexpr std::size_t kSectionBytes = 12;
 constexpr std::array<std::uint8_t, 4> kSignature{'A', 'S', 'E', 'V'};
 
 std::uint32_t word(Bytes bytes, std::size_t index) {
-  return static_cast<std::uint32_t>(read_number(bytes.subspan(4 * index, 4)));
+  return read_u32(bytes.subspan(4 * index));
 }
 
 bool is_known(SectionType type) {

@@ -5,13 +5,18 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/descriptor.h"
+#include "snp/annex.h"
 #include "snp/certificate_table.h"
 #include "snp/files.h"
-#include "snp/report.h"
+#include "snp/guest_failure.h"
+#include "snp/within.h"
 
 namespace vhsm::snp {
 namespace {
@@ -20,17 +25,14 @@ constexpr int kMaxAttempts = 3;
 
 class KernelDevice final : public GuestDevice {
  public:
-  explicit KernelDevice(int descriptor) : descriptor_(descriptor) {}
-  KernelDevice(const KernelDevice&) = delete;
-  KernelDevice& operator=(const KernelDevice&) = delete;
-  ~KernelDevice() override { ::close(descriptor_); }
+  explicit KernelDevice(Descriptor descriptor) : descriptor_(std::move(descriptor)) {}
 
   int ioctl(unsigned long code, GuestRequest& request) override {
-    return ::ioctl(descriptor_, code, &request) == 0 ? 0 : errno;
+    return ::ioctl(descriptor_.get(), code, &request) == 0 ? 0 : errno;
   }
 
  private:
-  int descriptor_;
+  Descriptor descriptor_;
 };
 
 std::uint64_t address_of(const void* object) { return reinterpret_cast<std::uintptr_t>(object); }
@@ -39,32 +41,8 @@ std::uint64_t address_of(const void* object) { return reinterpret_cast<std::uint
 /// pages.
 using Table = std::vector<std::uint8_t>;
 
-std::uint64_t host_error_of(const GuestRequest& request) { return request.exit_info >> 32; }
-
-/// The sentence for an errno. All but the first two are final until the guest reboots.
-Error device_error(int error, const GuestRequest& request) {
-  switch (error) {
-    case EINVAL:
-      return fail(Errc::kPlatform, "the kernel refuses the request as malformed", kSevGuestPath);
-    case EFAULT: return fail(Errc::kPlatform, "the kernel cannot read the request", kSevGuestPath);
-    case ETIMEDOUT:
-      return fail(
-          Errc::kPlatform,
-          "the host was busy for a minute; the guest's key (VMPCK) is gone until it reboots",
-          kSevGuestPath);
-    case ENOTTY:
-      return fail(Errc::kPlatform,
-                  "the guest's key (VMPCK) is gone after an earlier failure; reboot the guest",
-                  kSevGuestPath);
-    case EBADMSG:
-      return fail(Errc::kPlatform, "the firmware's answer does not authenticate; reboot the guest",
-                  kSevGuestPath);
-    default: break;
-  }
-  if (error == EIO && host_error_of(request) == host_error::kInvalidLength) {
-    return fail(Errc::kPlatform, "the host's certificates grow with each request", kSevGuestPath);
-  }
-  return fail(Errc::kPlatform, "the firmware or the host failed; reboot the guest", kSevGuestPath);
+Error to_error(const Failure& failure) {
+  return fail(Errc::kPlatform, failure.what, kSevGuestPath);
 }
 
 ReportRequest request_for(const ReportData& data, unsigned vmpl) {
@@ -72,16 +50,6 @@ ReportRequest request_for(const ReportData& data, unsigned vmpl) {
   request.user_data = data;
   request.vmpl = vmpl;
   return request;
-}
-
-Result<RawReport> get_report(GuestDevice& device, const ReportRequest& request) {
-  ReportResponse response;
-  GuestRequest call;
-  call.request_address = address_of(&request);
-  call.response_address = address_of(&response);
-  const int error = device.ioctl(kGetReport, call);
-  if (error != 0) return device_error(error, call);
-  return report_of(response, kSevGuestPath);
 }
 
 /// One extended request: the report, or that `need` bytes of room are wanted, or that the host's
@@ -92,81 +60,128 @@ struct Extended {
   std::uint32_t need = 0;
 };
 
-Result<Extended> get_extended(GuestDevice& device, const ReportRequest& report, Table& table) {
-  Extended answer{Extended::Outcome::kReport, {}, 0};
-  ExtendedReportRequest request{report, table.empty() ? 0 : address_of(table.data()),
-                                static_cast<std::uint32_t>(table.size())};
-  GuestRequest call;
-  call.request_address = address_of(&request);
-  call.response_address = address_of(&answer.response);
-  const int error = device.ioctl(kGetExtendedReport, call);
-  if (error == 0) return answer;
-  if (error == EINVAL) {
-    answer.outcome = Extended::Outcome::kNotToBeHad;
-    return answer;
-  }
-  if (error != EIO || host_error_of(call) != host_error::kInvalidLength)
-    return device_error(error, call);
-  answer.need = request.certificates_bytes;
-  const bool fits = answer.need > table.size() && answer.need <= kMaxTableBytes;
-  answer.outcome = fits ? Extended::Outcome::kMoreRoom : Extended::Outcome::kNotToBeHad;
-  return answer;
+Extended without_room(std::uint32_t need, std::size_t room) {
+  const bool fits = need > room && need <= kMaxTableBytes;
+  return {fits ? Extended::Outcome::kMoreRoom : Extended::Outcome::kNotToBeHad, {}, need};
 }
 
 std::size_t whole_pages(std::size_t bytes) {
   return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
 }
 
-Result<Evidence> evidence_of(const Extended& answer, const Table& table) {
+Result<Evidence> evidence_of(const ReportResponse& response, const Table& table) {
   Evidence evidence;
-  evidence.report = VHSM_TRY(report_of(answer.response, kSevGuestPath));
+  evidence.report = VHSM_TRY(report_of(response, kSevGuestPath));
   evidence.certificates = VHSM_TRY(parse_certificate_table(table));
-  return evidence;
-}
-
-/// What the report says must be what was asked for: the answer is authenticated, but cheap to
-/// check.
-Status check_answer(const RawReport& raw, const ReportData& data) {
-  const UnverifiedReport report(raw);
-  if (!std::ranges::equal(report.bytes<field::kReportData>(), data)) {
-    return fail(Errc::kPlatform, "the firmware's report is for other REPORT_DATA", kSevGuestPath);
-  }
-  return {};
-}
-
-Result<Evidence> get_evidence(GuestDevice& device, const ReportRequest& request,
-                              std::uint32_t& certificates_bytes) {
-  for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
-    Table table(whole_pages(certificates_bytes));
-    const Extended answer = VHSM_TRY(get_extended(device, request, table));
-    if (answer.outcome == Extended::Outcome::kReport) return evidence_of(answer, table);
-    if (answer.outcome == Extended::Outcome::kNotToBeHad) break;
-    certificates_bytes = answer.need;
-  }
-  Evidence evidence;
-  evidence.report = VHSM_TRY(get_report(device, request));
   return evidence;
 }
 
 }  // namespace
 
-SevGuest::SevGuest(std::unique_ptr<GuestDevice> device, unsigned vmpl)
-    : state_(std::in_place, State{std::move(device), 0}), vmpl_(vmpl) {}
+/// The way to the firmware. Without a lock: the kernel has one, and a fork must not find ours
+/// taken by a thread that waits for the host.
+class SevGuest::Channel {
+ public:
+  Channel(std::unique_ptr<GuestDevice> device, Pace::Limits pace)
+      : device_(std::move(device)), pace_(pace) {}
+
+  Result<Evidence> get_evidence(const ReportRequest& request, TimePoint deadline) {
+    for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+      Table table(whole_pages(certificates_bytes_.load()));
+      const Extended answer = VHSM_TRY(get_extended(request, table, deadline));
+      if (answer.outcome == Extended::Outcome::kReport) return evidence_of(answer.response, table);
+      if (answer.outcome == Extended::Outcome::kNotToBeHad) break;
+      certificates_bytes_ = answer.need;
+    }
+    return get_report(request, deadline);
+  }
+
+  /// The kernel writes the key where it stays: into protected memory.
+  Result<SecretBytes> get_key(const DerivedKeyRequest& request, TimePoint deadline) {
+    const memory::Access access;
+    auto answer = VHSM_TRY(SecretBytes::zeros(sizeof(DerivedKeyResponse)));
+    auto* const response = reinterpret_cast<DerivedKeyResponse*>(answer.expose().data());
+    GuestRequest call;
+    call.request_address = address_of(&request);
+    call.response_address = address_of(response);
+    if (const Failure* failure = VHSM_TRY(ask(kGetDerivedKey, call, deadline))) {
+      return to_error(*failure);
+    }
+    VHSM_TRY(check_status(*response, kSevGuestPath));
+    return SecretBytes::copy(response->key);
+  }
+
+ private:
+  Result<Evidence> get_report(const ReportRequest& request, TimePoint deadline) {
+    ReportResponse response;
+    GuestRequest call;
+    call.request_address = address_of(&request);
+    call.response_address = address_of(&response);
+    if (const Failure* failure = VHSM_TRY(ask(kGetReport, call, deadline))) {
+      return to_error(*failure);
+    }
+    return evidence_of(response, {});
+  }
+
+  Result<Extended> get_extended(const ReportRequest& report, Table& table, TimePoint deadline) {
+    Extended answer{Extended::Outcome::kReport, {}, 0};
+    ExtendedReportRequest request{report, table.empty() ? 0 : address_of(table.data()),
+                                  static_cast<std::uint32_t>(table.size())};
+    GuestRequest call;
+    call.request_address = address_of(&request);
+    call.response_address = address_of(&answer.response);
+    const Failure* failure = VHSM_TRY(ask(kGetExtendedReport, call, deadline));
+    if (failure == nullptr) return answer;
+    switch (failure->kind) {
+      case FailureKind::kMoreRoom: return without_room(request.certificates_bytes, table.size());
+      case FailureKind::kMalformed: return without_room(0, 0);
+      default: return to_error(*failure);
+    }
+  }
+
+  /// Waits for a turn and asks the device, unless that has failed for good.
+  /// @return null when the device answered.
+  Result<const Failure*> ask(unsigned long code, GuestRequest& call, TimePoint deadline) {
+    if (const Failure* failure = failed_.get()) return failure;
+    const auto turn = pace_.take(Clock::now(), deadline);
+    if (!turn) return fail(Errc::kPlatform, "too many requests in too short a time", kSevGuestPath);
+    std::this_thread::sleep_until(*turn);
+    const int error = device_->ioctl(code, call);
+    if (error == 0) return nullptr;
+    return &failed_.note(device_failure(error, call.exit_info));
+  }
+
+  std::unique_ptr<GuestDevice> device_;
+  Pace pace_;
+  std::atomic<std::uint32_t> certificates_bytes_{0};  ///< what the host needed last time
+  FirstFinal failed_;
+};
+
+SevGuest::SevGuest(std::unique_ptr<GuestDevice> device, unsigned vmpl, Pace::Limits pace)
+    : channel_(std::make_shared<Channel>(std::move(device), pace)), vmpl_(vmpl) {}
 
 PlatformInfo SevGuest::info() const { return {"sev-guest", false, vmpl_}; }
 
-Result<Evidence> SevGuest::attest(const ReportData& data) {
-  const auto state = state_.lock();
-  const ReportRequest request = request_for(data, vmpl_);
-  Evidence evidence = VHSM_TRY(get_evidence(*state->device, request, state->certificates_bytes));
-  VHSM_TRY(check_answer(evidence.report, data));
+Result<Evidence> SevGuest::attest(const ReportData& data, TimePoint deadline) {
+  auto evidence = VHSM_TRY(within(
+      deadline, kSevGuestPath, [channel = channel_, request = request_for(data, vmpl_), deadline] {
+        return channel->get_evidence(request, deadline);
+      }));
+  VHSM_TRY(check_binding(evidence, data, kSevGuestPath));
   return evidence;
 }
 
+Result<SecretBytes> SevGuest::derive_key(const DerivedKeyRequest& request, TimePoint deadline) {
+  DerivedKeyRequest ours = request;
+  ours.vmpl = vmpl_;
+  return within(deadline, kSevGuestPath,
+                [channel = channel_, ours, deadline] { return channel->get_key(ours, deadline); });
+}
+
 Result<std::unique_ptr<GuestDevice>> open_guest_device(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (descriptor >= 0) {
-    return std::unique_ptr<GuestDevice>(std::make_unique<KernelDevice>(descriptor));
+  Descriptor descriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (descriptor.valid()) {
+    return std::unique_ptr<GuestDevice>(std::make_unique<KernelDevice>(std::move(descriptor)));
   }
   if (errno == ENOENT) {
     return fail(Errc::kNoPlatform, "there is no SEV-SNP guest device here", path);

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The platform of a real SEV-SNP guest: reports by ioctl on /dev/sev-guest.
+// The platform of a real SEV-SNP guest: reports and derived keys by ioctl on /dev/sev-guest.
 // Source: linux Documentation/virt/coco/sev-guest.rst; drivers/virt/coco/sev-guest for the errors.
 #pragma once
 
-#include <cstdint>
+#include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 
-#include "base/guarded.h"
 #include "base/result.h"
 #include "snp/guest_device.h"
+#include "snp/pace.h"
 #include "snp/platform.h"
 
 namespace vhsm::snp {
@@ -19,22 +18,24 @@ namespace vhsm::snp {
 inline constexpr const char* kSevGuestPath = "/dev/sev-guest";
 inline constexpr const char* kVmplPath = "/sys/devices/system/cpu/sev/vmpl";
 
+/// One attestation at once, however many requests it takes, and one request each 2 s after it.
+inline constexpr Pace::Limits kGuestPace{std::chrono::seconds(2), 4};
+
 class SevGuest final : public Platform {
  public:
-  SevGuest(std::unique_ptr<GuestDevice> device, unsigned vmpl);
+  SevGuest(std::unique_ptr<GuestDevice> device, unsigned vmpl, Pace::Limits pace = kGuestPace);
 
   [[nodiscard]] PlatformInfo info() const override;
 
   /// Asks for the host's certificates too; a host without any, or with more than the kernel passes
   /// on, gives the report alone.
-  Result<Evidence> attest(const ReportData& data) override;
+  Result<Evidence> attest(const ReportData& data, TimePoint deadline) override;
+
+  Result<SecretBytes> derive_key(const DerivedKeyRequest& request, TimePoint deadline) override;
 
  private:
-  struct State {
-    std::unique_ptr<GuestDevice> device;
-    std::uint32_t certificates_bytes = 0;  ///< what the host needed last time
-  };
-  Guarded<State> state_;
+  class Channel;
+  std::shared_ptr<Channel> channel_;  ///< also of requests that their callers have given up
   unsigned vmpl_;
 };
 

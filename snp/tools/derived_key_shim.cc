@@ -12,7 +12,7 @@
 #include <cstdarg>
 #include <cstring>
 
-#include "snp/guest_device.h"
+#include "snp/guest_abi.h"
 
 namespace {
 

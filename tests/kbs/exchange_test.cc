@@ -376,7 +376,8 @@ TEST_F(Exchange, TeeKeyForAnotherAlgorithmIsAJweError) {
   attestation.tee_key = key_.value().public_jwk();
   attestation.tee_key.alg = "ECDH-ES";
   attestation.evidence =
-      platform->attest(jose::report_data(nonce_, attestation.tee_key).value()).value();
+      platform->attest(jose::report_data(nonce_, attestation.tee_key).value(), snp::kNoDeadline)
+          .value();
   ASSERT_EQ(post_attest(attestation.body())->status, 200);
   EXPECT_EQ(refusal(get_resource("default/tls/www")), "401 JweError");
 }

@@ -123,7 +123,7 @@ void KbsTest::auth() {
 Attestation KbsTest::attestation(snp::Platform& platform) const {
   const auto& jwk = key_.value().public_jwk();
   const auto data = jose::report_data(nonce_, jwk);
-  auto evidence = platform.attest(data.value());
+  auto evidence = platform.attest(data.value(), snp::kNoDeadline);
   EXPECT_TRUE(evidence.ok()) << describe(evidence.error());
   return {nonce_, jwk, std::move(evidence).value()};
 }

@@ -48,7 +48,7 @@ class TemporaryFolder {
 
 TEST(EmulatorTest, ItsReportsVerifyUnderItsRootAndCarryTheCallersData) {
   const ReportData data{1, 2, 3};
-  const auto evidence = open()->attest(data);
+  const auto evidence = open()->attest(data, kNoDeadline);
   ASSERT_EQ(outcome(evidence), "ok");
   const auto report = verify(evidence.value(), emulator_roots(), {});
   ASSERT_EQ(outcome(report), "ok");
@@ -61,12 +61,12 @@ TEST(EmulatorTest, ItsReportsVerifyUnderItsRootAndCarryTheCallersData) {
 }
 
 TEST(EmulatorTest, ItsReportsDoNotVerifyByDefault) {
-  const auto evidence = open()->attest({});
+  const auto evidence = open()->attest({}, kNoDeadline);
   EXPECT_EQ(verify(evidence.value(), Roots{}, {}).error().code, Errc::kUntrusted);
 }
 
 TEST(EmulatorTest, ItsEvidenceVerifiesAfterATripThroughJson) {
-  const auto evidence = open()->attest({});
+  const auto evidence = open()->attest({}, kNoDeadline);
   const auto back = evidence_from_json(to_json(evidence.value()));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(outcome(verify(back.value(), emulator_roots(), {})), "ok");
@@ -80,7 +80,7 @@ TEST(EmulatorTest, SaysThatItIsForDevelopment) {
 }
 
 TEST(EmulatorTest, TheReportCarriesTheVmplAskedFor) {
-  const auto evidence = open(2)->attest({});
+  const auto evidence = open(2)->attest({}, kNoDeadline);
   ASSERT_TRUE(evidence.ok());
   EXPECT_EQ(UnverifiedReport(evidence.value().report).number<field::kVmpl>(), 2U);
 }
@@ -91,7 +91,7 @@ TEST(EmulatorTest, SignsFromManyThreads) {
   std::atomic<int> genuine{0};
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
-      const auto evidence = platform->attest({});
+      const auto evidence = platform->attest({}, kNoDeadline);
       if (evidence.ok() && verify(evidence.value(), emulator_roots(), {}).ok()) ++genuine;
     });
   }
@@ -103,7 +103,7 @@ TEST(EmulatorTest, WorksAfterItsFolderIsGone) {
   const TemporaryFolder folder;
   const auto platform = open_emulator(folder.emulator(), {}).value();
   std::filesystem::remove_all(folder.path() + "/copy");
-  EXPECT_TRUE(platform->attest({}).ok());
+  EXPECT_TRUE(platform->attest({}, kNoDeadline).ok());
 }
 
 TEST(EmulatorTest, ALevelBelowTheGuestsIsRefused) {
@@ -114,10 +114,10 @@ TEST(EmulatorTest, ALevelBelowTheGuestsIsRefused) {
   auto state = nlohmann::json::parse(text.str());
   state["vmpl"] = 2;
   std::ofstream(copy + "/emulator.json") << state;
-  EXPECT_EQ(outcome(open_emulator(copy, 1).value()->attest({})),
+  EXPECT_EQ(outcome(open_emulator(copy, 1).value()->attest({}, kNoDeadline)),
             "platform failure: the firmware refuses the request: its VMPL is not between the "
-            "guest's and 3");
-  EXPECT_TRUE(open_emulator(copy, 3).value()->attest({}).ok());
+            "guest's and 3, or its versions are above the guest's");
+  EXPECT_TRUE(open_emulator(copy, 3).value()->attest({}, kNoDeadline).ok());
   EXPECT_EQ(open_emulator(copy, {}).value()->info().vmpl, 2U);
 }
 
