@@ -3,19 +3,14 @@
 // vhsm report: reads a report, and says whether it is genuine and may be accepted.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
-#include <string_view>
 
 #include "cli/console.h"
+#include "cli/evidence_file.h"
 #include "cli/report_text.h"
 #include "cli/report_time.h"
-#include "jose/json.h"
-#include "snp/evidence_json.h"
-#include "snp/files.h"
 #include "snp/policy_file.h"
 #include "snp/verify.h"
 
@@ -31,33 +26,6 @@ struct ReportArguments {
   std::string policy;
   bool signature_only = false;
 };
-
-bool is_json(std::span<const std::uint8_t> bytes) {
-  constexpr std::string_view kBlanks = " \t\r\n";
-  const auto first = std::ranges::find_if(bytes, [&](std::uint8_t byte) {
-    return kBlanks.find(static_cast<char>(byte)) == kBlanks.npos;
-  });
-  return first != bytes.end() && *first == '{';
-}
-
-/// A raw report, or evidence in Trustee's JSON form.
-Result<snp::Evidence> evidence_of(std::span<const std::uint8_t> bytes) {
-  if (!is_json(bytes)) {
-    const auto report = VHSM_TRY(snp::UnverifiedReport::parse(bytes));
-    return snp::Evidence{report.raw(), {}};
-  }
-  const auto json =
-      VHSM_TRY(jose::parse_object({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
-  return snp::evidence_from_json(json);
-}
-
-Result<snp::Evidence> read_evidence(const std::string& path) {
-  constexpr std::size_t kMaxEvidenceBytes = std::size_t{1} << 20;
-  const auto bytes = VHSM_TRY(snp::read_file(path, kMaxEvidenceBytes));
-  const auto evidence = evidence_of(bytes);
-  if (!evidence.ok()) return evidence.error().about(path);
-  return evidence;
-}
 
 Result<Exit> show(const Console& console, const ReportArguments& arguments) {
   const auto evidence = VHSM_TRY(read_evidence(arguments.file));
@@ -187,6 +155,7 @@ void add_report(CLI::App& app, Console& console) {
       ->excludes(signature_only);
   check->add_option("--trust-test-root", arguments->test_root,
                     "ARK of an emulator to trust: for development only");
+  add_fetch(*report, console);
 }
 
 }  // namespace vhsm::cli

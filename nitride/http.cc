@@ -29,7 +29,7 @@ http::request<http::string_body> to_beast(const HttpRequest& request) {
                                            request.target, kHttp11);
   message.set(http::field::host, request.host);
   message.set(http::field::user_agent, "vhsm/" VHSM_VERSION);
-  message.set(http::field::accept, "application/json");
+  message.set(http::field::accept, request.accept);
   if (!request.cookies.empty()) message.set(http::field::cookie, request.cookies);
   if (!request.bearer.empty()) message.set(http::field::authorization, "Bearer " + request.bearer);
   if (request.is_post) {
@@ -143,6 +143,8 @@ HttpAnswer HttpReader::take() {
   for (auto it = cookies.first; it != cookies.second; ++it) {
     answer.set_cookies.emplace_back(it->value().data(), it->value().size());
   }
+  const auto retry_after = message[http::field::retry_after];
+  answer.retry_after.assign(retry_after.data(), retry_after.size());
   answer.body = std::move(message.body());
   return answer;
 }

@@ -26,6 +26,7 @@ struct HttpRequest {
   std::string cookies;    ///< value of the Cookie header; empty: none
   std::string json_body;  ///< only sent if is_post
   std::string bearer;     ///< token of the Authorization header; empty: none
+  std::string accept = "application/json";
 };
 
 struct HttpAnswer {
@@ -33,6 +34,7 @@ struct HttpAnswer {
   std::string body;
   std::vector<std::string> set_cookies;  ///< values of all Set-Cookie headers, in order
   bool keeps_alive = false;              ///< the connection can take another request
+  std::string retry_after;               ///< value of the header, empty when there is none
 };
 
 /// The request's bytes. Never throws but for want of memory.

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# bench.sh [OPTION...]: vhsm, in the process and in vhsmd, against the same key in a file, and that key
-# where vhsm is not loaded: signatures a second, and CPU time of nginx's worker for a TLS handshake; where Debian has pkcs11-provider (13 and later), a
-# SoftHSM token beside them. Options go to bench_sign; BENCH_ROUNDS and BENCH_HANDSHAKES to bench_handshake.
+# bench.sh [OPTION...]: the time that verifying an SEV-SNP report takes; then vhsm, in the process and in
+# vhsmd, against the same key in a file, and that key where vhsm is not loaded: signatures a second, and
+# CPU time of nginx's worker for a TLS handshake; where Debian has pkcs11-provider (13 and later), a SoftHSM
+# token beside them. Options go to bench_sign; BENCH_ROUNDS and BENCH_HANDSHAKES to bench_handshake.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
@@ -15,7 +16,7 @@ trap 'rm -rf "$FOLDER"' EXIT
 build() {
   # shellcheck disable=SC2086  # a list of words
   install_packages $BUILD_PACKAGES libgtest-dev libgmock-dev nginx-light
-  { cmake --preset release && cmake --build --preset release --target vhsm bench_sign bench_handshake; } >"$FOLDER/log" 2>&1 ||
+  { cmake --preset release && cmake --build --preset release --target vhsm bench_sign bench_handshake bench_verify; } >"$FOLDER/log" 2>&1 ||
     { tail -n 40 "$FOLDER/log" >&2; return 1; }
 }
 
@@ -64,6 +65,7 @@ main() {
   else
     echo "no pkcs11-provider in this Debian: measured without it"
   fi
+  "$BUILD/bin/bench_verify"
   OPENSSL_CONF=${PKCS11_OPENSSL_CONF:-/etc/ssl/openssl.cnf} "$BUILD/bin/bench_sign" --alone --vhsmd "${pkcs11[@]}" "$@"
   if [ "$(id -u)" = 0 ]; then
     "$BUILD/bin/bench_handshake" --gtest_brief=1

@@ -4,6 +4,8 @@
 #include <openssl/crypto.h>
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 namespace vhsm::snp {
 namespace {
@@ -87,15 +89,19 @@ bool has_id_block(const Report& report) {
 }
 
 bool reaches_abi(const Report& report, const Policy& policy) {
-  const auto bits = report.number<field::kPolicy>();
-  const AbiVersion abi{static_cast<std::uint8_t>((bits & policy_bit::kAbiMajorMask) >> 8),
-                       static_cast<std::uint8_t>(bits & policy_bit::kAbiMinorMask)};
-  return abi >= policy.minimum_abi;
+  const std::uint64_t bits = report.number<field::kPolicy>();
+  const std::uint64_t major = (bits & policy_bit::kAbiMajorMask) >> 8;
+  const std::uint64_t minor = bits & policy_bit::kAbiMinorMask;
+  const AbiVersion& minimum = policy.minimum_abi;
+  return std::pair(major, minor) >=
+         std::pair<std::uint64_t, std::uint64_t>(minimum.major, minimum.minor);
 }
 
 bool reaches_firmware(const Report& report, const Policy& policy) {
-  const auto bytes = report.bytes<field::kCommittedVersion>();
-  return FirmwareVersion{bytes[2], bytes[1], bytes[0]} >= policy.minimum_firmware;
+  const auto bytes = report.bytes<field::kCommittedVersion>();  // build, minor, major
+  const FirmwareVersion& minimum = policy.minimum_firmware;
+  return std::tie(bytes[2], bytes[1], bytes[0]) >=
+         std::tie(minimum.major, minimum.minor, minimum.build);
 }
 
 bool is_committed(const Report& report, const Policy&) {

@@ -5,7 +5,6 @@
 // Source: AMD 56860, tables ATTESTATION_REPORT, POLICY and PLATFORM_INFO.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -26,14 +25,14 @@ struct MinimumTcb {
 struct AbiVersion {
   std::uint8_t major = 0;
   std::uint8_t minor = 0;
-  friend auto operator<=>(const AbiVersion&, const AbiVersion&) = default;
+  friend bool operator==(const AbiVersion&, const AbiVersion&) = default;
 };
 
 struct FirmwareVersion {
   std::uint8_t major = 0;
   std::uint8_t minor = 0;
   std::uint8_t build = 0;
-  friend auto operator<=>(const FirmwareVersion&, const FirmwareVersion&) = default;
+  friend bool operator==(const FirmwareVersion&, const FirmwareVersion&) = default;
 };
 
 /// An empty list accepts anything, a list one of its values, unless a line says otherwise.

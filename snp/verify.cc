@@ -24,11 +24,11 @@ struct Examination {
   UnverifiedReport report;
 
   CertificateKind signer = CertificateKind::kOther;
-  std::vector<ossl::X509Cert> pool;
+  std::vector<ossl::X509Cert> pool{};
   X509* leaf = nullptr;
-  LeafExtensions extensions;
+  LeafExtensions extensions{};
   Product product = Product::kMilan;
-  Chain chain;
+  Chain chain{};
 };
 
 /// An empty list accepts anything.

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "snp/evidence_json.h"
+#include "snp/report.h"
 #include "tests/base/temp_dir.h"
 #include "tests/world/world.h"
 
@@ -31,6 +33,8 @@ Outcome vhsm(std::vector<std::string> arguments, const std::vector<std::string>&
   return run(arguments, environment);
 }
 
+std::vector<std::uint8_t> as_bytes(const std::string& text) { return {text.begin(), text.end()}; }
+
 json parse(const Outcome& outcome) { return json::parse(outcome.out, nullptr, false); }
 
 /// Without platform and KBS.
@@ -41,15 +45,18 @@ class BareTest : public testing::Test {
 };
 
 TEST_F(BareTest, EndsWithTwoForWrongUsage) {
-  for (const std::vector<std::string>& arguments :
-       std::vector<std::vector<std::string>>{{},
-                                             {"frobnicate"},
-                                             {"key"},
-                                             {"key", "show"},
-                                             {"doctor", "--fast"},
-                                             {"key", "show", "a/../b"},
-                                             {"attest", "--nonce", "0g", "--out", "/dev/null"},
-                                             {"attest", "--nonce", "00", "--report-data", "00"}}) {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {},
+           {"frobnicate"},
+           {"key"},
+           {"key", "show"},
+           {"doctor", "--fast"},
+           {"key", "show", "a/../b"},
+           {"attest", "--nonce", "0g", "--out", "/dev/null"},
+           {"report", "verify", "r.bin"},
+           {"report", "verify", "r.bin", "--certs", ".", "--signature-only", "--policy", "p.cnf"},
+           {"report", "fetch", "r.bin"},
+           {"attest", "--nonce", "00", "--report-data", "00"}}) {
     const Outcome outcome = vhsm(arguments, empty_);
     EXPECT_EQ(outcome.status, 2) << testing::PrintToString(arguments) << outcome.err;
     EXPECT_THAT(outcome.out, IsEmpty());
@@ -109,19 +116,71 @@ TEST_F(BareTest, DoctorFailsWithoutAKbs) {
   EXPECT_THAT(outcome.out, HasSubstr("set kbs and kbs_ca in vhsm.cnf"));
 }
 
-TEST_F(BareTest, ShowsARealReport) {
+/// The folder of a real report, or skips the test.
+std::string real_folder(const char* name) {
   const char* const named = std::getenv("VHSM_VECTORS");
-  const std::string report = std::string(named != nullptr ? named : VHSM_TEST_VECTORS) +
-                             "/snp/11-genoa-v3-vcek-ccf/report.bin";
-  if (!std::filesystem::exists(report)) GTEST_SKIP() << "no vectors at " << report;
+  return std::string(named != nullptr ? named : VHSM_TEST_VECTORS) + "/snp/" + name;
+}
+
+#define VHSM_NEED_FOLDER(folder) \
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no vectors at " << (folder)
+
+TEST_F(BareTest, ShowsARealReport) {
+  const std::string folder = real_folder("11-genoa-v3-vcek-ccf");
+  VHSM_NEED_FOLDER(folder);
+  const std::string report = folder + "/report.bin";
   const Outcome shown = vhsm({"report", "show", report, "--json"});
   ASSERT_EQ(shown.status, 0) << shown.err;
   EXPECT_EQ(parse(shown).value("product", ""), "Genoa");
-  const Outcome verified = vhsm({"report", "verify", report, "--certs",
-                                 std::filesystem::path(report).parent_path().string(), "--json"});
+  const Outcome verified = vhsm({"report", "verify", report, "--certs", folder, "--json"});
   EXPECT_EQ(verified.status, 0) << verified.err;
   EXPECT_TRUE(parse(verified).value("genuine", false));
   EXPECT_FALSE(parse(verified).value("development", true));
+}
+
+TEST_F(BareTest, RefusesAGuestThatCanBeDebuggedUnlessOnlyTheSignatureIsAskedFor) {
+  const std::string folder = real_folder("01-milan-v2-vcek-gosevguest-debugpolicy");
+  VHSM_NEED_FOLDER(folder);
+  const std::vector<std::string> command{"report",  "verify", folder + "/report.bin",
+                                         "--certs", folder,   "--product",
+                                         "Milan",   "--at",   "2023-06-01T02:00:00.5+02:00"};
+  const Outcome refused = vhsm(command);
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.out, StartsWith("genuine, but refused: made by an AMD Milan processor"));
+  EXPECT_THAT(refused.err, HasSubstr("may be debugged by its host"));
+  std::vector<std::string> signature_only = command;
+  signature_only.emplace_back("--signature-only");
+  EXPECT_EQ(vhsm(signature_only).status, 0);
+  std::vector<std::string> too_early = command;
+  too_early[8] = "2012-06-01T00:00:00Z";
+  const Outcome early = vhsm(too_early);
+  EXPECT_EQ(early.status, 1);
+  EXPECT_THAT(early.out, StartsWith("not genuine\n"));
+  for (const char* time :
+       {"", "2023", "2023-06-01", "2023-13-01T00:00:00Z", "2023-06-01T24:00:00Z",
+        "2023-06-01T00:00:00", "2023-06-01T00:00:00.Z", "2023-06-01T00:00:00+1"}) {
+    too_early[8] = time;
+    EXPECT_EQ(vhsm(too_early).status, 2) << time;
+  }
+}
+
+TEST_F(BareTest, TakesEvidenceInTrusteesForm) {
+  const std::string folder = real_folder("11-genoa-v3-vcek-ccf");
+  VHSM_NEED_FOLDER(folder);
+  snp::Evidence evidence;
+  evidence.report =
+      snp::UnverifiedReport::parse(as_bytes(read_file(folder + "/report.bin"))).value().raw();
+  const std::string leaf = read_file(folder + "/vcek.der");
+  evidence.certificates = {{snp::CertificateKind::kVcek, {}, as_bytes(leaf)}};
+  const std::string file = folder_.write("evidence.json", " " + snp::to_json(evidence).dump());
+  std::filesystem::create_directory(folder_.file("empty"));
+  const Outcome verified = vhsm({"report", "verify", file, "--certs", folder_.file("empty")});
+  EXPECT_EQ(verified.status, 0) << verified.err;
+  EXPECT_EQ(vhsm({"report", "show", file}).status, 0);
+  const Outcome broken =
+      vhsm({"report", "show", folder_.write("broken.json", "{\"attestation_report\": {}}")});
+  EXPECT_EQ(broken.status, 1);
+  EXPECT_THAT(broken.err, HasSubstr("broken.json"));
 }
 
 class WorldTest : public testing::Test {
@@ -221,6 +280,47 @@ TEST_F(WorldTest, AttestedReportIsGenuineOnlyUnderItsTestRoot) {
   const Outcome untrusted = in_world({"report", "verify", file, "--certs", folder});
   EXPECT_EQ(untrusted.status, 1);
   EXPECT_THAT(untrusted.err, HasSubstr("report.bin"));
+}
+
+/// What the check `name` of a verdict in JSON found.
+std::string found_by(const json& verdict, const std::string& name) {
+  for (const json& check : verdict["checks"]) {
+    if (check.value("check", "") == name) return check.value("outcome", "");
+  }
+  return "no such check";
+}
+
+TEST_F(WorldTest, VerifyJudgesByAPolicyAndSaysWhatEachCheckFound) {
+  const std::string folder = path("judged");
+  std::filesystem::create_directory(folder);
+  const std::string file = folder + "/report.bin";
+  const std::string data(128, 'b');
+  ASSERT_EQ(in_world({"attest", "--report-data", data, "--out", file}).status, 0);
+  const auto verdict_by = [&](const std::string& policy) {
+    write_file(world_->file("policy.cnf"), "[snp_policy]\n" + policy);
+    return in_world({"report", "verify", file, "--certs", folder, "--trust-test-root",
+                     path("snp/ark.pem"), "--policy", path("policy.cnf"), "--json"});
+  };
+  const std::string rest =
+      "vmpl = 0\nminimum_tcb = any\nmeasurement = " + std::string(96, 'a') + "\n";
+  const Outcome accepted = verdict_by("report_data = " + data + "\n" + rest);
+  EXPECT_EQ(accepted.status, 0) << accepted.err;
+  EXPECT_TRUE(parse(accepted).value("accepted", false));
+  EXPECT_EQ(found_by(parse(accepted), "signature"), "passed");
+  EXPECT_EQ(found_by(parse(accepted), "measurement"), "passed");
+  EXPECT_EQ(found_by(parse(accepted), "guest SVN"), "not asked");
+
+  const Outcome refused = verdict_by("report_data = " + std::string(128, 'c') + "\n" + rest);
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_TRUE(parse(refused).value("genuine", false));
+  EXPECT_FALSE(parse(refused).value("accepted", true));
+  EXPECT_EQ(found_by(parse(refused), "report data"), "failed");
+  EXPECT_EQ(found_by(parse(refused), "measurement"), "passed");
+
+  const Outcome empty = verdict_by("");
+  EXPECT_EQ(empty.status, 1);
+  EXPECT_THAT(empty.out, IsEmpty());
+  EXPECT_THAT(empty.err, HasSubstr("policy.cnf: the report policy does not say"));
 }
 
 TEST_F(WorldTest, AttestTakesReportDataAsItIs) {

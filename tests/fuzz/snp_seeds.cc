@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Writes seeds for the fuzz targets of snp/ into CORPUS/{report,cert_table,evidence_json}: reports
-// of emulated machines of each product and version.
+// Writes seeds for the fuzz targets of snp/ into CORPUS/{report,cert_table,evidence_json,
+// leaf}: reports of emulated machines of each product and version.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "snp/certificate_table.h"
 #include "snp/emulator_authority.h"
@@ -13,6 +15,7 @@
 #include "snp/evidence_json.h"
 #include "snp/report_signature.h"
 #include "snp/x509.h"
+#include "tests/fuzz/leaf_input.h"
 
 namespace {
 
@@ -56,6 +59,17 @@ Status write_seeds(const std::filesystem::path& corpus, const std::string& name,
   return {};
 }
 
+void write_leaf_seed(const std::filesystem::path& file, const snp::EmulatorState& state) {
+  std::vector<std::uint8_t> input;
+  for (const auto& one : snp::vcek_extensions(state.product, state.tcb, state.chip_id)) {
+    const auto* const suffix = std::ranges::find(vhsm::fuzz::kSuffixes, one.suffix);
+    input.push_back(static_cast<std::uint8_t>(suffix - vhsm::fuzz::kSuffixes.begin()));
+    input.push_back(static_cast<std::uint8_t>(one.value.size()));
+    input.insert(input.end(), one.value.begin(), one.value.end());
+  }
+  write(file, input);
+}
+
 Status run(const std::filesystem::path& corpus) {
   constexpr unsigned kBits = 2048;
   const auto ark = VHSM_TRY(snp::make_root(snp::kTestRootName, kBits));
@@ -69,6 +83,7 @@ Status run(const std::filesystem::path& corpus) {
       const auto evidence = VHSM_TRY(evidence_of(state, ark, ask));
       const std::string name = std::string(snp::product_name(product)) + std::to_string(version);
       VHSM_TRY(write_seeds(corpus, name, evidence));
+      write_leaf_seed(corpus / "leaf" / name, state);
     }
   }
   return {};

@@ -86,8 +86,7 @@ TEST(OvmfTest, ReadsSectionsAndPlaces) {
 }
 
 TEST(OvmfTest, RefusesWhatIsNotWholePages) {
-  const std::string expected =
-      "wrong length: a firmware image is whole pages of 4 KiB, up to 64 MiB";
+  const std::string expected = "bad length: a firmware image is whole pages of 4 KiB, up to 64 MiB";
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, kImageBytes - 1}) {
     EXPECT_EQ(outcome_of([&](Image& image) { image.bytes.resize(size); }), expected);
   }

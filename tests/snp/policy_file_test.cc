@@ -165,7 +165,7 @@ TEST(PolicyFileTest, FindsKeyFilesBesideThePolicy) {
   ASSERT_EQ(PEM_write_bio_PUBKEY(pem.get(), leaf.key.get()), 1);
   char* text = nullptr;
   const long size = BIO_get_mem_data(pem.get(), &text);
-  folder.write("owner.pem", {text, static_cast<std::size_t>(size)});
+  ASSERT_NE(folder.write("owner.pem", {text, static_cast<std::size_t>(size)}), "");
   std::string lines = kLeast;
   lines.replace(lines.find("measurement = " + kMeasurement), 14 + kMeasurement.size(),
                 "id_key = owner.pem");

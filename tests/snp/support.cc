@@ -94,9 +94,10 @@ Certificate make_crl(const Issuer& issuer, const CrlDraft& draft) {
     X509_CRL_add0_revoked(list.get(), entry);
   }
   if (draft.critical_extension) {
-    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, NID_crl_number, "critical,1");
-    X509_CRL_add_ext(list.get(), extension, -1);
-    X509_EXTENSION_free(extension);
+    ASN1_INTEGER* number = ASN1_INTEGER_new();
+    ASN1_INTEGER_set(number, 1);
+    EXPECT_EQ(X509_CRL_add1_ext_i2d(list.get(), NID_crl_number, number, 1, 0), 1);
+    ASN1_INTEGER_free(number);
   }
   EXPECT_GT(X509_CRL_sign(list.get(), issuer.key.get(), EVP_sha384()), 0);
   std::uint8_t* der = nullptr;
