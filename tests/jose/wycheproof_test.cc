@@ -8,9 +8,9 @@
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
-#include <optional>
 
 #include "jose/base64.h"
 #include "jose/jcs.h"
@@ -68,6 +68,7 @@ ossl::PKey key_of(const Json& jwk) {
 std::string flattened(const std::string& compact) {
   constexpr std::array<const char*, 5> kMembers{"protected", "encrypted_key", "iv", "ciphertext",
                                                 "tag"};
+  if (std::ranges::count(compact, '.') != kMembers.size() - 1) return compact;
   Json json;
   std::size_t from = 0;
   for (const char* member : kMembers) {
@@ -75,7 +76,7 @@ std::string flattened(const std::string& compact) {
     json[member] = compact.substr(from, to - from);
     from = to + 1;
   }
-  return from == compact.size() + 1 ? canonical(json) : compact;
+  return canonical(json);
 }
 
 std::string hex_of(const SecretBytes& secret) {
