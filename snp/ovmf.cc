@@ -93,9 +93,7 @@ constexpr std::size_t kHeaderBytes = 16;
 constexpr std::size_t kSectionBytes = 12;
 constexpr std::array<std::uint8_t, 4> kSignature{'A', 'S', 'E', 'V'};
 
-std::uint32_t word(Bytes bytes, std::size_t index) {
-  return read_u32(bytes.subspan(4 * index));
-}
+std::uint32_t word(Bytes bytes, std::size_t index) { return read_u32(bytes.subspan(4 * index)); }
 
 bool is_known(SectionType type) {
   return (type >= SectionType::kSecretMemory && type <= SectionType::kSvsmCaa) ||
