@@ -49,20 +49,22 @@ inline Key generate(const std::string& name) {
   return {EVP_PKEY_Q_keygen(nullptr, kDefault, name.c_str()), EVP_PKEY_free};
 }
 
-/// Needs import_private.
-inline Key import_to_vhsm(EVP_PKEY* key) {
+/// The same key in the provider that `properties` name.
+inline Key copy_to(OSSL_LIB_CTX* library, const char* properties, EVP_PKEY* key) {
   OSSL_PARAM* params = nullptr;
-  EVP_PKEY* held = nullptr;
-  EVP_PKEY_CTX* ctx =
-      EVP_PKEY_CTX_new_from_name(nullptr, EVP_PKEY_get0_type_name(key), "provider=vhsm");
+  EVP_PKEY* copy = nullptr;
+  EVP_PKEY_CTX* ctx = EVP_PKEY_CTX_new_from_name(library, EVP_PKEY_get0_type_name(key), properties);
   if (ctx == nullptr || EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &params) != 1 ||
       EVP_PKEY_fromdata_init(ctx) != 1 ||
-      EVP_PKEY_fromdata(ctx, &held, EVP_PKEY_KEYPAIR, params) != 1) {
-    stop("vhsm does not take the key");
+      EVP_PKEY_fromdata(ctx, &copy, EVP_PKEY_KEYPAIR, params) != 1) {
+    stop("the key cannot be copied");
   }
   EVP_PKEY_CTX_free(ctx);
   OSSL_PARAM_free(params);
-  return {held, EVP_PKEY_free};
+  return {copy, EVP_PKEY_free};
 }
+
+/// Needs import_private.
+inline Key import_to_vhsm(EVP_PKEY* key) { return copy_to(nullptr, "provider=vhsm", key); }
 
 }  // namespace vhsm::bench

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// bench_sign [--rounds N] [--seconds S] [--keys RSA-2048,P-256,ML-DSA-65,...] [--vhsmd] [--pkcs11]
+// bench_sign [--rounds N] [--seconds S] [--keys RSA-2048,P-256,ML-DSA-65,...] [--alone] [--vhsmd]
+//            [--pkcs11]
 //
 // Signatures a second with a vhsm key against the same key in the default provider: one process,
 // many short rounds in turns, so that a noisy machine hits both alike, medians. Each signature is
-// what a server does: a new context, one initialisation, one EVP_DigestSign. With --vhsmd the same
-// key in a vhsmd is measured beside them; with --pkcs11 a key of the same type in the token that
+// what a server does: a new context, one initialisation, one EVP_DigestSign. With --alone the file
+// key is measured in a library context without vhsm, too, which shows what vhsm costs others; with
+// --vhsmd the same key in a vhsmd; with --pkcs11 a key of the same type in the token that
 // PKCS11_PROVIDER_MODULE and openssl.cnf name (scripts/bench.sh).
 #include <unistd.h>
 
@@ -38,6 +40,7 @@ struct Options {
   int rounds = 151;
   double seconds = 0.03;
   std::vector<std::string> keys{"RSA-2048", "P-256", "ED25519"};
+  bool alone = false;
   bool vhsmd = false;
   bool pkcs11 = false;
 };
@@ -54,6 +57,7 @@ struct Subject {
   const char* digest;
   Place file{};
   Place held{};
+  Place alone{};
   Place daemon{};
   Place token{};
 };
@@ -96,6 +100,12 @@ Key open_uri(const std::string& uri, OSSL_LIB_CTX* ctx) {
   OSSL_STORE_close(store);
   ERR_clear_error();
   return {key, EVP_PKEY_free};
+}
+
+/// In a library context of its own, which has the default provider alone.
+Place put_apart(EVP_PKEY* key) {
+  OSSL_LIB_CTX* const apart = OSSL_LIB_CTX_new();
+  return {copy_to(apart, nullptr, key), apart};
 }
 
 /// A vhsmd that serves a folder with keys, and a library context whose vhsm uses it.
@@ -161,6 +171,7 @@ class Beside {
 void measure(const Subject& subject, const Options& options) {
   std::vector<double> file;
   std::vector<double> ratio;
+  Beside alone("without vhsm");
   Beside daemon("vhsmd");
   Beside token("pkcs11-provider+SoftHSM");
   for (int round = 0; round < options.rounds; ++round) {
@@ -170,11 +181,13 @@ void measure(const Subject& subject, const Options& options) {
     const double b = rate(first ? subject.held : subject.file, subject.digest, options.seconds);
     file.push_back(first ? a : b);
     ratio.push_back(first ? b / a : a / b);
+    alone.measure(subject.alone, subject, options.seconds, file.back());
     daemon.measure(subject.daemon, subject, options.seconds, file.back());
     token.measure(subject.token, subject, options.seconds, file.back());
   }
   std::printf("%-10s file %10.0f/s   vhsm %10.0f/s   ratio %.3f", subject.name.c_str(),
               median(file), median(file) * median(ratio), median(ratio));
+  alone.print();
   daemon.print();
   token.print();
   std::printf("\n");
@@ -198,6 +211,8 @@ Options parse(int argc, char** argv) {
     const char* value = i + 1 < argc ? argv[i + 1] : "";
     if (name == "--pkcs11") {
       options.pkcs11 = true;
+    } else if (name == "--alone") {
+      options.alone = true;
     } else if (name == "--vhsmd") {
       options.vhsmd = true;
     } else if (name == "--rounds" && i++ < argc) {
@@ -208,8 +223,8 @@ Options parse(int argc, char** argv) {
       options.keys = split(value);
     } else {
       stop(
-          "usage: bench_sign [--rounds N] [--seconds S] [--keys RSA-2048,P-256,...] [--vhsmd] "
-          "[--pkcs11]");
+          "usage: bench_sign [--rounds N] [--seconds S] [--keys RSA-2048,P-256,...] [--alone] "
+          "[--vhsmd] [--pkcs11]");
     }
   }
   return options;
@@ -244,6 +259,7 @@ int main(int argc, char** argv) {
     subject.file.key = generate(name);
     if (subject.file.key == nullptr) stop("no such key type");
     subject.held.key = import_to_vhsm(subject.file.key.get());
+    if (options.alone) subject.alone = put_apart(subject.file.key.get());
     if (daemon.has_value()) subject.daemon = daemon->hold(name, subject.file.key.get());
     if (options.pkcs11) {
       subject.token.key = open_uri("pkcs11:object=" + name + ";type=private", nullptr);

@@ -33,6 +33,7 @@ Permit::TimePoint Permit::due() const noexcept {
 void Permit::grant(BootTime since, TimePoint proven) noexcept {
   const auto jitter = static_cast<std::uint8_t>(lease_.now().count() / 1000);
   proven_.store(proven);
+  failed(Errc::kUnreachable);
   lease_.grant(since, jitter);
 }
 

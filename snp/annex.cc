@@ -21,22 +21,6 @@ constexpr std::string_view kManifestGuid = "63849ebb-3d92-4670-a1ff-58f9c94b87bb
 constexpr std::size_t kRowBytes = kGuidBytes + 8;
 constexpr std::size_t kSha256Bytes = 32;
 
-/// The claims' own copy of what was asked for.
-Status check_claims(Bytes claims, const ReportData& data, const char* platform) {
-  const auto json = nlohmann::json::parse(claims.begin(), claims.end(), nullptr, false);
-  const auto found = json.is_object() ? json.find("user-data") : json.end();
-  if (found == json.end() || !found->is_string()) {
-    return fail(Errc::kBadFormat, "the vTPM's claims have no user-data", platform);
-  }
-  ReportData bound{};
-  if (!from_hex(found->get_ref<const std::string&>(), bound).ok()) {
-    return fail(Errc::kBadFormat, "the vTPM's user-data is not 64 bytes in hex", platform);
-  }
-  if (bound == data) return {};
-  return fail(Errc::kPlatform, "the vTPM's report binds other user-data than was asked for",
-              platform);
-}
-
 /// SHA-256 and zeros.
 Result<ReportData> claims_report_data(Bytes claims) {
   ReportData expected{};
@@ -66,7 +50,22 @@ Status check_binding(const Evidence& evidence, const ReportData& data, const cha
     return fail(Errc::kPlatform, "the firmware's report is for other REPORT_DATA", platform);
   }
   if (evidence.annex.kind != AnnexKind::kAzureClaims) return {};
-  return check_claims(evidence.annex.data, data, platform);
+  return claims_bind(evidence.annex.data, data, platform);
+}
+
+Status claims_bind(Bytes claims, const ReportData& data, const char* platform) {
+  const auto json = nlohmann::json::parse(claims.begin(), claims.end(), nullptr, false);
+  const auto found = json.is_object() ? json.find("user-data") : json.end();
+  if (found == json.end() || !found->is_string()) {
+    return fail(Errc::kBadFormat, "the vTPM's claims have no user-data", platform);
+  }
+  ReportData bound{};
+  if (!from_hex(found->get_ref<const std::string&>(), bound).ok()) {
+    return fail(Errc::kBadFormat, "the vTPM's user-data is not 64 bytes in hex", platform);
+  }
+  if (bound == data) return {};
+  return fail(Errc::kPlatform, "the vTPM's report binds other user-data than was asked for",
+              platform);
 }
 
 Result<ReportData> svsm_report_data(const ReportData& data, Bytes manifest) {

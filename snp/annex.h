@@ -22,6 +22,11 @@ namespace vhsm::snp {
 [[nodiscard]] Status check_binding(const Evidence& evidence, const ReportData& data,
                                    const char* platform);
 
+/// Whether Azure's claims say that `data` is what was asked for.
+/// @errors as check_binding().
+[[nodiscard]] Status claims_bind(std::span<const std::uint8_t> claims, const ReportData& data,
+                                 const char* platform);
+
 /// REPORT_DATA of a report that SVSM asks for: SHA-512(data || manifest).
 /// @errors kCrypto.
 [[nodiscard]] Result<ReportData> svsm_report_data(const ReportData& data,

@@ -49,12 +49,15 @@ bool is_level(const EmulatorState& state, std::uint32_t vmpl) {
   return vmpl >= state.vmpl && vmpl <= kMaxVmpl;
 }
 
-/// The status for KEY_SEL: this machine's host installed no VLEK.
-std::uint32_t check_selection(std::uint32_t selection) {
+/// The status for KEY_SEL: a machine has a VCEK, unless that is masked, or its host's VLEK.
+std::uint32_t check_selection(const EmulatorState& state, std::uint32_t selection) {
+  const bool has_vlek = state.signer == EmulatedSigner::kVlek;
   switch (selection) {
-    case key_selection::kDefault:
-    case key_selection::kVcek: return firmware_status::kSuccess;
-    case key_selection::kVlek: return firmware_status::kInvalidKey;
+    case key_selection::kDefault: return firmware_status::kSuccess;
+    case key_selection::kVcek:
+      return has_vlek ? firmware_status::kInvalidKey : firmware_status::kSuccess;
+    case key_selection::kVlek:
+      return has_vlek ? firmware_status::kSuccess : firmware_status::kInvalidKey;
     default: return firmware_status::kInvalidParameter;
   }
 }
@@ -68,12 +71,12 @@ std::uint32_t check_request(const EmulatorState& state, const ReportRequest& req
   if (!is_level(state, request.vmpl) || !is_zero(request.reserved)) {
     return firmware_status::kInvalidParameter;
   }
-  return check_selection(request.key_selection);
+  return check_selection(state, request.key_selection);
 }
 
 bool is_committed(const EmulatorState& state, const TcbBytes& version) {
   const auto tcb = decode_tcb(state.product, version);
-  return tcb.ok() && covers(state.tcb, tcb.value());
+  return tcb.ok() && covers(state.committed_tcb, tcb.value());
 }
 
 std::uint32_t check_request(const EmulatorState& state, const DerivedKeyRequest& request) {
@@ -83,8 +86,11 @@ std::uint32_t check_request(const EmulatorState& state, const DerivedKeyRequest&
       request.guest_svn > state.guest_svn || !is_committed(state, request.tcb_version)) {
     return firmware_status::kInvalidParameter;
   }
-  if ((request.root_key_selection & kMigrationRootKey) != 0) return firmware_status::kInvalidKey;
-  return check_selection(request.root_key_selection >> 1);
+  const bool masked = state.signer == EmulatedSigner::kMasked;
+  if (masked || (request.root_key_selection & kMigrationRootKey) != 0) {
+    return firmware_status::kInvalidKey;
+  }
+  return check_selection(state, request.root_key_selection >> 1);
 }
 
 /// What the key depends on, in a fixed order.
@@ -94,6 +100,8 @@ class Context {
       : report_(unsigned_report(state, {}, request.vmpl)) {
     add(std::span(reinterpret_cast<const std::uint8_t*>(&request.field_selection),
                   sizeof request.field_selection));
+    add(field_of(field::kChipId));
+    add(field_of(field::kHostData));
     add(field_of(field::kVmpl));
     if (selects(request, derived_key_field::kPolicy)) add(field_of(field::kPolicy));
     if (selects(request, derived_key_field::kImageId)) add(field_of(field::kImageId));
@@ -148,9 +156,12 @@ EmulatedFirmware::EmulatedFirmware(EmulatorState state, ossl::PKey key,
 
 Result<EmulatedFirmware> EmulatedFirmware::open(const std::string& folder) {
   const EmulatorState state = VHSM_TRY(read_state(folder + emulator_file::kState));
-  auto key = VHSM_TRY(read_key(folder + emulator_file::kVcekKey));
+  const emulator_file::Leaf leaf = emulator_file::leaf_of(state.signer);
+  auto key = VHSM_TRY(read_key(folder + leaf.key));
   std::vector<Certificate> certificates;
-  for (const auto& [kind, name] : emulator_file::kCertificates) {
+  Certificate of_key = VHSM_TRY(read_certificate(folder + leaf.certificate, leaf.kind));
+  certificates.push_back(std::move(of_key));
+  for (const auto& [kind, name] : emulator_file::kAuthorities) {
     Certificate certificate = VHSM_TRY(read_certificate(folder + name, kind));
     certificates.push_back(std::move(certificate));
   }
@@ -158,15 +169,22 @@ Result<EmulatedFirmware> EmulatedFirmware::open(const std::string& folder) {
 }
 
 ReportResponse EmulatedFirmware::report(const ReportRequest& request) const {
-  ReportResponse response;
-  response.status = check_request(state_, request);
-  if (response.status != firmware_status::kSuccess) return response;
-  response.report = unsigned_report(state_, request.user_data, request.vmpl);
-  if (!sign_report(key_.get(), response.report).ok()) {
+  const std::uint32_t status = check_request(state_, request);
+  if (status != firmware_status::kSuccess) return {.status = status};
+  return sign(unsigned_report(state_, request.user_data, request.vmpl));
+}
+
+ReportResponse EmulatedFirmware::report_of_svsm(const ReportData& data) const {
+  return sign(unsigned_report(state_, data, 0));
+}
+
+/// A masked key leaves the signature zero.
+ReportResponse EmulatedFirmware::sign(RawReport report) const {
+  const bool masked = state_.signer == EmulatedSigner::kMasked;
+  if (!masked && !sign_report(key_.get(), report).ok()) {
     return {.status = firmware_status::kInvalidKey};
   }
-  response.report_bytes = kReportBytes;
-  return response;
+  return {.report_bytes = kReportBytes, .report = report};
 }
 
 DerivedKeyResponse EmulatedFirmware::derive_key(const DerivedKeyRequest& request) const {

@@ -30,6 +30,9 @@ class EmulatedFirmware {
   /// Refusals are in the response's status, as they are on hardware. Thread-safe.
   [[nodiscard]] ReportResponse report(const ReportRequest& request) const;
 
+  /// What SVSM gets, which runs at VMPL 0 above the guest. Thread-safe.
+  [[nodiscard]] ReportResponse report_of_svsm(const ReportData& data) const;
+
   /// The same key for the same request, machine and guest, as far as the request selects what the
   /// key depends on.
   /// The caller wipes the response. Thread-safe.
@@ -38,8 +41,10 @@ class EmulatedFirmware {
  private:
   EmulatedFirmware(EmulatorState state, ossl::PKey key, std::vector<Certificate> certificates);
 
+  [[nodiscard]] ReportResponse sign(RawReport report) const;
+
   EmulatorState state_;
-  ossl::PKey key_;  ///< the VCEK
+  ossl::PKey key_;  ///< the VCEK or VLEK
   std::vector<Certificate> certificates_;
 };
 

@@ -67,6 +67,13 @@ Status write_state(const std::string& path, const EmulatorState& state) {
                         kPublicMode);
 }
 
+std::vector<LeafExtension> leaf_extensions(const EmulatorState& state) {
+  if (state.signer == EmulatedSigner::kVlek) {
+    return vlek_extensions(state.product, state.tcb, kTestCloud);
+  }
+  return vcek_extensions(state.product, state.tcb, state.chip_id);
+}
+
 class Emulator final : public Platform {
  public:
   Emulator(EmulatedFirmware firmware, unsigned vmpl)
@@ -105,13 +112,12 @@ Status init_emulator(const std::string& folder, const EmulatorOptions& options) 
   VHSM_TRY(make_folder(folder));
   const Issuer ark = VHSM_TRY(make_root(kTestRootName, kAuthorityKeyBits));
   const Issuer ask = VHSM_TRY(make_intermediate(ark, kTestIntermediateName, kAuthorityKeyBits));
-  const Issuer vcek = VHSM_TRY(
-      make_leaf(ask, "SEV-VCEK", vcek_extensions(state.product, state.tcb, state.chip_id)));
-  VHSM_TRY(write_key(folder + emulator_file::kVcekKey, vcek.key.get()));
-  for (const auto& [kind, name] : emulator_file::kCertificates) {
-    const Issuer& issuer = kind == CertificateKind::kVcek  ? vcek
-                           : kind == CertificateKind::kAsk ? ask
-                                                           : ark;
+  const emulator_file::Leaf files = emulator_file::leaf_of(state.signer);
+  const Issuer leaf = VHSM_TRY(make_leaf(ask, files.common_name, leaf_extensions(state)));
+  VHSM_TRY(write_key(folder + files.key, leaf.key.get()));
+  VHSM_TRY(write_certificate(folder + files.certificate, leaf.certificate.get()));
+  for (const auto& [kind, name] : emulator_file::kAuthorities) {
+    const Issuer& issuer = kind == CertificateKind::kAsk ? ask : ark;
     VHSM_TRY(write_certificate(folder + name, issuer.certificate.get()));
   }
   return write_state(folder + emulator_file::kState, state);

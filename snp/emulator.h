@@ -17,8 +17,18 @@
 
 namespace vhsm::snp {
 
+using FamilyId = Octets<struct FamilyIdTag, field::kFamilyId.size>;
+using ImageId = Octets<struct ImageIdTag, field::kImageId.size>;
+
 inline constexpr const char* kTestRootName = "ARK-VHSM-TEST";
 inline constexpr const char* kTestIntermediateName = "SEV-VHSM-TEST";
+
+/// Which of the machine's keys signs reports and is the root of derived keys.
+enum class EmulatedSigner : std::uint8_t {
+  kVcek,    ///< the chip's
+  kVlek,    ///< the cloud provider's: no report tells the chip
+  kMasked,  ///< none: the host has masked the chip's key, reports are not signed
+};
 
 /// What the emulated machine and guest are. Unset members have fixed defaults.
 struct EmulatorOptions {
@@ -30,12 +40,19 @@ struct EmulatorOptions {
   std::optional<Measurement> measurement;
   std::optional<HostData> host_data;  ///< unset: zero
   std::optional<ChipId> chip_id;      ///< Turin: 8 bytes, then zeros
-  std::optional<Tcb> tcb;
+  std::optional<Tcb> tcb;             ///< current, reported and launch TCB
+  std::optional<Tcb> committed_tcb;   ///< unset: the same
+  std::optional<FamilyId> family_id;
+  std::optional<ImageId> image_id;
+  EmulatedSigner signer = EmulatedSigner::kVcek;
+  std::uint64_t mitigations = 0;  ///< both vectors; reports of version 5 have them
 };
 
+inline constexpr const char* kTestCloud = "CN=vhsm-emulator.invalid";  ///< of a VLEK
+
 /// Makes a folder with emulator.json (what the machine is; no secret), ark.pem, ask.pem, vcek.pem
-/// and vcek.key (mode 0600). The private keys of ARK and ASK are thrown away.
-/// Takes seconds: it makes two RSA-4096 keys.
+/// and vcek.key (mode 0600), or vlek.pem and vlek.key. The private keys of ARK and ASK are thrown
+/// away. Takes seconds: it makes two RSA-4096 keys.
 /// @errors kIo; kWrongState when the folder holds an emulator already; kInvalidArgument; kCrypto.
 Status init_emulator(const std::string& folder, const EmulatorOptions& options);
 

@@ -184,6 +184,13 @@ std::vector<LeafExtension> vcek_extensions(Product product, const Tcb& tcb, cons
   };
 }
 
+std::vector<LeafExtension> vlek_extensions(Product product, const Tcb& tcb,
+                                           const std::string& cloud) {
+  std::vector<LeafExtension> extensions = vcek_extensions(product, tcb, {});
+  extensions.back() = {"5", ia5_string(cloud)};
+  return extensions;
+}
+
 Result<Issuer> make_leaf(const Issuer& issuer, const std::string& common_name,
                          const std::vector<LeafExtension>& extensions) {
   Issuer leaf;

@@ -44,6 +44,10 @@ struct LeafExtension {
 [[nodiscard]] std::vector<LeafExtension> vcek_extensions(Product product, const Tcb& tcb,
                                                          const ChipId& chip_id);
 
+/// The same of a VLEK certificate, which names a cloud provider in place of the chip.
+[[nodiscard]] std::vector<LeafExtension> vlek_extensions(Product product, const Tcb& tcb,
+                                                         const std::string& cloud);
+
 /// A new P-384 key and its certificate, valid for 7 years, with serial number 0, signed by
 /// `issuer`.
 /// @param common_name  SEV-VCEK or SEV-VLEK.

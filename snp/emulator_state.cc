@@ -19,6 +19,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kTurinChipIdBytes = 8;
+constexpr std::uint32_t kFormat = 2;  // of emulator.json
 
 /// The stepping that a real machine of each product shows, and a TCB like that of a patched one.
 struct Machine {
@@ -73,6 +74,9 @@ Status check(const EmulatorState& state) {
     return fail(Errc::kInvalidArgument, "a guest's policy has bit 17 set and bits 26 to 63 clear");
   }
   const auto is_zero = [](std::uint8_t byte) { return byte == 0; };
+  if (!covers(state.tcb, state.committed_tcb)) {
+    return fail(Errc::kInvalidArgument, "an emulated machine's committed TCB is above its current");
+  }
   if (state.product == Product::kTurin &&
       !std::all_of(state.chip_id.value.begin() + kTurinChipIdBytes, state.chip_id.value.end(),
                    is_zero)) {
@@ -106,10 +110,25 @@ Result<std::string> text(const json& object, const char* name) {
   return found->get_ref<const std::string&>();
 }
 
+constexpr std::array<std::string_view, 3> kSigners{"vcek", "vlek", "masked"};
+
+Result<EmulatedSigner> signer(const json& object, const char* name) {
+  const std::string wanted = VHSM_TRY(text(object, name));
+  const auto found = std::ranges::find(kSigners, wanted);
+  if (found == kSigners.end()) return malformed(name);
+  return static_cast<EmulatedSigner>(found - kSigners.begin());
+}
+
 Status octets(const json& object, const char* name, std::span<std::uint8_t> into) {
   const std::string digits = VHSM_TRY(text(object, name));
   if (!from_hex(digits, into).ok()) return malformed(name);
   return {};
+}
+
+Result<Tcb> tcb(const json& object, const char* name, Product product) {
+  TcbBytes bytes{};
+  VHSM_TRY(octets(object, name, bytes));
+  return decode_tcb(product, bytes);
 }
 
 // ---- reports ---------------------------------------------------------------------------------
@@ -124,22 +143,36 @@ void put(RawReport& report, const Field& field, std::uint64_t value) {
   }
 }
 
+std::uint64_t key_info_of(EmulatedSigner signer) {
+  constexpr std::uint32_t kNoKey = key_bit::kSigningKeyMask;
+  switch (signer) {
+    case EmulatedSigner::kVcek: return key_bit::kSignedByVcek;
+    case EmulatedSigner::kVlek: return key_bit::kSignedByVlek;
+    case EmulatedSigner::kMasked: break;
+  }
+  return key_bit::kMaskChipKey | kNoKey;
+}
+
 void put_machine(RawReport& report, const EmulatorState& state) {
   constexpr std::array<std::uint8_t, 3> kFirmware{29, 55, 1};  // build, minor, major
-  const TcbBytes tcb = encode_tcb(state.product, state.tcb);
-  for (const Field& where :
-       {field::kCurrentTcb, field::kReportedTcb, field::kCommittedTcb, field::kLaunchTcb}) {
-    put(report, where, tcb);
+  const TcbBytes current = encode_tcb(state.product, state.tcb);
+  for (const Field& where : {field::kCurrentTcb, field::kReportedTcb, field::kLaunchTcb}) {
+    put(report, where, current);
   }
+  put(report, field::kCommittedTcb, encode_tcb(state.product, state.committed_tcb));
   put(report, field::kCurrentVersion, kFirmware);
   put(report, field::kCommittedVersion, kFirmware);
-  put(report, field::kChipId, state.chip_id.value);
+  if (state.signer == EmulatedSigner::kVcek) put(report, field::kChipId, state.chip_id.value);
   put(report, field::kPlatformInfo, state.platform_info);
   if (state.report_version >= kFirstVersionWithCpuid) {
     const Machine& machine = machine_of(state.product);
     put(report, field::kCpuidFamily, machine.family);
     put(report, field::kCpuidModel, machine.model);
     put(report, field::kCpuidStepping, machine.stepping);
+  }
+  if (state.report_version >= kFirstVersionWithMitigations) {
+    put(report, field::kLaunchMitigations, state.mitigations);
+    put(report, field::kCurrentMitigations, state.mitigations);
   }
 }
 
@@ -157,6 +190,11 @@ Result<EmulatorState> make_state(const EmulatorOptions& options) {
   state.host_data = options.host_data.value_or(HostData{});
   state.chip_id = VHSM_TRY(options.chip_id ? *options.chip_id : default_chip_id(options.product));
   state.tcb = options.tcb.value_or(machine_of(options.product).tcb);
+  state.committed_tcb = options.committed_tcb.value_or(state.tcb);
+  state.family_id = options.family_id.value_or(FamilyId{});
+  state.image_id = options.image_id.value_or(ImageId{});
+  state.signer = options.signer;
+  state.mitigations = options.mitigations;
   VHSM_TRY(crypto(
       RAND_bytes(state.report_id.value.data(), static_cast<int>(state.report_id.value.size())),
       "no random report id"));
@@ -165,7 +203,7 @@ Result<EmulatorState> make_state(const EmulatorOptions& options) {
 }
 
 json to_json(const EmulatorState& state) {
-  return {{"format", 1},
+  return {{"format", kFormat},
           {"product", product_name(state.product)},
           {"report_version", state.report_version},
           {"vmpl", state.vmpl},
@@ -176,13 +214,18 @@ json to_json(const EmulatorState& state) {
           {"host_data", to_hex(state.host_data.value)},
           {"chip_id", to_hex(state.chip_id.value)},
           {"report_id", to_hex(state.report_id.value)},
-          {"tcb", to_hex(encode_tcb(state.product, state.tcb))}};
+          {"family_id", to_hex(state.family_id.value)},
+          {"image_id", to_hex(state.image_id.value)},
+          {"tcb", to_hex(encode_tcb(state.product, state.tcb))},
+          {"committed_tcb", to_hex(encode_tcb(state.product, state.committed_tcb))},
+          {"signer", kSigners[static_cast<std::size_t>(state.signer)]},
+          {"mitigations", state.mitigations}};
 }
 
 Result<EmulatorState> state_from_json(const json& object) {
   if (!object.is_object()) return malformed("format");
   const std::uint32_t format = VHSM_TRY(number32(object, "format"));
-  if (format != 1) return malformed("format");
+  if (format != kFormat) return malformed("format");
   EmulatorState state;
   const std::string product = VHSM_TRY(text(object, "product"));
   state.product = VHSM_TRY(parse_product(product));
@@ -196,9 +239,13 @@ Result<EmulatorState> state_from_json(const json& object) {
   VHSM_TRY(octets(object, "host_data", state.host_data.value));
   VHSM_TRY(octets(object, "chip_id", state.chip_id.value));
   VHSM_TRY(octets(object, "report_id", state.report_id.value));
-  TcbBytes tcb{};
-  VHSM_TRY(octets(object, "tcb", tcb));
-  state.tcb = VHSM_TRY(decode_tcb(state.product, tcb));
+  VHSM_TRY(octets(object, "family_id", state.family_id.value));
+  VHSM_TRY(octets(object, "image_id", state.image_id.value));
+  state.tcb = VHSM_TRY(tcb(object, "tcb", state.product));
+  state.committed_tcb = VHSM_TRY(tcb(object, "committed_tcb", state.product));
+  state.signer = VHSM_TRY(signer(object, "signer"));
+  state.mitigations =
+      VHSM_TRY(number(object, "mitigations", std::numeric_limits<std::uint64_t>::max()));
   if (!check(state).ok()) return malformed("policy");
   return state;
 }
@@ -210,7 +257,9 @@ RawReport unsigned_report(const EmulatorState& state, const ReportData& data, st
   put(report, field::kPolicy, state.policy);
   put(report, field::kVmpl, vmpl);
   put(report, field::kSignatureAlgo, kEcdsaP384Sha384);
-  put(report, field::kKeyInfo, key_bit::kSignedByVcek);
+  put(report, field::kKeyInfo, key_info_of(state.signer));
+  put(report, field::kFamilyId, state.family_id.value);
+  put(report, field::kImageId, state.image_id.value);
   put(report, field::kReportData, data);
   put(report, field::kMeasurement, state.measurement.value);
   put(report, field::kHostData, state.host_data.value);

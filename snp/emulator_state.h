@@ -26,7 +26,12 @@ struct EmulatorState {
   HostData host_data;
   ChipId chip_id;
   Octets<struct ReportIdTag, field::kReportId.size> report_id;
-  Tcb tcb;  ///< current, committed, reported and launch TCB at once
+  FamilyId family_id;
+  ImageId image_id;
+  Tcb tcb;  ///< current, reported and launch TCB at once
+  Tcb committed_tcb;
+  EmulatedSigner signer = EmulatedSigner::kVcek;
+  std::uint64_t mitigations = 0;
 };
 
 /// Fills in what `options` leaves open: measurement and chip id are the same at each run, the

@@ -42,8 +42,15 @@ std::vector<std::uint8_t> table_of(const EmulatedFirmware& firmware) {
 
 }  // namespace
 
-GuestDriver::GuestDriver(const EmulatedFirmware& firmware, Faults faults, Pause pause)
-    : firmware_(firmware), faults_(faults), pause_(std::move(pause)), table_(table_of(firmware)) {}
+GuestDriver::GuestDriver(const EmulatedFirmware& firmware, Faults faults, Pause pause, Now now)
+    : firmware_(firmware),
+      faults_(faults),
+      pause_(std::move(pause)),
+      table_(table_of(firmware)),
+      now_(std::move(now)) {
+  constexpr std::uint8_t kGarbage = 0xA5;
+  if (faults_.garbled_certificates) std::ranges::fill(table_, kGarbage);
+}
 
 /// The argument is copied back only when there is something to say in it.
 int GuestDriver::ioctl(unsigned long code, std::uint64_t argument, UserMemory& memory) {
@@ -71,7 +78,7 @@ int GuestDriver::get_report(GuestRequest& call, UserMemory& memory) {
   ReportRequest request;
   if (!read_object(memory, call.request_address, request)) return EFAULT;
   if (const int error = exchange(call); error != 0) return error;
-  return write_object(memory, call.response_address, firmware_.report(request)) ? 0 : EFAULT;
+  return write_object(memory, call.response_address, answer(request)) ? 0 : EFAULT;
 }
 
 int GuestDriver::get_derived_key(GuestRequest& call, UserMemory& memory) {
@@ -93,14 +100,22 @@ int GuestDriver::get_extended_report(GuestRequest& call, UserMemory& memory) {
   if (const std::uint32_t need = certificates_need(room); need > room) {
     call.exit_info = from_host(host_error::kInvalidLength);
     request.certificates_bytes = need;
+    told_need_ = true;
     return write_object(memory, call.request_address, request) ? EIO : EFAULT;
   }
   // The rest of the room is zero, and all of it where the host has no certificates.
   std::vector<std::uint8_t> table(room);
   if (certificates_need(room) != 0) std::ranges::copy(table_, table.begin());
   if (room != 0 && !memory.write(request.certificates_address, table)) return EFAULT;
-  const ReportResponse response = firmware_.report(request.report);
-  return write_object(memory, call.response_address, response) ? 0 : EFAULT;
+  return write_object(memory, call.response_address, answer(request.report)) ? 0 : EFAULT;
+}
+
+ReportResponse GuestDriver::answer(const ReportRequest& request) const {
+  ReportResponse response = firmware_.report(request);
+  if (!faulty()) return response;
+  if (faults_.status != 0) response = {.status = faults_.status};
+  if (faults_.report_bytes) response.report_bytes = *faults_.report_bytes;
+  return response;
 }
 
 std::uint32_t GuestDriver::certificates_need(std::uint32_t room) const {
@@ -108,7 +123,8 @@ std::uint32_t GuestDriver::certificates_need(std::uint32_t room) const {
   if (faulty() && faults_.no_certificates) return 0;
   if (faulty() && faults_.too_many_certificates) return kTooMany;
   if (faulty() && faults_.growing_certificates) return room + kPage;
-  return static_cast<std::uint32_t>(table_.size());
+  const auto need = static_cast<std::uint32_t>(table_.size());
+  return faulty() && faults_.grown_certificates && told_need_ ? need + kPage : need;
 }
 
 /// The way to the firmware and back. An exchange that fails in between wipes the key, since its
@@ -127,15 +143,22 @@ int GuestDriver::exchange(GuestRequest& call) {
 
 /// The driver asks a busy host again and again, but not for ever.
 int GuestDriver::wait_for_host(GuestRequest& call) {
-  for (seconds waited{0}; waited < faults_.busy; waited += kRetryDelay) {
+  if (busy_until_ == TimePoint()) busy_until_ = now_() + faults_.busy;
+  for (seconds waited{0}; !host_takes_one(); waited += kRetryDelay) {
     if (waited > kRetryDuration) {
       call.exit_info = from_host(host_error::kBusy);
       return ETIMEDOUT;
     }
     pause_(kRetryDelay);
   }
-  faults_.busy = seconds{0};
   return 0;
+}
+
+bool GuestDriver::host_takes_one() {
+  const TimePoint now = now_();
+  if (now < busy_until_ || now < next_turn_) return false;
+  next_turn_ = now + faults_.throttle;
+  return true;
 }
 
 int GuestDriver::disable(int error) {

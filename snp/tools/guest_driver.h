@@ -8,9 +8,11 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <limits>
+#include <optional>
 #include <span>
+#include <vector>
 
+#include "base/deadline.h"
 #include "snp/emulated_firmware.h"
 #include "snp/guest_device.h"
 
@@ -41,15 +43,23 @@ struct Faults {
   bool no_certificates = false;        ///< the host has none
   bool growing_certificates = false;   ///< they never fit: the host wants a page more each time
   bool too_many_certificates = false;  ///< more than the kernel passes on
+  bool grown_certificates = false;     ///< a page more than the host said the first time
+  bool garbled_certificates = false;   ///< no table at all
+  std::chrono::seconds throttle{0};    ///< the host takes one request in so long
+  std::uint32_t status = 0;            ///< the firmware's answers have this status
+  std::optional<std::uint32_t> report_bytes{};  ///< and say that the report has this size
 };
 
 class GuestDriver {
  public:
   /// Waits for as long as it is told; tests only count.
   using Pause = std::function<void(std::chrono::seconds)>;
+  using Now = std::function<TimePoint()>;
 
   /// @param firmware  outlives this object.
-  GuestDriver(const EmulatedFirmware& firmware, Faults faults, Pause pause);
+  GuestDriver(
+      const EmulatedFirmware& firmware, Faults faults, Pause pause,
+      Now now = [] { return Clock::now(); });
 
   /// One at a time, as the driver's mutex has it.
   /// @param argument  address of a GuestRequest in `memory`.
@@ -63,6 +73,8 @@ class GuestDriver {
   int get_extended_report(GuestRequest& call, UserMemory& memory);
   int exchange(GuestRequest& call);
   int wait_for_host(GuestRequest& call);
+  [[nodiscard]] bool host_takes_one();
+  [[nodiscard]] ReportResponse answer(const ReportRequest& request) const;
   int disable(int error);
   [[nodiscard]] bool faulty() const noexcept { return requests_ > faults_.after; }
   [[nodiscard]] std::uint32_t certificates_need(std::uint32_t room) const;
@@ -71,7 +83,11 @@ class GuestDriver {
   Faults faults_;
   Pause pause_;
   std::vector<std::uint8_t> table_;  ///< the host's certificates, whole pages
+  Now now_;
+  TimePoint busy_until_{};  ///< as far as the host's own troubles go
+  TimePoint next_turn_{};   ///< as far as it throttles this guest
   std::uint32_t requests_ = 0;
+  bool told_need_ = false;
   bool disabled_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <linux/limits.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -88,11 +89,26 @@ std::optional<uid_t> Process::file_user() const {
   return std::nullopt;
 }
 
+bool Process::is_owner() const {
+  const auto user = file_user();
+  return user == uid_t{0} || user == ::geteuid();
+}
+
+std::optional<FileId> Process::open_file(int number) const {
+  struct stat status {};
+  if (::stat(entry("fd/" + std::to_string(number)).c_str(), &status) != 0) return std::nullopt;
+  return FileId{status.st_dev, status.st_ino};
+}
+
 bool Process::has_open(int number, int file) const {
-  struct stat theirs {};
-  struct stat ours {};
-  return ::stat(entry("fd/" + std::to_string(number)).c_str(), &theirs) == 0 &&
-         ::fstat(file, &ours) == 0 && theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+  const auto theirs = open_file(number);
+  return theirs.has_value() && theirs == file_id(file);
+}
+
+std::optional<FileId> file_id(int descriptor) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0) return std::nullopt;
+  return FileId{status.st_dev, status.st_ino};
 }
 
 }  // namespace vhsm::snp

@@ -28,29 +28,17 @@
 #include <thread>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "snp/sev_guest.h"
+#include "snp/tools/notification.h"
 #include "snp/tools/process.h"
+#include "snp/tools/tsm_server.h"
+#include "snp/tsm.h"
 
 namespace vhsm::snp {
 namespace {
 
 constexpr const char* kSubject = "seccomp";
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  [[nodiscard]] int number() const noexcept { return number_; }
-
- private:
-  int number_;
-};
 
 Error failed(Literal what) { return fail(Errc::kPlatform, what, kSubject); }
 
@@ -65,21 +53,38 @@ constexpr sock_filter skip_if(std::uint32_t value, std::uint8_t count) {
   return BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, count, 0);
 }
 
-/// Of ioctls, only ours: others cost nothing. A filter cannot look at paths, so every open is told.
+/// Skips so many of the following instructions when the loaded value is at least `value`.
+constexpr sock_filter skip_from(std::uint32_t value, std::uint8_t count) {
+  return BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, value, count, 0);
+}
+
+/// Of ioctls only ours, and of reads and writes only those on the descriptors that were given by
+/// number: others cost nothing. A filter cannot look at paths, so every open is told.
 /// The codes have 32 bits, which is all that the kernel looks at.
 constexpr std::array kFilter{load(offsetof(seccomp_data, arch)),
                              skip_if(AUDIT_ARCH_X86_64, 1),
                              give(SECCOMP_RET_ALLOW),
                              load(offsetof(seccomp_data, nr)),
-                             skip_if(SYS_open, 8),
-                             skip_if(SYS_openat, 7),
-                             skip_if(SYS_openat2, 6),
+                             skip_if(SYS_open, 19),
+                             skip_if(SYS_openat, 18),
+                             skip_if(SYS_openat2, 17),
+                             skip_if(SYS_mkdir, 16),
+                             skip_if(SYS_mkdirat, 15),
+                             skip_if(SYS_rmdir, 14),
+                             skip_if(SYS_unlinkat, 13),
+                             skip_if(SYS_read, 8),
+                             skip_if(SYS_write, 7),
                              skip_if(SYS_ioctl, 1),
                              give(SECCOMP_RET_ALLOW),
                              load(offsetof(seccomp_data, args[1])),
-                             skip_if(kGetReport, 2),
-                             skip_if(kGetDerivedKey, 1),
-                             skip_if(kGetExtendedReport, 0),
+                             skip_if(kGetReport, 7),
+                             skip_if(kGetDerivedKey, 6),
+                             skip_if(kGetExtendedReport, 5),
+                             give(SECCOMP_RET_ALLOW),
+                             load(offsetof(seccomp_data, args[0])),
+                             skip_from(kLastToldDescriptor + 1, 1),
+                             skip_from(kFirstToldDescriptor, 1),
+                             give(SECCOMP_RET_ALLOW),
                              give(SECCOMP_RET_USER_NOTIF)};
 
 /// @return the listener, or -1.
@@ -107,134 +112,102 @@ Result<Descriptor> install_filter() {
 
 // ---- The supervisor --------------------------------------------------------------------------
 
-/// A system call that waits for its answer.
-class Notification {
- public:
-  Notification(int listener, const seccomp_notif& notification)
-      : listener_(listener),
-        id_(notification.id),
-        thread_(static_cast<pid_t>(notification.pid)),
-        data_(notification.data) {}
-
-  [[nodiscard]] int number() const noexcept { return data_.nr; }
-  [[nodiscard]] std::uint64_t argument(std::size_t index) const { return data_.args[index]; }
-  [[nodiscard]] int descriptor(std::size_t index) const {
-    return static_cast<int>(data_.args[index]);
-  }
-  [[nodiscard]] Process process() const { return Process(thread_); }
-
-  /// @param error  an errno; 0: the call succeeds with 0.
-  void answer(int error) const { send(-error, 0); }
-  /// The kernel carries it out, as if nobody had been asked.
-  void let_pass() const { send(0, SECCOMP_USER_NOTIF_FLAG_CONTINUE); }
-  /// The call succeeds with a new descriptor for our `file`.
-  void answer_with(int file, std::uint32_t flags) const {
-    seccomp_notif_addfd added{};
-    added.id = id_;
-    added.flags = SECCOMP_ADDFD_FLAG_SEND;
-    added.srcfd = static_cast<std::uint32_t>(file);
-    added.newfd_flags = flags & O_CLOEXEC;
-    if (::ioctl(listener_, SECCOMP_IOCTL_NOTIF_ADDFD, &added) < 0) answer(errno);
-  }
-
- private:
-  void send(int error, std::uint32_t flags) const {
-    seccomp_notif_resp response{};
-    response.id = id_;
-    response.error = error;
-    response.flags = flags;
-    ::ioctl(listener_, SECCOMP_IOCTL_NOTIF_SEND, &response);  // fails when the caller is gone
-  }
-
-  int listener_;
-  std::uint64_t id_;
-  pid_t thread_;
-  seccomp_data data_;
-};
-
-/// The next call; nothing when it went away meanwhile.
-std::optional<Notification> receive(int listener) {
-  seccomp_notif_sizes sizes{};
-  ::syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes);
-  // A newer kernel may write more than our header knows.
-  std::vector<std::uint64_t> room(
-      std::max<std::size_t>(sizes.seccomp_notif, sizeof(seccomp_notif)) / sizeof(std::uint64_t) +
-      1);
-  if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, room.data()) != 0) return std::nullopt;
-  seccomp_notif notification{};
-  std::memcpy(&notification, room.data(), sizeof notification);
-  return Notification(listener, notification);
-}
-
 /// Serves requests one after the other on a thread of its own: one may take a minute, and the rest
 /// of the processes must not wait for it.
 class Device {
  public:
-  Device(const EmulatedFirmware& firmware, const Faults& faults)
-      : driver_(firmware, faults, [](auto time) { std::this_thread::sleep_for(time); }) {
+  Device(const EmulatedFirmware& firmware, const Faults& faults, const TsmFaults& tsm_faults)
+      : driver_(firmware, faults, [](auto time) { std::this_thread::sleep_for(time); }),
+        tsm_driver_(driver_, firmware, tsm_faults),
+        tsm_(tsm_driver_) {
     std::thread([this] { serve(); }).detach();
   }
 
-  void ask(Notification notification) {
+  void ask(TsmCall call) {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back(std::move(notification));
+    waiting_.push_back(std::move(call));
     condition_.notify_one();
   }
 
  private:
-  Notification next() {
+  TsmCall next() {
     std::unique_lock lock(mutex_);
     condition_.wait(lock, [this] { return !waiting_.empty(); });
-    Notification notification = std::move(waiting_.front());
+    TsmCall call = std::move(waiting_.front());
     waiting_.pop_front();
-    return notification;
+    return call;
   }
 
   [[noreturn]] void serve() {
     for (;;) {
-      Notification call = next();
-      const auto code = static_cast<std::uint32_t>(call.argument(1));
-      Process caller = call.process();
-      call.answer(driver_.ioctl(code, call.argument(2), caller));
+      const TsmCall call = next();
+      if (call.notification.number() == SYS_ioctl) {
+        control(call.notification);
+      } else {
+        tsm_.answer(call);
+      }
     }
   }
 
+  void control(const Notification& call) {
+    const auto code = static_cast<std::uint32_t>(call.argument(1));
+    Process caller = call.process();
+    call.answer(driver_.ioctl(code, call.argument(2), caller));
+  }
+
   GuestDriver driver_;
+  TsmDriver tsm_driver_;
+  TsmServer tsm_;
   std::mutex mutex_;
   std::condition_variable condition_;
-  std::deque<Notification> waiting_;
+  std::deque<TsmCall> waiting_;
 };
 
-/// What an open asks for, whichever of the three it is.
-struct Opening {
+/// A path that a call names: where it starts, and the flags that come with it.
+struct Naming {
   int folder;
   std::uint64_t path;
   std::uint32_t flags;
 };
 
-Opening opening_of(const Notification& call) {
+Naming naming_of(const Notification& call) {
   const auto flags = [&](std::size_t index) {
     return static_cast<std::uint32_t>(call.argument(index));
   };
-  if (call.number() == SYS_open) return {AT_FDCWD, call.argument(0), flags(1)};
-  if (call.number() == SYS_openat) return {call.descriptor(0), call.argument(1), flags(2)};
+  switch (call.number()) {
+    case SYS_open: return {AT_FDCWD, call.argument(0), flags(1)};
+    case SYS_mkdir:
+    case SYS_rmdir: return {AT_FDCWD, call.argument(0), 0};
+    case SYS_openat:
+    case SYS_unlinkat: return {call.descriptor(0), call.argument(1), flags(2)};
+    case SYS_mkdirat: return {call.descriptor(0), call.argument(1), 0};
+    default: break;
+  }
   open_how how{};  // its size may be larger in the caller, and these come first
   call.process().read(call.argument(2), {reinterpret_cast<std::uint8_t*>(&how), sizeof how});
   return {call.descriptor(0), call.argument(1), static_cast<std::uint32_t>(how.flags)};
 }
 
+/// What the callers' descriptors are, to them.
+struct Files {
+  Descriptor device;
+  Descriptor tsm_root;
+};
+
 /// Serves until no process is left that could ask.
 class Supervisor {
  public:
-  Supervisor(Descriptor listener, Descriptor file, const EmulatedFirmware& firmware,
-             const Faults& faults)
-      : listener_(std::move(listener)), file_(std::move(file)), device_(firmware, faults) {}
+  Supervisor(Descriptor listener, Files files, const EmulatedFirmware& firmware,
+             const HostFaults& faults)
+      : listener_(std::move(listener)),
+        files_(std::move(files)),
+        device_(firmware, faults.device, faults.tsm) {}
 
   void run() {
-    pollfd events{listener_.number(), POLLIN, 0};
+    pollfd events{listener_.get(), POLLIN, 0};
     while (::poll(&events, 1, -1) >= 0 || errno == EINTR) {
       if ((events.revents & POLLIN) != 0) {
-        if (auto call = receive(listener_.number())) dispatch(*std::move(call));
+        if (auto call = receive_notification(listener_.get())) dispatch(*std::move(call));
       } else if (events.revents != 0) {
         return;
       }
@@ -243,38 +216,66 @@ class Supervisor {
 
  private:
   void dispatch(Notification call) {
-    if (call.number() == SYS_ioctl) return control(std::move(call));
-    open(call);
+    switch (call.number()) {
+      case SYS_ioctl: return control(std::move(call));
+      case SYS_read:
+      case SYS_write: return device_.ask({std::move(call), {}, 0});
+      default: return name(std::move(call));
+    }
   }
 
   void control(Notification call) {
-    if (!call.process().has_open(call.descriptor(0), file_.number())) return call.let_pass();
-    device_.ask(std::move(call));
+    if (!call.process().has_open(call.descriptor(0), files_.device.get())) return call.let_pass();
+    device_.ask({std::move(call), {}, 0});
   }
 
-  void open(const Notification& call) const {
-    const Opening opening = opening_of(call);
+  /// A call that names a path: ours, or the kernel's business.
+  void name(Notification call) {
+    const Naming naming = naming_of(call);
     Process caller = call.process();
-    const auto path = caller.read_path(opening.path);
-    if (!path.has_value() || !path->ends_with("sev-guest") ||
-        caller.resolve(*path, opening.folder) != kSevGuestPath) {
-      return call.let_pass();
+    const auto written = caller.read_path(naming.path);
+    if (!written.has_value()) return call.let_pass();
+    const std::string path = find(caller, *written, naming.folder);
+    if (path == kTsmRoot) return open_root(call, naming.flags);
+    if (path.starts_with(kTsmRoot)) {
+      return device_.ask({std::move(call), path.substr(std::strlen(kTsmRoot)), naming.flags});
     }
-    const auto user = caller.file_user();
-    if (user != uid_t{0} && user != ::geteuid()) return call.answer(EACCES);
-    call.answer_with(file_.number(), opening.flags);
+    if (path != kSevGuestPath) return call.let_pass();
+    open_device(call, naming.flags);
+  }
+
+  /// Empty for what can be neither: to resolve each path would cost too much.
+  [[nodiscard]] std::string find(const Process& caller, const std::string& path, int folder) const {
+    if (path.ends_with("sev-guest") || path.find("tsm/report") != std::string::npos) {
+      return caller.resolve(path, folder);
+    }
+    const bool below_root = !path.starts_with('/') && folder != AT_FDCWD &&
+                            caller.has_open(folder, files_.tsm_root.get());
+    return below_root ? kTsmRoot + ("/" + path) : std::string();
+  }
+
+  void open_root(const Notification& call, std::uint32_t flags) const {
+    const bool opens =
+        call.number() == SYS_open || call.number() == SYS_openat || call.number() == SYS_openat2;
+    if (!opens) return call.answer(EPERM);
+    call.answer_with(files_.tsm_root.get(), flags);
+  }
+
+  void open_device(const Notification& call, std::uint32_t flags) const {
+    if (!call.process().is_owner()) return call.answer(EACCES);
+    call.answer_with(files_.device.get(), flags);
   }
 
   Descriptor listener_;
-  Descriptor file_;  ///< what callers get a descriptor of
+  Files files_;
   Device device_;
 };
 
 /// Something that no other program has open, and that can be neither written nor mapped.
-Result<Descriptor> make_device_file() {
-  Descriptor file(::memfd_create("sev-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+Result<Descriptor> make_file(const char* name) {
+  Descriptor file(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   constexpr int kSeals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
-  if (file.number() < 0 || ::fcntl(file.number(), F_ADD_SEALS, kSeals) != 0) {
+  if (!file.valid() || ::fcntl(file.get(), F_ADD_SEALS, kSeals) != 0) {
     return failed("no memory for the device's file");
   }
   return file;
@@ -323,59 +324,64 @@ void close_from_to(int first, int last) {
   if (first <= last) ::close_range(static_cast<unsigned>(first), static_cast<unsigned>(last), 0);
 }
 
-/// Holds nothing of the caller's but two descriptors: whoever reads the command's output must not
-/// wait for us.
-void detach(int kept, int also_kept) {
-  const auto [low, high] = std::minmax(kept, also_kept);
-  close_from_to(STDERR_FILENO + 1, low - 1);
-  close_from_to(low + 1, high - 1);
-  close_from_to(high + 1, std::numeric_limits<int>::max());
+/// Holds nothing of the caller's but `kept`: whoever reads the command's output must not wait for
+/// us.
+void detach(std::array<int, 3> kept) {
+  std::ranges::sort(kept);
+  int next = STDERR_FILENO + 1;
+  for (const int one : kept) {
+    close_from_to(next, one - 1);
+    next = one + 1;
+  }
+  close_from_to(next, std::numeric_limits<int>::max());
   ::setsid();
   const Descriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    ::dup2(null.number(), standard);
+    ::dup2(null.get(), standard);
   }
   if (::chdir("/") != 0) ::_exit(1);
 }
 
 /// The process in the background, from its first instruction to its last.
-[[noreturn]] void serve(const Descriptor& socket, Descriptor file, const EmulatedFirmware& firmware,
-                        const Faults& faults) {
-  detach(socket.number(), file.number());
-  Descriptor listener(receive_descriptor(socket.number()));
-  if (listener.number() < 0) ::_exit(1);
-  Supervisor supervisor(std::move(listener), std::move(file), firmware, faults);
+[[noreturn]] void serve(const Descriptor& socket, Files files, const EmulatedFirmware& firmware,
+                        const HostFaults& faults) {
+  detach({socket.get(), files.device.get(), files.tsm_root.get()});
+  Descriptor listener(receive_descriptor(socket.get()));
+  if (!listener.valid()) ::_exit(1);
+  Supervisor supervisor(std::move(listener), std::move(files), firmware, faults);
   constexpr char kReady = 1;
-  if (::write(socket.number(), &kReady, 1) == 1) supervisor.run();
+  if (::write(socket.get(), &kReady, 1) == 1) supervisor.run();
   ::_exit(0);
 }
 
 /// Whether the socket says that the supervisor serves.
 bool is_ready(const Descriptor& socket) {
   char byte = 0;
-  return ::read(socket.number(), &byte, 1) == 1;
+  return ::read(socket.get(), &byte, 1) == 1;
 }
 
 }  // namespace
 
-Status supervise(const EmulatedFirmware& firmware, const Faults& faults) {
+Status supervise(const EmulatedFirmware& firmware, const HostFaults& faults) {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
     return failed("no socket for the supervisor");
   }
   const Descriptor ours(ends[0]);
   std::optional<Descriptor> theirs(std::in_place, ends[1]);
-  Descriptor file = VHSM_TRY(make_device_file());
+  Files files;
+  files.device = VHSM_TRY(make_file("sev-guest"));
+  files.tsm_root = VHSM_TRY(make_file("configfs-tsm"));
   const pid_t child = ::fork();
   if (child == 0) {
     // A grandchild, so that the command finds no child that it has not made.
-    if (::fork() == 0) serve(*theirs, std::move(file), firmware, faults);
+    if (::fork() == 0) serve(*theirs, std::move(files), firmware, faults);
     ::_exit(0);
   }
   theirs.reset();
   if (child < 0 || ::waitpid(child, nullptr, 0) != child) return failed("no process to supervise");
   const Descriptor listener = VHSM_TRY(install_filter());
-  if (!send_descriptor(ours.number(), listener.number()) || !is_ready(ours)) {
+  if (!send_descriptor(ours.get(), listener.get()) || !is_ready(ours)) {
     return failed("the supervisor did not start");
   }
   return {};

@@ -85,6 +85,63 @@ TEST_F(DeviceTest, DoctorAndAttestTakeItForTheRealThing) {
   EXPECT_THAT(doctor.out, HasSubstr("sev-guest"));
 }
 
+/// `command` with the same configuration, but for the platform.
+Arguments with_platform(const Arguments& command, const World& world, const std::string& platform) {
+  std::string text = read_file(world.file("vhsm.cnf"));
+  const std::string before = "platform = sev-guest";
+  text.replace(text.find(before), before.size(), "platform = " + platform);
+  const std::string path = world.file("vhsm-" + platform + ".cnf");
+  write_file(path, text);
+  Arguments all{"env", "VHSM_CONF=" + path};
+  all.insert(all.end(), command.begin(), command.end());
+  return all;
+}
+
+TEST_F(DeviceTest, StockOpensslSignsWithAKeyAttestedThroughConfigfs) {
+  const Outcome outcome = world_->emulated(with_platform(sign(), *world_, "tsm"));
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+}
+
+TEST_F(DeviceTest, AutoTakesTheDeviceAndDoctorSaysWhy) {
+  const Outcome doctor = world_->emulated(
+      with_platform({std::string(VHSM_BIN_DIR) + "/vhsm", "doctor"}, *world_, "auto"));
+  EXPECT_THAT(doctor.out, HasSubstr("sev-guest, VMPL 0 (auto: /dev/sev-guest is here)"));
+}
+
+TEST_F(DeviceTest, AttestWorksOverEachInterface) {
+  for (const char* platform : {"auto", "sev-guest", "tsm"}) {
+    const std::string out = path(std::string("report-") + platform);
+    const Outcome outcome = world_->emulated(with_platform(
+        {std::string(VHSM_BIN_DIR) + "/vhsm", "attest", "--nonce", "01", "--out", out}, *world_,
+        platform));
+    ASSERT_EQ(outcome.status, 0) << platform << outcome.err;
+    EXPECT_EQ(read_file(out).size(), 1184U);
+    EXPECT_FALSE(read_file(out + ".vcek.der").empty());
+  }
+}
+
+TEST_F(DeviceTest, CatReadsConfigfsAndAShellWritesIt) {
+  const std::string script =
+      "cd / && d=/sys/kernel/config/tsm/report/test && mkdir $d && cat $d/provider $d/generation "
+      "&& "
+      "head -c 64 /dev/zero > $d/inblob && cat $d/generation && cat $d/outblob | wc -c && "
+      "rmdir $d && ! cat $d/provider 2>/dev/null";
+  const Outcome outcome = world_->emulated({"sh", "-c", script});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "sev_guest\n0\n1\n1184\n");
+}
+
+TEST_F(DeviceTest, ConfigfsTellsReadersWhatIsWrong) {
+  const std::string script =
+      "d=/sys/kernel/config/tsm/report/test; mkdir $d; mkdir $d; cat $d/outblob; cat $d/inblob; "
+      "cat $d/service_guid";
+  EXPECT_EQ(world_->emulated({"env", "LC_ALL=C", "sh", "-c", script}).err,
+            "mkdir: cannot create directory '/sys/kernel/config/tsm/report/test': File exists\n"
+            "cat: /sys/kernel/config/tsm/report/test/outblob: Invalid argument\n"
+            "cat: /sys/kernel/config/tsm/report/test/inblob: Permission denied\n"
+            "cat: /sys/kernel/config/tsm/report/test/service_guid: No such file or directory\n");
+}
+
 TEST_F(DeviceTest, AWipedKeySaysSoAndTheProgramGoesOn) {
   const Outcome outcome = world_->emulated(sign(), {"--vmpck-wiped"});
   EXPECT_EQ(outcome.status, 1);

@@ -66,7 +66,8 @@ TEST_F(BareTest, EndsWithTwoForWrongUsage) {
 TEST_F(BareTest, OffersOnlyWhatItHas) {
   const Outcome outcome = vhsm({"--help"});
   EXPECT_EQ(outcome.status, 0);
-  for (const char* command : {"doctor", "key", "attest", "report", "measure"}) {
+  for (const char* command :
+       {"doctor", "key", "fetch", "resource", "attest", "report", "measure"}) {
     EXPECT_THAT(outcome.out, HasSubstr(command));
   }
 }
@@ -248,6 +249,71 @@ TEST_F(WorldTest, KeyShowSaysMissingForAKeyThatIsNot) {
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.err, StartsWith("vhsm: vhsm:default/tls/nobody"));
   EXPECT_THAT(outcome.out, IsEmpty());
+}
+
+TEST_F(WorldTest, FetchTellsOfEachKeyAndFailsIfOneIsNotToBeHad) {
+  const Outcome all = in_world({"fetch", kUri, "tls/www"});
+  EXPECT_EQ(all.status, 0) << all.err;
+  EXPECT_THAT(all.out, testing::MatchesRegex("(here vhsm:default/tls/www, [0-9]+ ms\n){2}"));
+  const Outcome some = in_world({"fetch", kUri, "default/tls/nobody"});
+  EXPECT_EQ(some.status, 1);
+  EXPECT_THAT(some.out, HasSubstr("here vhsm:default/tls/www"));
+  EXPECT_THAT(some.out, HasSubstr("fail vhsm:default/tls/nobody"));
+  EXPECT_EQ(in_world({"fetch", "a/../b"}).status, 2);
+}
+
+TEST_F(WorldTest, PrefetchBringsKeysInAtTheStartAndLogsWhatDoesNotCome) {
+  world_->configure("prefetch = vhsm:default/tls/www, vhsm:default/tls/nobody\nlog = " +
+                    path("prefetch.log") + "\n");
+  const Outcome shown = in_world({"key", "show", kName});
+  const Outcome malformed = [&] {
+    write_file(world_->file("vhsm.cnf"),
+               read_file(world_->file("vhsm.cnf")) + "prefetch = a/../b\n");
+    return in_world({"key", "show", kName});
+  }();
+  world_->configure();
+  EXPECT_EQ(shown.status, 0) << shown.err;
+  const std::string log = read_file(world_->file("prefetch.log"));
+  EXPECT_THAT(log, HasSubstr("vhsm:default/tls/www released by"));
+  EXPECT_THAT(log, HasSubstr("vhsm:default/tls/nobody"));
+  if (!World::has_daemon()) EXPECT_EQ(malformed.status, 2) << malformed.err;
+}
+
+TEST_F(WorldTest, OnlyResourcesThatTheOwnerSignedForTheirNameAreTaken) {
+  for (const std::vector<std::string>& made :
+       {std::vector<std::string>{"genpkey", "-algorithm", "ed25519", "-out", path("release.key")},
+        {"pkey", "-in", path("release.key"), "-pubout", "-out", path("release.pem")}}) {
+    ASSERT_EQ(world_->openssl(made).status, 0);
+  }
+  const auto sign = [&](const char* name) {
+    std::filesystem::remove(path("signed"));
+    return vhsm({"resource", "sign", name, path("www.key"), "--key", path("release.key"), "--out",
+                 path("signed")});
+  };
+  const auto show = [&](const char* name) {
+    world_->put(name, read_file(world_->file("signed")));
+    return in_world({"fetch", name});
+  };
+  world_->configure("release_key = " + path("release.pem") + "\nrequire_signed_keys = yes\n");
+  ASSERT_EQ(sign("default/signed/www").status, 0);
+  const auto mode = std::filesystem::status(path("signed")).permissions();
+  EXPECT_EQ(mode, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  const Outcome good = show("default/signed/www");
+  const Outcome moved = show("default/signed/mail");
+  const Outcome unsigned_one = in_world({"fetch", kUri});
+  world_->configure();
+  EXPECT_EQ(good.status, 0) << good.out << good.err;
+  EXPECT_EQ(moved.status, 1);
+  EXPECT_THAT(moved.out, HasSubstr("not signed by release_key for this name"));
+  EXPECT_EQ(unsigned_one.status, 1);
+  const Outcome again = vhsm({"resource", "sign", "a/b/c", path("www.key"), "--key",
+                              path("release.key"), "--out", path("signed")});
+  EXPECT_EQ(again.status, 1) << "a file that is there is left alone";
+  EXPECT_EQ(vhsm({"resource", "sign", "a/b/c", path("www.key"), "--key", path("www.key"), "--out",
+                  path("other")})
+                .status,
+            1)
+      << "RSA is no release key";
 }
 
 TEST_F(WorldTest, KeyPemWritesAStandInThatOpensslSignsWith) {

@@ -374,7 +374,7 @@ TEST_F(Exchange, TeeKeyForAnotherAlgorithmIsAJweError) {
   Attestation attestation;
   attestation.nonce = nonce_;
   attestation.tee_key = key_.value().public_jwk();
-  attestation.tee_key.alg = "ECDH-ES";
+  std::get<jose::EcPublicJwk>(attestation.tee_key).alg = "ECDH-ES";
   attestation.evidence =
       platform->attest(jose::report_data(nonce_, attestation.tee_key).value(), snp::kNoDeadline)
           .value();

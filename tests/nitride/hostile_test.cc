@@ -174,6 +174,51 @@ INSTANTIATE_TEST_SUITE_P(Members, ForgedMemberTest,
                          ::testing::Values("protected", "encrypted_key", "iv", "ciphertext", "tag"),
                          [](const auto& test) { return std::string(test.param); });
 
+/// What a stock Trustee says to too many requests, or a proxy before it.
+TEST_F(LiarTest, TooManyRequestsIsNoVerdict) {
+  kbs.on_resource = [](const auto&, httplib::Response& response) {
+    response.status = 429;
+    response.set_header("Retry-After", "3600");
+    return true;
+  };
+  EXPECT_EQ(outcome(), "unreachable");
+}
+
+TEST_F(LiarTest, ACompressedAnswerIsNotUnpacked) {
+  kbs.on_auth = [](const auto&, httplib::Response& response) {
+    response.set_header("Content-Encoding", "gzip");
+    response.set_content(std::string("\x1f\x8b\x08\0\0\0\0\0", 8) + std::string(1000, 'z'),
+                         "application/json");
+    return true;
+  };
+  EXPECT_EQ(outcome(), "forged");
+}
+
+TEST_F(LiarTest, AnHtmlPageIsNoChallengeNoTokenAndNoResource) {
+  const auto page = saying("<html><body>Welcome to the hotel's WLAN</body></html>");
+  kbs.on_resource = page;
+  EXPECT_EQ(outcome(), "forged");
+  kbs.on_attest = page;
+  kbs.forget_sessions();
+  EXPECT_EQ(outcome(), "forged");
+  kbs.on_auth = page;
+  EXPECT_EQ(outcome(), "forged");
+}
+
+TEST_F(LiarTest, ATokenThatCouldBreakAHeaderIsForged) {
+  kbs.on_attest = saying(R"({"token":"e30.e30.x\r\nX-Evil: 1"})");
+  EXPECT_EQ(outcome(), "forged");
+}
+
+TEST_F(LiarTest, NothingIsKeptOfARefusedAttestation) {
+  kbs.on_attest = refuse(401, "AttestationError");
+  EXPECT_EQ(outcome(), "not attested");
+  kbs.on_attest = nullptr;
+  kbs.hold("default/tls/www", "the key of www");
+  EXPECT_EQ(outcome(), "the key of www");
+  EXPECT_EQ(kbs.auths, 2) << "with a new nonce";
+}
+
 TEST_F(LiarTest, AResourceForAnotherKeyIsForged) {
   const auto other = jose::TeeKey::generate();
   kbs.on_resource = saying(encrypted_to(other.value().public_jwk(), "the key of www"));

@@ -64,7 +64,7 @@ TEST_F(ProtocolTest, ReportDataIsThatOfTheWorkedVectorThenZeros) {
   ASSERT_TRUE(digest.ok());
   EXPECT_EQ(hex_of(digest.value()), kWorkedDigest);
   const auto keeper = std::make_shared<DataKeeper>();
-  ASSERT_TRUE(make_snp_attester(keeper, metrics)->prove(digest.value()).ok());
+  ASSERT_TRUE(make_snp_attester(keeper, metrics)->prove(digest.value(), TimePoint::max()).ok());
   EXPECT_EQ(hex_of(keeper->seen), std::string(kWorkedDigest) + std::string(32, '0'));
   EXPECT_EQ(metrics->reports, 1U);
 }
@@ -72,7 +72,8 @@ TEST_F(ProtocolTest, ReportDataIsThatOfTheWorkedVectorThenZeros) {
 TEST_F(ProtocolTest, SampleEvidenceIsThatOfTheWorkedVector) {
   const auto sample = make_sample_attester();
   EXPECT_EQ(sample->tee(), "sample");
-  const auto proof = sample->prove(runtime_digest(nullptr, {kNonce}, kBob).value());
+  const auto proof =
+      sample->prove(runtime_digest(nullptr, {kNonce}, kBob).value(), TimePoint::max());
   EXPECT_EQ(proof.value().evidence.dump(),
             R"({"report_data":"1ZxcoTxV34ay/Ezpg66PJtAKEILzrPJtewd8SnomTkS0sfjM6XgBz7ogLjGX0FPv",)"
             R"("svn":"1"})");

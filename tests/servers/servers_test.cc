@@ -10,9 +10,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <thread>
 
 #include "tests/servers/fixture.h"
 #include "tests/servers/load.h"
@@ -118,6 +120,51 @@ TEST_P(EachServerTest, AttestsThroughADeviceThatItsWorkersCouldNotOpen) {
   server.reset();
   world.stop_daemon(SIGTERM);
   EXPECT_TRUE(eventually([&] { return !is_supervised(world); })) << "it ends with the last of them";
+}
+
+TEST_P(EachServerTest, AnOutageWithinTheGraceCostsNoHandshakeUnderLoad) {
+  world.configure("log = " + world.file("vhsm.log").string() +
+                  "\ngate = lease\nlease = 2s\noffline_grace = 1h\n");
+  const auto server = make();
+  ASSERT_EQ(server->start(), "");
+  ASSERT_EQ(visit(server->port()), "");
+  Load load(server->port(), 2);
+  world.stop_kbs();
+  EXPECT_TRUE(eventually([&] {
+    return read_file(world.file("vhsm.log")).find("in an outage of the KBS") != std::string::npos;
+  })) << "a lease falls due";
+  std::this_thread::sleep_for(std::chrono::seconds(3));  // beyond each lease
+  const long before = attestations();
+  world.start_kbs();
+  EXPECT_TRUE(eventually([&] { return attestations() > before; })) << "leases are renewed again";
+  load.stop();
+  EXPECT_THAT(load.failures(), IsEmpty()) << server->log();
+  EXPECT_GT(load.visits(), 10);
+}
+
+TEST_P(EachServerTest, WithoutGraceAnOutageEndsServiceWithItsLeasesUntilItIsOver) {
+  world.configure("log = " + world.file("vhsm.log").string() + "\ngate = lease\nlease = 1s\n");
+  const auto server = make();
+  ASSERT_EQ(server->start(), "");
+  ASSERT_EQ(visit(server->port()), "");
+  world.stop_kbs();
+  EXPECT_TRUE(eventually([&] { return !visit(server->port()).empty(); }));
+  world.start_kbs();
+  EXPECT_TRUE(eventually([&] { return visit(server->port()).empty(); })) << server->log();
+}
+
+TEST_P(EachServerTest, AKeyThatTheKbsDeletesIsWipedWhileItServes) {
+  world.configure("log = " + world.file("vhsm.log").string() + "\ngate = lease\nlease = 1s\n");
+  const auto server = make();
+  ASSERT_EQ(server->start(), "");
+  ASSERT_EQ(visit(server->port()), "");
+  const std::string name = std::string("default/tls/") + GetParam().kind;
+  const auto deleted =
+      world.kbs({"--config", world.file("kbs/vhsm-kbs.cnf"), "resource", "delete", name});
+  ASSERT_EQ(deleted.status, 0) << deleted.err;
+  EXPECT_TRUE(eventually([&] { return !visit(server->port()).empty(); })) << server->log();
+  EXPECT_TRUE(eventually(
+      [&] { return read_file(world.file("vhsm.log")).find(" is wiped") != std::string::npos; }));
 }
 
 TEST_P(EachServerTest, AKilledWorkerIsReplacedAndServes) {

@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "snp/evidence_json.h"
@@ -23,28 +22,6 @@ Roots emulator_roots() { return read_roots("", std::string(kFolder) + "/ark.pem"
 std::unique_ptr<Platform> open(std::optional<unsigned> vmpl = {}) {
   return open_platform(std::string("emulator:") + kFolder, vmpl).value();
 }
-
-/// A folder of this test's own, removed at its end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "vhsm-snp-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] const std::string& path() const { return path_; }
-  /// A copy of the shared emulator in it.
-  [[nodiscard]] std::string emulator() const {
-    const std::string copy = path_ + "/copy";
-    std::filesystem::copy(kFolder, copy);
-    return copy;
-  }
-
- private:
-  std::string path_;
-};
 
 TEST(EmulatorTest, ItsReportsVerifyUnderItsRootAndCarryTheCallersData) {
   const ReportData data{1, 2, 3};
@@ -101,19 +78,15 @@ TEST(EmulatorTest, SignsFromManyThreads) {
 
 TEST(EmulatorTest, WorksAfterItsFolderIsGone) {
   const TemporaryFolder folder;
-  const auto platform = open_emulator(folder.emulator(), {}).value();
+  const auto platform = open_emulator(folder.copy_of(kFolder), {}).value();
   std::filesystem::remove_all(folder.path() + "/copy");
   EXPECT_TRUE(platform->attest({}, kNoDeadline).ok());
 }
 
 TEST(EmulatorTest, ALevelBelowTheGuestsIsRefused) {
   const TemporaryFolder folder;
-  const std::string copy = folder.emulator();
-  std::stringstream text;
-  text << std::ifstream(copy + "/emulator.json").rdbuf();
-  auto state = nlohmann::json::parse(text.str());
-  state["vmpl"] = 2;
-  std::ofstream(copy + "/emulator.json") << state;
+  const std::string copy = folder.copy_of(kFolder);
+  change_emulator(copy, [](nlohmann::json& state) { state["vmpl"] = 2; });
   EXPECT_EQ(outcome(open_emulator(copy, 1).value()->attest({}, kNoDeadline)),
             "platform failure: the firmware refuses the request: its VMPL is not between the "
             "guest's and 3, or its versions are above the guest's");
@@ -143,7 +116,7 @@ TEST(EmulatorTest, BrokenFoldersAreRefused) {
   EXPECT_EQ(open_emulator("/nonexistent", {}).error().code, Errc::kIo);
   for (const char* file : {"/emulator.json", "/vcek.key", "/vcek.pem", "/ask.pem", "/ark.pem"}) {
     const TemporaryFolder folder;
-    const std::string copy = folder.emulator();
+    const std::string copy = folder.copy_of(kFolder);
     std::ofstream(copy + file) << "{}";
     EXPECT_EQ(open_emulator(copy, {}).error().code, Errc::kBadFormat) << file;
     std::filesystem::remove(copy + file);
@@ -186,10 +159,68 @@ TEST(EmulatorTest, ImpossibleMachinesAreRefused) {
   options.policy = 0;
   EXPECT_EQ(make_state(options).error().code, Errc::kInvalidArgument);
   options = {};
+  options.committed_tcb = Tcb{0, 0xFF, 0, 0, 0};
+  EXPECT_EQ(make_state(options).error().code, Errc::kInvalidArgument);
+  options = {};
   options.product = Product::kTurin;
   options.chip_id = ChipId{};
   options.chip_id->value.back() = 1;
   EXPECT_EQ(make_state(options).error().code, Errc::kInvalidArgument);
+}
+
+TEST(EmulatorTest, TheMachineIsWhatItsOptionsSay) {
+  EmulatorOptions options;
+  options.report_version = 5;
+  options.mitigations = 0x1F;
+  options.guest_svn = 7;
+  options.family_id = FamilyId{{1, 2}};
+  options.image_id = ImageId{{3, 4}};
+  options.tcb = Tcb{0, 4, 1, 9, 0x20};
+  options.committed_tcb = Tcb{0, 4, 1, 8, 0x20};
+  const EmulatorState made_now = make_state(options).value();
+  const EmulatorState read_again = state_from_json(to_json(made_now)).value();
+  const UnverifiedReport report(unsigned_report(read_again, {}, 0));
+  EXPECT_EQ(report.number<field::kLaunchMitigations>(), 0x1FU);
+  EXPECT_EQ(report.number<field::kCurrentMitigations>(), 0x1FU);
+  EXPECT_EQ(report.number<field::kGuestSvn>(), 7U);
+  EXPECT_EQ(report.bytes<field::kFamilyId>()[1], 2);
+  EXPECT_EQ(report.bytes<field::kImageId>()[0], 3);
+  EXPECT_EQ(report.bytes<field::kCurrentTcb>()[6], 9);
+  EXPECT_EQ(report.bytes<field::kCommittedTcb>()[6], 8);
+}
+
+TEST(EmulatorTest, ReportsBelowVersionFiveHaveNoMitigations) {
+  EmulatorOptions options;
+  options.mitigations = 1;
+  const UnverifiedReport report(unsigned_report(make_state(options).value(), {}, 0));
+  EXPECT_EQ(report.number<field::kLaunchMitigations>(), 0U);
+}
+
+TEST(EmulatorTest, AVlekNamesTheCloudAndNoChip) {
+  Draft draft;
+  draft.state.signer = EmulatedSigner::kVlek;
+  draft.extensions = vlek_extensions(draft.state.product, draft.state.tcb, kTestCloud);
+  draft.leaf_name = "SEV-VLEK";
+  Evidence evidence = forge(draft);
+  evidence.certificates[0].kind = CertificateKind::kVlek;
+  const UnverifiedReport report(evidence.report);
+  EXPECT_TRUE(std::ranges::all_of(report.bytes<field::kChipId>(), [](auto b) { return b == 0; }));
+  EXPECT_EQ(report.number<field::kKeyInfo>(), key_bit::kSignedByVlek);
+  VerifyOptions options;
+  options.allow_vlek = true;
+  EXPECT_EQ(outcome(verify(evidence, test_roots(), options)), "ok");
+}
+
+TEST(EmulatorTest, AMaskedKeySignsNothing) {
+  const TemporaryFolder folder;
+  const std::string copy = folder.copy_of(kFolder);
+  change_emulator(copy, [](nlohmann::json& state) { state["signer"] = "masked"; });
+  const auto evidence = open_emulator(copy, {}).value()->attest({}, kNoDeadline);
+  ASSERT_EQ(outcome(evidence), "ok");
+  const UnverifiedReport report(evidence.value().report);
+  EXPECT_TRUE(
+      std::ranges::all_of(report.bytes<field::kSignatureR>(), [](auto b) { return b == 0; }));
+  EXPECT_EQ(outcome(verify(evidence.value(), emulator_roots(), {})).substr(0, 2) == "ok", false);
 }
 
 int run_tool(const std::string& arguments) {
@@ -206,6 +237,10 @@ TEST(EmulatorToolTest, ExitsWithTwoOnUsageErrors) {
   EXPECT_EQ(run_tool("init /nonexistent/x --measurement 00"), 2);
   EXPECT_EQ(run_tool("init /nonexistent/x --policy 3g"), 2);
   EXPECT_EQ(run_tool("init /nonexistent/x --vmpl 9"), 2);
+  EXPECT_EQ(run_tool("init /nonexistent/x --tcb 00"), 2);
+  EXPECT_EQ(run_tool("init /nonexistent/x --tcb 0000010000000000"), 2);
+  EXPECT_EQ(run_tool("init /nonexistent/x --committed-tcb ff000000000000ff"), 2);
+  EXPECT_EQ(run_tool("init /nonexistent/x --signer amd"), 2);
   EXPECT_EQ(run_tool("--help"), 0);
 }
 

@@ -10,6 +10,7 @@
 
 #include "snp/certificate_table.h"
 #include "snp/sev_guest.h"
+#include "tests/snp/machine.h"
 #include "tests/snp/support.h"
 
 namespace vhsm::snp {
@@ -17,8 +18,8 @@ namespace {
 
 using std::chrono::seconds;
 
-/// This process's memory; address 1 is not mapped.
-class OwnMemory final : public UserMemory {
+/// This process's memory, but for address 1, which is not mapped.
+class PatchyMemory final : public UserMemory {
  public:
   bool read(std::uint64_t address, std::span<std::uint8_t> bytes) override {
     if (address == 1) return false;
@@ -39,24 +40,12 @@ const EmulatedFirmware& firmware() {
 
 std::uint64_t address_of(const void* object) { return reinterpret_cast<std::uintptr_t>(object); }
 
-/// A device that is the emulated driver.
-class DriverDevice final : public GuestDevice {
- public:
-  explicit DriverDevice(GuestDriver& driver) : driver_(driver) {}
-  int ioctl(unsigned long code, GuestRequest& request) override {
-    return driver_.ioctl(code, address_of(&request), memory_);
-  }
-
- private:
-  GuestDriver& driver_;
-  OwnMemory memory_;
-};
-
 class GuestDriverTest : public ::testing::Test {
  protected:
   void misbehave(const Faults& faults) {
-    driver_ = std::make_unique<GuestDriver>(firmware(), faults,
-                                            [this](seconds time) { paused_ += time; });
+    driver_ = std::make_unique<GuestDriver>(
+        firmware(), faults, [this](seconds time) { paused_ += time; },
+        [this] { return TimePoint(seconds(1000)) + paused_; });
   }
   void SetUp() override {
     misbehave({});
@@ -67,12 +56,12 @@ class GuestDriverTest : public ::testing::Test {
     return driver_->ioctl(code, address_of(&call_), memory_);
   }
   Result<Evidence> attest(unsigned vmpl = 0) {
-    return SevGuest(std::make_unique<DriverDevice>(*driver_), vmpl)
+    return SevGuest(std::make_unique<DriverDevice>(*driver_), vmpl, kNoPace)
         .attest(ReportData{1, 2}, kNoDeadline);
   }
 
   seconds paused_{0};
-  OwnMemory memory_;
+  PatchyMemory memory_;
   std::unique_ptr<GuestDriver> driver_;
   GuestRequest call_;
   ReportRequest request_;
@@ -153,6 +142,34 @@ TEST_F(GuestDriverTest, AHostMayHaveNoCertificatesOrTooManyOrEverMore) {
   EXPECT_TRUE(attest().value().certificates.empty());
   misbehave({.growing_certificates = true});
   EXPECT_TRUE(attest().value().certificates.empty());
+}
+
+TEST_F(GuestDriverTest, CertificatesThatGrewBetweenProbeAndRequestAreFetchedAllTheSame) {
+  misbehave({.grown_certificates = true});
+  EXPECT_EQ(attest().value().certificates.size(), 3U);
+}
+
+TEST_F(GuestDriverTest, AGarbledTableIsRefused) {
+  misbehave({.garbled_certificates = true});
+  EXPECT_EQ(attest().error().code, Errc::kBadFormat);
+}
+
+TEST_F(GuestDriverTest, AFirmwareThatAnswersWithAStatusOrAnotherSizeIsNotBelieved) {
+  misbehave({.status = 7});
+  EXPECT_EQ(outcome(attest()), "platform failure: the firmware answers with an error status");
+  for (const std::uint32_t size : {0U, 1183U, 1185U}) {
+    misbehave({.report_bytes = size});
+    EXPECT_EQ(outcome(attest()), "platform failure: the firmware's report is not 1184 bytes");
+  }
+}
+
+TEST_F(GuestDriverTest, AHostThatThrottlesSlowsDownButCostsNothing) {
+  misbehave({.throttle = seconds(5)});
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(ioctl(), 0);
+  EXPECT_EQ(paused_, seconds(12)) << "asked again every 2 s";
+  paused_ += seconds(60);
+  EXPECT_EQ(ioctl(), 0);
+  EXPECT_EQ(paused_, seconds(72)) << "after a rest at once";
 }
 
 TEST_F(GuestDriverTest, ABusyHostIsAskedAgainEveryTwoSeconds) {

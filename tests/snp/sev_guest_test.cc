@@ -13,6 +13,7 @@
 #include <fstream>
 
 #include "snp/certificate_table.h"
+#include "tests/snp/machine.h"
 #include "tests/snp/support.h"
 
 namespace vhsm::snp {
@@ -112,8 +113,6 @@ class FakeDevice final : public GuestDevice {
 };
 
 constexpr std::uint64_t kInvalidLength = 1ULL << 32;
-
-constexpr Pace::Limits kNoPace{std::chrono::seconds(0), 1};
 
 class SevGuestTest : public ::testing::Test {
  protected:

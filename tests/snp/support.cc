@@ -7,6 +7,8 @@
 
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 
 #include "snp/files.h"
@@ -127,6 +129,25 @@ void put(RawReport& report, const Field& where, std::uint64_t value) {
   for (std::size_t i = 0; i < where.size; ++i) {
     report[where.offset + i] = i < sizeof value ? static_cast<std::uint8_t>(value >> (8 * i)) : 0;
   }
+}
+
+TemporaryFolder::TemporaryFolder() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "vhsm-snp-XXXXXX").string();
+  path_ = ::mkdtemp(pattern.data());
+}
+TemporaryFolder::~TemporaryFolder() { std::filesystem::remove_all(path_); }
+
+std::string TemporaryFolder::copy_of(const std::string& folder) const {
+  std::filesystem::copy(folder, path_ + "/copy");
+  return path_ + "/copy";
+}
+
+void change_emulator(const std::string& folder,
+                     const std::function<void(nlohmann::json&)>& change) {
+  const std::string file = folder + "/emulator.json";
+  auto state = nlohmann::json::parse(std::ifstream(file));
+  change(state);
+  std::ofstream(file) << state;
 }
 
 std::string outcome(const Status& status) {

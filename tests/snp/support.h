@@ -5,6 +5,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <chrono>
 #include <functional>
@@ -79,6 +80,24 @@ Certificate certificate_of(const X509* certificate, CertificateKind kind);
 
 /// Overwrites a field with a little-endian number.
 void put(RawReport& report, const Field& where, std::uint64_t value);
+
+/// A folder of a test's own, removed at its end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder();
+  [[nodiscard]] const std::string& path() const { return path_; }
+  /// A copy of `folder` in it.
+  [[nodiscard]] std::string copy_of(const std::string& folder) const;
+
+ private:
+  std::string path_;
+};
+
+/// Makes the emulated machine at `folder` another one, without new keys.
+void change_emulator(const std::string& folder, const std::function<void(nlohmann::json&)>& change);
 
 /// "code: sentence" of a failure, "ok" of a success: for exact comparison.
 std::string outcome(const Status& status);
