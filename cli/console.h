@@ -41,8 +41,6 @@ void add_fetch(CLI::App& app, Console& console);
 void add_resource(CLI::App& app, Console& console);
 void add_attest(CLI::App& app, Console& console);
 void add_report(CLI::App& app, Console& console);
-/// Adds its command to `report`.
-void add_fetch(CLI::App& report, Console& console);
 void add_measure(CLI::App& app, Console& console);
 
 /// Adds --json to a command.

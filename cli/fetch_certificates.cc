@@ -2,12 +2,15 @@
 //
 // vhsm report fetch: the certificates of a report from AMD, into the folder that report verify
 // takes.
+#include "cli/fetch_certificates.h"
+
+#include <algorithm>
 #include <charconv>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
-#include "cli/console.h"
 #include "cli/evidence_file.h"
 #include "cli/http_get.h"
 #include "memory/protected_memory.h"
@@ -89,7 +92,7 @@ Result<Exit> run(const Console& console, const FetchArguments& arguments) {
 
 }  // namespace
 
-void add_fetch(CLI::App& report, Console& console) {
+void add_fetch_certificates(CLI::App& report, Console& console) {
   const auto arguments = std::make_shared<FetchArguments>();
   CLI::App* const fetch = report.add_subcommand("fetch", "Fetch its certificates from AMD");
   fetch->add_option("FILE", arguments->file, "A raw report, or evidence as JSON")->required();

@@ -9,6 +9,7 @@
 
 #include "cli/console.h"
 #include "cli/evidence_file.h"
+#include "cli/fetch_certificates.h"
 #include "cli/report_text.h"
 #include "cli/report_time.h"
 #include "snp/policy_file.h"
@@ -155,7 +156,7 @@ void add_report(CLI::App& app, Console& console) {
       ->excludes(signature_only);
   check->add_option("--trust-test-root", arguments->test_root,
                     "ARK of an emulator to trust: for development only");
-  add_fetch(*report, console);
+  add_fetch_certificates(*report, console);
 }
 
 }  // namespace vhsm::cli

@@ -402,6 +402,22 @@ TEST(RevocationTest, AListOfSomebodyElseCountsForNothing) {
   EXPECT_EQ(verdict_with_list(make_crl(other.ark, {}), options), kNoList);
 }
 
+// go-sev-guest dereferences nil here.
+TEST(RevocationTest, HoldsForVleksToo) {
+  VerifyOptions options;
+  options.allow_vlek = true;
+  options.require_crl = true;
+  Evidence evidence = forge(vlek_draft());
+  EXPECT_EQ(verdict(evidence, options), kNoList);
+  evidence.certificates.push_back(make_crl(authority().ark, {}));
+  EXPECT_EQ(verdict(evidence, options), "ok");
+  CrlDraft draft;
+  draft.revoked = authority().ask.certificate.get();
+  evidence.certificates.push_back(make_crl(authority().ark, draft));
+  EXPECT_EQ(verdict(evidence, options),
+            "untrusted chain: the root has revoked the certificate below it");
+}
+
 // ---- more knobs --------------------------------------------------------------------------------
 
 TEST(VerifyTest, RefusesVersionsThatAreNotOnTheList) {
@@ -458,6 +474,19 @@ TEST(VerifyTest, EveryProductAndVersionVerifies) {
       EXPECT_EQ(report.value().product(), product);
     }
   }
+}
+
+// And here: Bergamo and Siena have Genoa's certificates.
+TEST(VerifyTest, AcceptsASienaAsAGenoa) {
+  Draft draft;
+  EmulatorOptions machine;
+  machine.product = Product::kGenoa;
+  draft.state = make_state(machine).value();
+  draft.extensions = vcek_extensions(Product::kGenoa, draft.state.tcb, draft.state.chip_id);
+  draft.before_signing = [](RawReport& report) { put(report, field::kCpuidModel, 0xA0); };
+  const auto report = verify(forge(draft), test_roots(), {});
+  ASSERT_EQ(outcome(report), "ok");
+  EXPECT_EQ(report.value().product(), Product::kGenoa);
 }
 
 // ---- findings ----------------------------------------------------------------------------------
