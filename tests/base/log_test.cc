@@ -3,13 +3,21 @@
 // Lines for operators: whole, bounded, and nothing that a hostile name could add to them.
 #include "base/log.h"
 
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <filesystem>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -61,6 +69,61 @@ TEST(LineFile, RefusesAPipeThatCouldKillTheHost) {
   EXPECT_EQ(LineFile::open(folder.file("pipe")).error().code, Errc::kIo);
   EXPECT_EQ(LineFile::open(folder.file("no/such/folder")).error().code, Errc::kIo);
 }
+
+/// A datagram socket that listens at `path`, in a file system of its own over `root`.
+int logger_at(const std::string& root, const std::string& path) {
+  if (::unshare(CLONE_NEWNS) != 0) return -1;
+  ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+  if (::mount("tmpfs", root.c_str(), "tmpfs", 0, nullptr) != 0) return -1;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::ranges::copy(path, std::begin(address.sun_path));
+  const int logger = ::socket(AF_UNIX, SOCK_DGRAM, 0);
+  return ::bind(logger, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? logger
+                                                                                          : -1;
+}
+
+struct Logger {
+  const char* name;
+  const char* root;
+  const char* path;
+  const char* datagram;
+};
+class SystemLogger : public ::testing::TestWithParam<Logger> {};
+
+TEST_P(SystemLogger, GetsALineAsADatagramAndIsSoughtAgainWhenItIsNew) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const Logger& it = GetParam();
+    const int logger = logger_at(it.root, it.path);
+    if (logger < 0) ::_exit(77);
+    const auto received = [](int socket) {
+      std::array<char, 256> bytes{};
+      const ssize_t size = ::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
+      return std::string(bytes.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+    };
+    const auto file = LineFile::open(it.name);
+    if (!file.ok()) ::_exit(1);
+    file.value().write("a\nline");
+    const bool first = received(logger) == it.datagram;
+    ::close(logger);
+    file.value().write("lost");  // nobody is there, and nobody is hurt
+    const int next = logger_at(it.root, it.path);
+    file.value().write("a\nline");
+    ::_exit(first && received(next) == it.datagram ? 0 : 2);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "no mount namespace here";
+  EXPECT_EQ(status, 0);
+}
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, SystemLogger,
+    ::testing::Values(Logger{"syslog", "/dev", "/dev/log", "<30>vhsm: a?line"},
+                      Logger{"journal", "/run", "/run/systemd/journal/socket",
+                             "PRIORITY=6\nSYSLOG_IDENTIFIER=vhsm\nMESSAGE=a?line"}),
+    [](const auto& test) { return std::string(test.param.name); });
 
 TEST(LineFile, KeepsLinesOfManyThreadsWhole) {
   const test::TempDir folder;
