@@ -17,6 +17,7 @@ class Breaker {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
+  static constexpr std::chrono::milliseconds kLeast{250};
   static constexpr std::chrono::milliseconds kFirst{1000};
   /// Also the longest time for which an outage outlasts its cause.
   static constexpr std::chrono::milliseconds kMost{5000};
@@ -29,12 +30,12 @@ class Breaker {
   /// When a try is due.
   [[nodiscard]] TimePoint until() const noexcept { return until_; }
 
-  /// Opens for 1 s, and twice as long after each further failure up to 5 s.
-  /// @param jitter  random: spreads the wait over 3/4 to 5/4 of that, so that a thousand VMs do not
-  ///                come back at the same moment.
+  /// Opens for 1 s at most, and for twice as long after each further failure up to 5 s.
+  /// @param jitter  random: spreads the wait over all of that (full jitter), so that a thousand VMs
+  ///                do not come back at the same moment; but one that lasts no time spares nobody.
   void failed(const Error& reason, TimePoint now, std::uint8_t jitter) {
     reason_ = reason;
-    until_ = now + wait_ * 3 / 4 + wait_ * jitter / (2 * 255);
+    until_ = now + kLeast + (wait_ - kLeast) * jitter / 255;
     wait_ = std::min(wait_ * 2, kMost);
   }
 

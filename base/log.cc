@@ -2,7 +2,9 @@
 #include "base/log.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -59,6 +61,27 @@ class Line {
   std::size_t size_ = 0;
 };
 
+/// Where a system's logger listens, and what stands before a line's text there.
+struct Logger {
+  std::string_view path;
+  std::string_view prefix;
+};
+constexpr Logger kSyslog{"/dev/log", "<30>vhsm: "};  // facility daemon, severity info
+constexpr Logger kJournal{"/run/systemd/journal/socket",
+                          "PRIORITY=6\nSYSLOG_IDENTIFIER=vhsm\nMESSAGE="};
+
+sockaddr_un address_of(const Logger& logger) noexcept {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::ranges::copy(logger.path, std::begin(address.sun_path));
+  return address;
+}
+
+bool connect_to(int descriptor, const Logger& logger) noexcept {
+  const sockaddr_un address = address_of(logger);
+  return ::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
 }  // namespace
 
 Result<LogLevel> parse_log_level(std::string_view name) {
@@ -69,10 +92,12 @@ Result<LogLevel> parse_log_level(std::string_view name) {
   return static_cast<LogLevel>(it - kLevelNames.begin());
 }
 
-LineFile::LineFile(LineFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+LineFile::LineFile(LineFile&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)), kind_(other.kind_) {}
 
 LineFile& LineFile::operator=(LineFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
+  std::swap(kind_, other.kind_);
   return *this;
 }
 
@@ -81,6 +106,8 @@ LineFile::~LineFile() {
 }
 
 Result<LineFile> LineFile::open(const std::string& path) {
+  if (path == "syslog") return connect(Kind::kSyslog);
+  if (path == "journal") return connect(Kind::kJournal);
   LineFile file;
   if (path.empty()) return file;
   constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
@@ -95,6 +122,26 @@ Result<LineFile> LineFile::open(const std::string& path) {
   return file;
 }
 
+Result<LineFile> LineFile::connect(Kind kind) {
+  const Logger& logger = kind == Kind::kSyslog ? kSyslog : kJournal;
+  LineFile file;
+  file.kind_ = kind;
+  file.descriptor_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (file.descriptor_ >= 0 && connect_to(file.descriptor_, logger)) return file;
+  return fail(Errc::kIo, "the system's logger does not listen", logger.path);
+}
+
+/// A logger that has started anew since is sought once more.
+void LineFile::send(std::string_view line) const noexcept {
+  const Logger& logger = kind_ == Kind::kSyslog ? kSyslog : kJournal;
+  std::array<char, kMaxLineBytes + 64> message{};
+  auto end = std::ranges::copy(logger.prefix, message.begin()).out;
+  end = std::ranges::copy(line, end).out;
+  const auto size = static_cast<std::size_t>(end - message.begin());
+  const auto sent = [&] { return ::send(descriptor_, message.data(), size, MSG_NOSIGNAL) >= 0; };
+  if (!sent() && connect_to(descriptor_, logger)) static_cast<void>(sent());
+}
+
 void LineFile::write(std::string_view line) const noexcept {
   if (descriptor_ < 0) return;
   std::array<char, kMaxLineBytes + 1> bytes{};
@@ -103,7 +150,11 @@ void LineFile::write(std::string_view line) const noexcept {
                          [](char c) { return (c >= ' ' && c <= '~') ? c : '?'; });
   bytes.at(size) = '\n';
   const int saved = errno;
-  while (::write(descriptor_, bytes.data(), size + 1) < 0 && errno == EINTR) {
+  if (kind_ != Kind::kFile) {
+    send({bytes.data(), size});
+  } else {
+    while (::write(descriptor_, bytes.data(), size + 1) < 0 && errno == EINTR) {
+    }
   }
   errno = saved;
 }
@@ -126,17 +177,25 @@ void Log::error(const Error& error) const noexcept {
   file_.write(line.text());
 }
 
-void AuditLog::fetch(std::string_view key, std::string_view endpoint,
-                     std::string_view outcome) const noexcept {
+void AuditLog::write(const AuditEvent& event) const noexcept {
+  constexpr std::size_t kMostBytes = kMaxLineBytes / 6;  // so that no line is cut
   Line line;
   line.append("{{\"time\":\"");
   line.append_time();
-  line.append("\",\"event\":\"fetch\",\"key\":");
-  line.append_json(key.substr(0, kMaxLineBytes / 4));
-  line.append(",\"endpoint\":");
-  line.append_json(endpoint.substr(0, kMaxLineBytes / 4));
-  line.append(",\"outcome\":");
-  line.append_json(outcome.substr(0, kMaxLineBytes / 16));
+  line.append("\"");
+  const auto member = [&](const char* name, std::string_view text) {
+    if (text.empty()) return;
+    line.append(",\"{}\":", name);
+    line.append_json(text.substr(0, kMostBytes));
+  };
+  member("event", event.event);
+  member("outcome", event.outcome);
+  member("key", event.key);
+  member("endpoint", event.endpoint);
+  member("nonce", event.nonce);
+  member("measurement", event.measurement);
+  member("tcb", event.tcb);
+  if (event.took) line.append(",\"ms\":{}", event.took->count());
   line.append("}}");
   file_.write(line.text());
 }

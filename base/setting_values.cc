@@ -22,6 +22,8 @@ constexpr std::size_t kLargestMemoryLimit = std::size_t{1} << 30;
 constexpr std::string_view kYesNo = "yes, no";
 constexpr std::string_view kFile = "the path of a file";
 constexpr std::string_view kWait = "3s, 500ms or seconds, at most 3600s";
+constexpr std::string_view kSpan = "90s, 10m, 1h, 2d or seconds, 1s to 30d";
+constexpr std::string_view kSink = "the path of a file, syslog, journal";
 
 Error refuse(std::string_view part = {}) {
   return fail(Errc::kBadConfig, "this value is not allowed", part);
@@ -52,6 +54,25 @@ Result<std::chrono::milliseconds> read_wait(std::string_view value, std::uint64_
   const std::chrono::milliseconds wait(number * (value == "ms" ? 1U : 1000U));
   if (wait > kLongestWait || number < least) return refuse();
   return wait;
+}
+
+struct Unit {
+  std::string_view name;
+  std::chrono::seconds length;
+};
+constexpr std::array<Unit, 5> kUnits{{{"", std::chrono::seconds(1)},
+                                      {"s", std::chrono::seconds(1)},
+                                      {"m", std::chrono::minutes(1)},
+                                      {"h", std::chrono::hours(1)},
+                                      {"d", std::chrono::days(1)}}};
+
+Result<std::chrono::milliseconds> read_span(std::string_view value) {
+  constexpr std::chrono::seconds kLongest = std::chrono::days(30);
+  const std::uint64_t number = VHSM_TRY(take_number(value));
+  const auto unit = std::ranges::find(kUnits, value, &Unit::name);
+  if (unit == kUnits.end() || number == 0) return refuse();
+  if (number > static_cast<std::uint64_t>(kLongest / unit->length)) return refuse();
+  return std::chrono::milliseconds(unit->length * static_cast<std::int64_t>(number));
 }
 
 Result<std::size_t> read_memory_limit(std::string_view value) {
@@ -89,10 +110,9 @@ std::vector<std::string_view> split(std::string_view list) {
 }
 
 Status read_platform(Settings& settings, std::string_view value) {
-  constexpr std::array<std::string_view, 6> kNames{"auto", "sev-guest", "tsm",
-                                                   "svsm", "vtpm",      "none"};
+  constexpr std::array<std::string_view, 7> kNames{"auto", "sev-guest", "tsm", "svsm",
+                                                   "vtpm", "sample",    "none"};
   constexpr std::array<std::string_view, 2> kPrefixes{"emulator:", "vtpm:"};
-  if (value == "sample") return later();
   const bool known = std::ranges::find(kNames, value) != kNames.end();
   const bool has_argument = std::ranges::any_of(kPrefixes, [&](std::string_view prefix) {
     return value.starts_with(prefix) && value.size() > prefix.size();
@@ -114,10 +134,29 @@ Status read_keystore(Settings& settings, std::string_view value) {
   return {};
 }
 
-Status read_gate(std::string_view value) {
-  if (value == "none") return {};
-  if (value == "first-use" || value == "lease") return later();
-  return refuse();
+Status read_gate(Settings& settings, std::string_view value) {
+  if (value != "none" && value != "first-use" && value != "lease") return refuse();
+  settings.gate = value;
+  return {};
+}
+
+Status read_tee_key(Settings& settings, std::string_view value) {
+  if (value != "P-256" && value != "P-521" && value != "RSA") return refuse();
+  settings.tee_key = value;
+  return {};
+}
+
+Status read_attestation_service(Settings& settings, std::string_view value) {
+  const Endpoint endpoint = VHSM_TRY(parse_endpoint(value));
+  settings.attestation_service = endpoint.url();
+  return {};
+}
+
+/// Whether they are URIs is found out when they are fetched: the keystore knows.
+Status read_prefetch(Settings& settings, std::string_view value) {
+  settings.prefetch.clear();
+  for (const std::string_view uri : split(value)) settings.prefetch.emplace_back(uri);
+  return {};
 }
 
 Status read_vmpl(Settings& settings, std::string_view value) {
@@ -184,6 +223,12 @@ Status read_duration(Settings& settings, std::string_view value) {
   return {};
 }
 
+template <std::chrono::milliseconds Settings::*Member>
+Status read_long(Settings& settings, std::string_view value) {
+  settings.*Member = VHSM_TRY(read_span(value));
+  return {};
+}
+
 Status read_limit(Settings& settings, std::string_view value) {
   settings.memory_limit = VHSM_TRY(read_memory_limit(value));
   return {};
@@ -191,7 +236,8 @@ Status read_limit(Settings& settings, std::string_view value) {
 
 constexpr Setting kSettings[] = {
     {"keystore", "memory:, unix:/PATH of at most 100 bytes", read_keystore},
-    {"platform", "auto, sev-guest, tsm, svsm, vtpm, vtpm:FILE, emulator:DIR, none", read_platform},
+    {"platform", "auto, sev-guest, tsm, svsm, vtpm, vtpm:FILE, emulator:DIR, sample, none",
+     read_platform},
     {"vmpl", "0, 1, 2, 3", read_vmpl},
     {"kbs", "up to 8 URLs http[s]://HOST[:PORT]", read_endpoints},
     {"kbs_ca", kFile, read_text<&Settings::kbs_ca>},
@@ -200,26 +246,27 @@ constexpr Setting kSettings[] = {
     {"kbs_key", kFile, read_text<&Settings::kbs_key>},
     {"kbs_insecure", kYesNo, read_flag<&Settings::kbs_insecure>},
     {"kbs_path", "two segments, e.g. default/key", read_kbs_path},
-    {"gate", "none", [](Settings&, std::string_view value) { return read_gate(value); }},
+    {"attestation_service", "one URL http[s]://HOST[:PORT]", read_attestation_service},
+    {"tee_key", "P-256, P-521, RSA", read_tee_key},
+    {"release_key", kFile, read_text<&Settings::release_key>},
+    {"require_signed_keys", kYesNo, read_flag<&Settings::require_signed_keys>},
+    {"prefetch", "URIs, e.g. vhsm:default/tls/www", read_prefetch},
+    {"gate", "none, first-use, lease", read_gate},
+    {"lease", kSpan, read_long<&Settings::lease>},
+    {"offline_grace", kSpan, read_long<&Settings::offline_grace>},
+    {"attest_before_generate", kYesNo, read_flag<&Settings::attest_before_generate>},
     {"import_private", kYesNo, read_flag<&Settings::import_private>},
     {"pkcs1_v15_decrypt", kYesNo, read_flag<&Settings::pkcs1_v15_decrypt>},
     {"load_wait", kWait, read_duration<&Settings::load_wait, 0>},
     {"connect_timeout", kWait, read_duration<&Settings::connect_timeout, 1>},
     {"fetch_timeout", kWait, read_duration<&Settings::fetch_timeout, 1>},
     {"memory_limit", "bytes, or with suffix K or M, at most 1024M", read_limit},
-    {"log", kFile, read_text<&Settings::log>},
+    {"log", kSink, read_text<&Settings::log>},
     {"log_level", "error, warning, info, debug", read_log_level},
-    {"audit", kFile, read_text<&Settings::audit>},
+    {"audit", kSink, read_text<&Settings::audit>},
     {"grants", kFile, read_text<&Settings::grants>},
     {"fips", "yes, no, or the path of fipsmodule.cnf", read_fips},
     {"assume_fips", kYesNo, read_flag<&Settings::assume_fips>},
-    {"attestation_service", "", nullptr},
-    {"lease", "", nullptr},
-    {"offline_grace", "", nullptr},
-    {"attest_before_generate", "", nullptr},
-    {"require_signed_keys", "", nullptr},
-    {"release_key", "", nullptr},
-    {"prefetch", "", nullptr},
     {"snp_policy", "", nullptr},
     {"trust_test_root", "", nullptr},
     {"require_init_data", "", nullptr},

@@ -134,13 +134,35 @@ Status apply(Settings& settings, const Source& source, std::string_view key,
 /// Plain http gives the KBS's answers to everyone on the way, unless there is no way.
 Status check_transport(const Settings& settings, const Source& source) {
   if (settings.kbs_insecure) return {};
-  for (const std::string& url : settings.kbs) {
+  std::vector<std::string> urls = settings.kbs;
+  if (!settings.attestation_service.empty()) urls.push_back(settings.attestation_service);
+  for (const std::string& url : urls) {
     const Endpoint endpoint = VHSM_TRY(parse_endpoint(url));
     if (endpoint.scheme == "https" || endpoint.is_loopback) continue;
     return fail(Errc::kBadConfig, "plain http reaches other hosts only with kbs_insecure = yes",
                 subject_of(source, "kbs", url, "; allowed: https://"));
   }
   return {};
+}
+
+/// What goes together: no setting is ever ignored.
+Status check_gate(Settings& settings, const Source& source) {
+  constexpr std::chrono::minutes kUsualLease{10};
+  const bool leased = settings.gate == "lease";
+  if (leased && settings.lease.count() == 0) settings.lease = kUsualLease;
+  if (!leased && settings.lease.count() != 0) {
+    return fail(Errc::kBadConfig, "a lease needs a gate",
+                subject_of(source, "gate", settings.gate, "; allowed with lease: lease"));
+  }
+  if (leased || settings.offline_grace.count() == 0) return {};
+  return fail(Errc::kBadConfig, "without leases keys outlast every outage anyway",
+              subject_of(source, "gate", settings.gate, "; allowed with offline_grace: lease"));
+}
+
+Status check_release_key(const Settings& settings, const Source& source) {
+  if (settings.release_key.empty() != settings.require_signed_keys) return {};
+  return fail(Errc::kBadConfig, "release_key and require_signed_keys = yes go together",
+              subject_of(source, "release_key", settings.release_key, ""));
 }
 
 Result<std::string> read_file(const std::string& path) {
@@ -217,6 +239,8 @@ Result<Settings> load_settings(std::span<const Override> overrides) {
     VHSM_TRY(apply(settings, host, given.key, given.value));
   }
   VHSM_TRY(check_transport(settings, settings.kbs == from_file ? file : host));
+  VHSM_TRY(check_gate(settings, file));
+  VHSM_TRY(check_release_key(settings, file));
   return settings;
 }
 

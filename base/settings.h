@@ -23,7 +23,7 @@ struct Settings {
   std::string source;  ///< the file that was read, empty when there was none
 
   std::string keystore = "memory:";      ///< memory: | unix:PATH
-  std::string platform = "auto";         ///< as snp/platform.h: auto | sev-guest | ...
+  std::string platform = "auto";         ///< as snp/platform.h: auto | sev-guest | ...; or sample
   std::optional<unsigned> vmpl;          ///< 0..3; unset: the level that the guest runs at
   std::vector<std::string> kbs;          ///< https://host[:port], in order of preference
   std::string kbs_ca;                    ///< PEM file; empty: the system's trust store
@@ -32,15 +32,25 @@ struct Settings {
   std::vector<std::string> kbs_pin;      ///< SHA-256 of the server's SubjectPublicKeyInfo, hex
   bool kbs_insecure = false;             ///< plain http to other hosts than loopback
   std::string kbs_path = "default/key";  ///< leading segments of a URI with fewer than three
-  bool import_private = false;           ///< let EVP_PKEY_fromdata bring private keys in
-  bool pkcs1_v15_decrypt = false;        ///< RSA decryption that tells of a wrong padding
+  std::string attestation_service;       ///< https://host[:port]; empty: each KBS attests by itself
+  std::string tee_key = "P-256";         ///< P-256 | P-521 | RSA: what a KBS encrypts to
+  std::string release_key;               ///< PEM file: the public key that signs resources
+  bool require_signed_keys = false;      ///< a resource without its signature is refused
+  std::vector<std::string> prefetch;     ///< URIs of keys to bring in at the start
+
+  std::string gate = "none";                   ///< none | first-use | lease
+  std::chrono::milliseconds lease{0};          ///< with gate = lease, else 0
+  std::chrono::milliseconds offline_grace{0};  ///< with gate = lease, else 0
+  bool attest_before_generate = false;         ///< a key with a name is made on a fresh attestation
+  bool import_private = false;                 ///< let EVP_PKEY_fromdata bring private keys in
+  bool pkcs1_v15_decrypt = false;              ///< RSA decryption that tells of a wrong padding
   std::chrono::milliseconds load_wait{3000};
   std::chrono::milliseconds connect_timeout{3000};
   std::chrono::milliseconds fetch_timeout{10000};
   std::size_t memory_limit = 0;                 ///< bytes; 0: see memory::Options
-  std::string log;                              ///< file for log lines; empty: none
+  std::string log;                              ///< file | syslog | journal; empty: none
   std::string log_level = "info";               ///< error | warning | info | debug
-  std::string audit;                            ///< file for audit lines; empty: none
+  std::string audit;                            ///< file | syslog | journal; empty: none
   bool assume_fips = false;                     ///< algorithms carry the property fips=yes
   bool fips = false;                            ///< the private OpenSSL uses its FIPS provider
   std::string fips_config;                      ///< its fipsmodule.cnf; empty: where OpenSSL's is

@@ -37,8 +37,11 @@ void add_doctor(CLI::App& app, Console& console);
 void add_key(CLI::App& app, Console& console);
 /// Adds its commands to `key`.
 void add_grants(CLI::App& key, Console& console);
+void add_fetch(CLI::App& app, Console& console);
+void add_resource(CLI::App& app, Console& console);
 void add_attest(CLI::App& app, Console& console);
 void add_report(CLI::App& app, Console& console);
+void add_measure(CLI::App& app, Console& console);
 
 /// Adds --json to a command.
 void add_json(CLI::App& command, Console& console);

@@ -188,8 +188,8 @@ void check_kbs(const Settings& settings, std::shared_ptr<snp::Platform> platform
                       "set kbs and kbs_ca in vhsm.cnf, see vhsm.cnf(5)"});
     return;
   }
-  const auto client = nitride::Client::create(settings, std::move(platform),
-                                              std::make_shared<Metrics>(), Log(), AuditLog());
+  const auto client = nitride::Client::create(
+      settings, std::move(platform), std::make_shared<Metrics>(), std::make_shared<Records>());
   if (!client.ok()) {
     checks.push_back(failed("KBS", client.error()));
     return;

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// vhsm report: reads a report, and says whether it is genuine.
+// vhsm report: reads a report, and says whether it is genuine and may be accepted.
 #include <fmt/format.h>
 
-#include <chrono>
+#include <algorithm>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "cli/console.h"
 #include "cli/report_text.h"
+#include "cli/report_time.h"
+#include "jose/json.h"
+#include "snp/evidence_json.h"
 #include "snp/files.h"
+#include "snp/policy_file.h"
 #include "snp/verify.h"
 
 namespace vhsm::cli {
@@ -22,81 +28,129 @@ struct ReportArguments {
   std::string product;
   std::string at;
   std::string test_root;
+  std::string policy;
+  bool signature_only = false;
 };
 
-Result<snp::UnverifiedReport> read_report(const std::string& path) {
-  const auto bytes = VHSM_TRY(snp::read_file(path, snp::kReportBytes));
-  const auto report = snp::UnverifiedReport::parse(bytes);
-  if (!report.ok()) return report.error().about(path);
-  return report.value();
+bool is_json(std::span<const std::uint8_t> bytes) {
+  constexpr std::string_view kBlanks = " \t\r\n";
+  const auto first = std::ranges::find_if(bytes, [&](std::uint8_t byte) {
+    return kBlanks.find(static_cast<char>(byte)) == kBlanks.npos;
+  });
+  return first != bytes.end() && *first == '{';
+}
+
+/// A raw report, or evidence in Trustee's JSON form.
+Result<snp::Evidence> evidence_of(std::span<const std::uint8_t> bytes) {
+  if (!is_json(bytes)) {
+    const auto report = VHSM_TRY(snp::UnverifiedReport::parse(bytes));
+    return snp::Evidence{report.raw(), {}};
+  }
+  const auto json =
+      VHSM_TRY(jose::parse_object({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+  return snp::evidence_from_json(json);
+}
+
+Result<snp::Evidence> read_evidence(const std::string& path) {
+  constexpr std::size_t kMaxEvidenceBytes = std::size_t{1} << 20;
+  const auto bytes = VHSM_TRY(snp::read_file(path, kMaxEvidenceBytes));
+  const auto evidence = evidence_of(bytes);
+  if (!evidence.ok()) return evidence.error().about(path);
+  return evidence;
 }
 
 Result<Exit> show(const Console& console, const ReportArguments& arguments) {
-  const auto report = VHSM_TRY(read_report(arguments.file));
+  const auto evidence = VHSM_TRY(read_evidence(arguments.file));
+  const snp::UnverifiedReport report(evidence.report);
   VHSM_TRY(console.json ? print_json(report_json(report)) : print(report_text(report)));
   return Exit::kDone;
 }
 
-/// "2026-01-31T12:00:00Z", RFC 3339 in UTC.
-Result<std::chrono::system_clock::time_point> parse_time(const std::string& text) {
-  int year = 0;
-  unsigned month = 0;
-  unsigned day = 0;
-  int hour = 0;
-  int minute = 0;
-  int second = 0;
-  int used = 0;
-  const int read = std::sscanf(text.c_str(), "%4d-%2u-%2uT%2d:%2d:%2dZ%n", &year, &month, &day,
-                               &hour, &minute, &second, &used);
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month),
-                                         std::chrono::day(day)};
-  if (read != 6 || static_cast<std::size_t>(used) != text.size() || !date.ok() || hour < 0 ||
-      hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60) {
-    return fail(Errc::kInvalidArgument, "a time is written like 2026-01-31T12:00:00Z", text);
+// ---- verify ------------------------------------------------------------------------------------
+
+/// Without --policy: what holds for every guest.
+Result<snp::VerifierPolicy> policy_of(const ReportArguments& arguments) {
+  snp::VerifierPolicy policy;
+  policy.report = snp::standing_rules();
+  if (!arguments.policy.empty()) policy = VHSM_TRY(snp::read_policy(arguments.policy));
+  if (!arguments.at.empty()) policy.genuine.at = VHSM_TRY(parse_time(arguments.at));
+  if (!arguments.product.empty()) {
+    policy.genuine.product = VHSM_TRY(snp::parse_product(arguments.product));
   }
-  const auto of_day = std::chrono::hours(hour) + std::chrono::minutes(minute);
-  return std::chrono::system_clock::time_point(std::chrono::sys_days(date) + of_day +
-                                               std::chrono::seconds(second));
+  return policy;
 }
 
-Result<snp::VerifyOptions> options_of(const ReportArguments& arguments) {
-  snp::VerifyOptions options;
-  if (!arguments.at.empty()) options.at = VHSM_TRY(parse_time(arguments.at));
-  if (!arguments.product.empty()) options.product = VHSM_TRY(snp::parse_product(arguments.product));
-  return options;
+/// What was asked, and what came of it.
+struct Verdict {
+  bool judged = false;  ///< the policy had its say, too
+  snp::Findings findings;
+  std::optional<snp::VerifiedReport> report;  ///< if it is genuine
+  Status accepted;
+};
+
+Verdict verdict_on(const snp::Evidence& evidence, const snp::Roots& roots,
+                   const snp::VerifierPolicy& policy, bool signature_only) {
+  Verdict verdict{.judged = !signature_only, .findings = {}, .report = {}, .accepted = {}};
+  const auto genuine = snp::verify(evidence, roots, policy.genuine, &verdict.findings);
+  if (!genuine.ok()) {
+    verdict.accepted = genuine.error();
+    return verdict;
+  }
+  verdict.report = genuine.value();
+  if (verdict.judged) {
+    verdict.accepted = snp::judge(genuine.value(), policy.report, &verdict.findings);
+  }
+  return verdict;
 }
 
-Status print_verdict(const Console& console, const Result<snp::VerifiedReport>& verified) {
-  if (!verified.ok()) {
-    if (!console.json) return {};  // main() says it on standard error
-    return print_json(Json{{"genuine", false},
-                           {"reason", reason(verified.error().code)},
-                           {"what", verified.error().what.c_str()}});
+const char* signer_of(const snp::VerifiedReport& report) {
+  return report.signer() == snp::CertificateKind::kVlek ? "VLEK" : "VCEK";
+}
+
+Json verdict_json(const Verdict& verdict) {
+  Json json{{"accepted", verdict.accepted.ok()}, {"genuine", verdict.report.has_value()}};
+  if (!verdict.accepted.ok()) {
+    json["reason"] = reason(verdict.accepted.error().code);
+    json["what"] = verdict.accepted.error().what.c_str();
   }
-  const snp::VerifiedReport& report = verified.value();
+  if (verdict.report) {
+    json["product"] = std::string(snp::product_name(verdict.report->product()));
+    json["signing_key"] = signer_of(*verdict.report);
+    json["development"] = verdict.report->development();
+  }
+  json["checks"] = snp::to_json(verdict.findings);
+  if (verdict.report) json["report"] = report_json(snp::UnverifiedReport(verdict.report->raw()));
+  return json;
+}
+
+/// What was not compared is the reader's to compare.
+const char* remark(const Verdict& verdict, bool has_policy) {
+  if (!verdict.judged) return "What it says was not judged.\n";
+  if (has_policy) return "";
+  return "Not compared, for want of a policy: measurement, VMPL and report data.\n";
+}
+
+std::string verdict_text(const Verdict& verdict, bool has_policy) {
+  const std::string checks = snp::to_text(verdict.findings);
+  if (!verdict.report) return "not genuine\n" + checks;
+  const snp::VerifiedReport& report = *verdict.report;
   const std::string product(snp::product_name(report.product()));
-  const char* const signer = report.signer() == snp::CertificateKind::kVlek ? "VLEK" : "VCEK";
-  if (console.json) {
-    return print_json(Json{{"genuine", true},
-                           {"product", product},
-                           {"signing_key", signer},
-                           {"development", report.development()},
-                           {"report", report_json(snp::UnverifiedReport(report.raw()))}});
-  }
-  return print(fmt::format(
-      "genuine: made by {}, signed by its {}{}\n"
-      "What it says is not judged here: compare measurement, VMPL, policy and report data.\n",
-      report.development() ? "an emulated " + product : "an AMD " + product + " processor", signer,
-      report.development() ? " (for development: no hardware behind it)" : ""));
+  return fmt::format(
+      "genuine{}: made by {}, signed by its {}{}\n{}{}",
+      verdict.judged ? verdict.accepted.ok() ? " and accepted" : ", but refused" : "",
+      report.development() ? "an emulated " + product : "an AMD " + product + " processor",
+      signer_of(report), report.development() ? " (for development: no hardware behind it)" : "",
+      remark(verdict, has_policy), checks);
 }
 
 Result<Exit> verify(const Console& console, const ReportArguments& arguments) {
-  const auto report = VHSM_TRY(read_report(arguments.file));
-  const auto options = VHSM_TRY(options_of(arguments));
+  const auto evidence = VHSM_TRY(read_evidence(arguments.file));
+  const auto policy = VHSM_TRY(policy_of(arguments));
   const auto roots = VHSM_TRY(snp::read_roots(arguments.certificates, arguments.test_root));
-  const auto verified = snp::verify({report.raw(), {}}, roots, options);
-  VHSM_TRY(print_verdict(console, verified));
-  if (!verified.ok()) return verified.error().about(arguments.file);
+  const Verdict verdict = verdict_on(evidence, roots, policy, arguments.signature_only);
+  VHSM_TRY(console.json ? print_json(verdict_json(verdict))
+                        : print(verdict_text(verdict, !arguments.policy.empty())));
+  if (!verdict.accepted.ok()) return verdict.accepted.error().about(arguments.file);
   return Exit::kDone;
 }
 
@@ -104,7 +158,7 @@ CLI::App* add_command(CLI::App& parent, const char* name, const char* what, Cons
                       const std::shared_ptr<ReportArguments>& arguments,
                       Result<Exit> (*run)(const Console&, const ReportArguments&)) {
   CLI::App* const command = parent.add_subcommand(name, what);
-  command->add_option("FILE", arguments->file, "A raw report, 1184 bytes")->required();
+  command->add_option("FILE", arguments->file, "A raw report, or evidence as JSON")->required();
   add_json(*command, console);
   command->callback([&console, arguments, run] {
     console.action = [&console, arguments, run] { return run(console, *arguments); };
@@ -119,14 +173,18 @@ void add_report(CLI::App& app, Console& console) {
   CLI::App* const report = app.add_subcommand("report", "Look at SEV-SNP reports");
   report->require_subcommand(1);
   add_command(*report, "show", "Print every field", console, arguments, show);
-  CLI::App* const check =
-      add_command(*report, "verify", "Say whether it is genuine", console, arguments, verify);
+  CLI::App* const check = add_command(*report, "verify", "Say whether it is genuine and acceptable",
+                                      console, arguments, verify);
   check
       ->add_option("--certs", arguments->certificates,
-                   "Folder with vcek or vlek, and if not built in ask, asvk, ark (.pem, .der)")
+                   "Folder with vcek or vlek, and revocation lists (.pem, .der, .crt, .crl)")
       ->required();
   check->add_option("--product", arguments->product, "Milan, Genoa or Turin");
   check->add_option("--at", arguments->at, "Time at which certificates must be valid (RFC 3339)");
+  CLI::Option* const signature_only = check->add_flag("--signature-only", arguments->signature_only,
+                                                      "Do not judge what the report says");
+  check->add_option("--policy", arguments->policy, "File with a policy: vhsm-snp-policy(5)")
+      ->excludes(signature_only);
   check->add_option("--trust-test-root", arguments->test_root,
                     "ARK of an emulator to trust: for development only");
 }

@@ -4,44 +4,17 @@
 #include <fmt/format.h>
 
 #include "snp/hex.h"
+#include "snp/named_bits.h"
 
 namespace vhsm::cli {
 namespace {
 
 namespace field = snp::field;
-namespace policy_bit = snp::policy_bit;
-namespace platform_bit = snp::platform_bit;
 
-struct Bit {
-  std::uint64_t mask;
-  const char* name;
-};
-
-constexpr Bit kPolicyBits[] = {
-    {policy_bit::kSmtAllowed, "SMT allowed"},
-    {policy_bit::kMigrationAllowed, "MIGRATION ALLOWED"},
-    {policy_bit::kDebugAllowed, "DEBUG ALLOWED"},
-    {policy_bit::kSingleSocketRequired, "single socket required"},
-    {policy_bit::kCxlAllowed, "CXL allowed"},
-    {policy_bit::kAes256XtsRequired, "AES-256-XTS required"},
-    {policy_bit::kRaplDisabledRequired, "RAPL disabled required"},
-    {policy_bit::kCiphertextHidingRequired, "ciphertext hiding required"},
-    {policy_bit::kPageSwapDisabled, "page swap disabled"},
-};
-constexpr Bit kPlatformBits[] = {
-    {platform_bit::kSmt, "SMT"},
-    {platform_bit::kTsme, "TSME"},
-    {platform_bit::kEcc, "ECC"},
-    {platform_bit::kRaplDisabled, "RAPL disabled"},
-    {platform_bit::kCiphertextHiding, "ciphertext hiding"},
-    {platform_bit::kAliasCheckComplete, "alias check complete"},
-    {platform_bit::kTio, "TIO"},
-};
-
-Json names_of(std::uint64_t bits, std::span<const Bit> known) {
+Json names_of(std::uint64_t bits, std::span<const snp::NamedBit> known) {
   Json names = Json::array();
-  for (const Bit& bit : known) {
-    if ((bits & bit.mask) != 0) names.push_back(bit.name);
+  for (const snp::NamedBit& bit : known) {
+    if ((bits & bit.mask) != 0) names.push_back(bit.meaning);
   }
   return names;
 }
@@ -92,7 +65,7 @@ const char* signing_key(std::uint64_t key_info) {
 void add_guest(const snp::UnverifiedReport& report, Json& json) {
   json["guest_svn"] = report.number<field::kGuestSvn>();
   json["policy"] = hex_number<field::kPolicy>(report);
-  json["policy_bits"] = names_of(report.number<field::kPolicy>(), kPolicyBits);
+  json["policy_bits"] = names_of(report.number<field::kPolicy>(), snp::policy_bits());
   json["family_id"] = hex<field::kFamilyId>(report);
   json["image_id"] = hex<field::kImageId>(report);
   json["vmpl"] = report.number<field::kVmpl>();
@@ -115,7 +88,7 @@ void add_machine(const snp::UnverifiedReport& report, Json& json) {
   }
   json["chip_id"] = hex<field::kChipId>(report);
   json["platform_info"] = hex_number<field::kPlatformInfo>(report);
-  json["platform_bits"] = names_of(report.number<field::kPlatformInfo>(), kPlatformBits);
+  json["platform_bits"] = names_of(report.number<field::kPlatformInfo>(), snp::platform_bits());
   json["current_tcb"] = tcb<field::kCurrentTcb>(report);
   json["reported_tcb"] = tcb<field::kReportedTcb>(report);
   json["committed_tcb"] = tcb<field::kCommittedTcb>(report);

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
+#include <utility>
 #include <vector>
 
 #include "jose/base64.h"
@@ -32,30 +32,39 @@ Result<SecretBytes> derive_kek(EVP_PKEY* own, EVP_PKEY* peer, Bytes party_u, Byt
 }
 
 /// The layout that Trustee's client rebuilds: alg, enc, epk{crv,kty,x,y}.
-std::string protected_header(EcPublicJwk ephemeral) {
-  ephemeral.alg.clear();
-  return base64url(
-      canonical(Json{{"alg", kKeyAgreementAlg}, {"enc", kEnc}, {"epk", to_json(ephemeral)}}));
+std::string agreement_header(const TeeKey& ephemeral) {
+  Json epk = to_json(ephemeral.public_jwk());
+  epk.erase("alg");
+  return base64url(canonical(Json{{"alg", kKeyAgreementAlg}, {"enc", kEnc}, {"epk", epk}}));
+}
+
+std::string transport_header() {
+  return base64url(canonical(Json{{"alg", kKeyTransportAlg}, {"enc", kEnc}}));
 }
 
 struct Sealed {
   std::string header;
-  std::array<std::uint8_t, kWrappedCekBytes> wrapped{};
+  Octets wrapped;
   std::array<std::uint8_t, kIvBytes> iv{};
   Octets ciphertext;
   std::array<std::uint8_t, kTagBytes> tag{};
 };
 
-/// Everything that touches Z, KEK, CEK or the plaintext.
-Status seal(std::span<const std::uint8_t> plaintext, EVP_PKEY* own, EVP_PKEY* peer,
-            Sealed& sealed) {
-  const auto kek = VHSM_TRY(derive_kek(own, peer, {}, {}));
+/// Everything that touches CEK or the plaintext. `wrap_key` wraps the CEK for the recipient.
+template <class WrapKey>
+Status seal(std::span<const std::uint8_t> plaintext, WrapKey wrap_key, Sealed& sealed) {
   auto cek = VHSM_TRY(SecretBytes::zeros(kCekBytes));
   VHSM_TRY(crypto(RAND_priv_bytes(cek.expose().data(), static_cast<int>(cek.size())),
                   "random content key"));
   VHSM_TRY(crypto(RAND_bytes(sealed.iv.data(), static_cast<int>(sealed.iv.size())), "random IV"));
-  sealed.wrapped = VHSM_TRY(wrap(kek, cek));
+  sealed.wrapped = VHSM_TRY(wrap_key(cek));
   return gcm_seal(cek, sealed.iv, sealed.header, plaintext, sealed.ciphertext, sealed.tag);
+}
+
+Result<Octets> agree(EVP_PKEY* own, EVP_PKEY* peer, const SecretBytes& cek) {
+  const auto kek = VHSM_TRY(derive_kek(own, peer, {}, {}));
+  const auto wrapped = VHSM_TRY(wrap(kek, cek));
+  return Octets(wrapped.begin(), wrapped.end());
 }
 
 // nlohmann::ordered_json would do, but five members of base64url need no escaping.
@@ -70,6 +79,7 @@ std::string flattened(const Sealed& sealed) {
 
 // ---- decryption
 
+/// `epk` and the parties are those of a key agreement.
 struct Header {
   EcPublicJwk epk;
   Octets party_u;
@@ -80,7 +90,7 @@ struct Header {
 struct Parsed {
   std::string aad;
   Header header;
-  std::array<std::uint8_t, kWrappedCekBytes> wrapped{};
+  Octets wrapped;
   std::array<std::uint8_t, kIvBytes> iv{};
   Octets ciphertext;
   std::array<std::uint8_t, kTagBytes> tag{};
@@ -93,12 +103,14 @@ Result<Octets> octets_member(const Json& object, std::string_view name) {
   return octets;
 }
 
+Error wrong_length(std::string_view member) {
+  return fail(Errc::kBadFormat, "a member of a JWE has a wrong length", member);
+}
+
 template <std::size_t N>
 Result<std::array<std::uint8_t, N>> fixed_member(const Json& object, std::string_view name) {
   const auto octets = VHSM_TRY(octets_member(object, name));
-  if (octets.size() != N) {
-    return fail(Errc::kBadFormat, "a member of a JWE has a wrong length", name);
-  }
+  if (octets.size() != N) return wrong_length(name);
   std::array<std::uint8_t, N> fixed{};
   std::ranges::copy(octets, fixed.begin());
   return fixed;
@@ -118,20 +130,11 @@ Status refuse(const Json& object, std::string_view name) {
 Result<Octets> party(const Json& header, std::string_view name) {
   if (find_member(header, name) == nullptr) return Octets{};
   auto octets = VHSM_TRY(octets_member(header, name));
-  if (octets.size() > kMaxPartyBytes) {
-    return fail(Errc::kBadFormat, "a member of a JWE has a wrong length", name);
-  }
+  if (octets.size() > kMaxPartyBytes) return wrong_length(name);
   return octets;
 }
 
-Result<Header> parse_header(std::string_view encoded) {
-  const auto text = VHSM_TRY(from_base64url(encoded));
-  const auto json =
-      VHSM_TRY(parse_object({reinterpret_cast<const char*>(text.data()), text.size()}));
-  VHSM_TRY(require(json, "alg", kKeyAgreementAlg));
-  VHSM_TRY(require(json, "enc", kEnc));
-  VHSM_TRY(refuse(json, "crit"));
-  VHSM_TRY(refuse(json, "zip"));
+Result<Header> agreement_of(const Json& json) {
   const Json* epk = find_member(json, "epk");
   if (epk == nullptr) return fail(Errc::kBadFormat, "a JSON member is missing", "epk");
   Header header;
@@ -141,7 +144,19 @@ Result<Header> parse_header(std::string_view encoded) {
   return header;
 }
 
-Result<Parsed> parse(std::string_view flattened_json) {
+/// @param alg  the one that was offered, and no other.
+Result<Header> parse_header(std::string_view encoded, std::string_view alg) {
+  const auto text = VHSM_TRY(from_base64url(encoded));
+  const auto json =
+      VHSM_TRY(parse_object({reinterpret_cast<const char*>(text.data()), text.size()}));
+  VHSM_TRY(require(json, "alg", alg));
+  VHSM_TRY(require(json, "enc", kEnc));
+  VHSM_TRY(refuse(json, "crit"));
+  VHSM_TRY(refuse(json, "zip"));
+  return alg == kKeyAgreementAlg ? agreement_of(json) : Header();
+}
+
+Result<Parsed> parse(std::string_view flattened_json, std::string_view alg) {
   const auto json = VHSM_TRY(parse_object(flattened_json));
   // Unprotected headers could replace what the tag protects.
   VHSM_TRY(refuse(json, "header"));
@@ -154,8 +169,8 @@ Result<Parsed> parse(std::string_view flattened_json) {
     const auto aad = VHSM_TRY(text_member(json, "aad"));
     parsed.aad.append(".").append(aad);  // RFC 7516, section 5.1, step 14
   }
-  parsed.header = VHSM_TRY(parse_header(encoded));
-  parsed.wrapped = VHSM_TRY(fixed_member<kWrappedCekBytes>(json, "encrypted_key"));
+  parsed.header = VHSM_TRY(parse_header(encoded, alg));
+  parsed.wrapped = VHSM_TRY(octets_member(json, "encrypted_key"));
   parsed.iv = VHSM_TRY(fixed_member<kIvBytes>(json, "iv"));
   parsed.ciphertext = VHSM_TRY(octets_member(json, "ciphertext"));
   parsed.tag = VHSM_TRY(fixed_member<kTagBytes>(json, "tag"));
@@ -168,38 +183,80 @@ Error as_malformed(const Error& error) {
   return {Errc::kBadFormat, error.what, error.subject, error.where};
 }
 
-}  // namespace
+// ----- the two algorithms
 
-Result<std::string> encrypt(std::span<const std::uint8_t> plaintext, const EcPublicJwk& recipient) {
-  if (recipient.alg != kKeyAgreementAlg) {
-    return fail(Errc::kUnsupported, "a TEE key is for another algorithm", recipient.alg);
-  }
-  const auto peer = VHSM_TRY(to_pkey(recipient));
-  const TeeKey own = VHSM_TRY(TeeKey::generate(recipient.crv));
+template <class WrapKey>
+Result<std::string> encrypt_as(std::string header, std::span<const std::uint8_t> plaintext,
+                               WrapKey wrap_key) {
   Sealed sealed;
-  sealed.header = protected_header(own.public_jwk());
+  sealed.header = std::move(header);
   sealed.ciphertext.resize(plaintext.size());
-  VHSM_TRY(memory::run_protected(
-      [&]() -> Status { return seal(plaintext, own.key(), peer.get(), sealed); }));
+  VHSM_TRY(memory::run_protected([&] { return seal(plaintext, wrap_key, sealed); }));
   return flattened(sealed);
 }
 
-Result<SecretBytes> decrypt(std::string_view flattened_json, EVP_PKEY* tee_key) {
-  const auto parsed = parse(flattened_json);
-  if (!parsed.ok()) return as_malformed(parsed.error());
-  const Parsed& jwe = parsed.value();
-  const auto curve = VHSM_TRY(curve_of(tee_key));
-  if (jwe.header.epk.crv != curve) {
-    return fail(Errc::kBadFormat, "a JWE whose ephemeral key is on another curve",
-                jwe.header.epk.crv);
-  }
-  const auto peer = VHSM_TRY(to_pkey(jwe.header.epk));
+Result<std::string> encrypt_by_agreement(std::span<const std::uint8_t> plaintext, EVP_PKEY* peer,
+                                         TeeKeyKind kind) {
+  const TeeKey own = VHSM_TRY(TeeKey::generate(kind));
+  return encrypt_as(agreement_header(own), plaintext,
+                    [&](const SecretBytes& cek) { return agree(own.key(), peer, cek); });
+}
+
+/// @param open_key  finds the content key, in a scope.
+template <class OpenKey>
+Result<SecretBytes> decrypt_as(const Parsed& jwe, OpenKey open_key) {
   return memory::run_protected([&]() -> Result<SecretBytes> {
-    const auto kek =
-        VHSM_TRY(derive_kek(tee_key, peer.get(), jwe.header.party_u, jwe.header.party_v));
-    const auto cek = VHSM_TRY(unwrap(kek, jwe.wrapped));
+    const auto cek = VHSM_TRY(open_key());
     return gcm_open(cek, jwe.iv, jwe.aad, jwe.ciphertext, jwe.tag);
   });
+}
+
+Result<SecretBytes> decrypt_by_agreement(const Parsed& jwe, EVP_PKEY* tee_key) {
+  const auto curve = VHSM_TRY(curve_of(tee_key));
+  const Header& header = jwe.header;
+  if (header.epk.crv != curve) {
+    return fail(Errc::kBadFormat, "a JWE whose ephemeral key is on another curve", header.epk.crv);
+  }
+  if (jwe.wrapped.size() != kWrappedCekBytes) return wrong_length("encrypted_key");
+  const auto peer = VHSM_TRY(to_pkey(header.epk));
+  return decrypt_as(jwe, [&]() -> Result<SecretBytes> {
+    const auto kek = VHSM_TRY(derive_kek(tee_key, peer.get(), header.party_u, header.party_v));
+    return unwrap(kek, std::span(jwe.wrapped).first<kWrappedCekBytes>());
+  });
+}
+
+Result<SecretBytes> decrypt_by_transport(const Parsed& jwe, EVP_PKEY* tee_key) {
+  const auto size = static_cast<std::size_t>(EVP_PKEY_get_size(tee_key));
+  if (jwe.wrapped.size() != size) return wrong_length("encrypted_key");
+  return decrypt_as(jwe, [&] { return receive(tee_key, jwe.wrapped); });
+}
+
+Status check_alg(std::string_view alg, std::string_view wanted) {
+  if (alg == wanted) return {};
+  return fail(Errc::kUnsupported, "a TEE key is for another algorithm", alg);
+}
+
+}  // namespace
+
+Result<std::string> encrypt(std::span<const std::uint8_t> plaintext, const TeeJwk& recipient) {
+  const auto* const ec = std::get_if<EcPublicJwk>(&recipient);
+  VHSM_TRY(ec != nullptr ? check_alg(ec->alg, kKeyAgreementAlg)
+                         : check_alg(std::get<RsaPublicJwk>(recipient).alg, kKeyTransportAlg));
+  const auto peer = VHSM_TRY(to_pkey(recipient));
+  if (ec == nullptr) {
+    return encrypt_as(transport_header(), plaintext,
+                      [&](const SecretBytes& cek) { return transport(peer.get(), cek); });
+  }
+  const auto kind = ec->crv == "P-521" ? TeeKeyKind::kP521 : TeeKeyKind::kP256;
+  return encrypt_by_agreement(plaintext, peer.get(), kind);
+}
+
+Result<SecretBytes> decrypt(std::string_view flattened_json, EVP_PKEY* tee_key) {
+  const bool by_transport = EVP_PKEY_is_a(tee_key, "RSA") == 1;
+  const auto parsed = parse(flattened_json, by_transport ? kKeyTransportAlg : kKeyAgreementAlg);
+  if (!parsed.ok()) return as_malformed(parsed.error());
+  return by_transport ? decrypt_by_transport(parsed.value(), tee_key)
+                      : decrypt_by_agreement(parsed.value(), tee_key);
 }
 
 }  // namespace vhsm::jose

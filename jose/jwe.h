@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Resources on their way from the KBS to the VM: flattened JSON JWE, ECDH-ES+A256KW with A256GCM.
-// Source: RFC 7516, section 7.2.2; RFC 7518, sections 4.6 and 5.3; Trustee kbs/src/jwe/mod.rs for
-// the byte layout (its client rebuilds the protected header instead of reading it).
+// Resources on their way from the KBS to the VM: flattened JSON JWE, ECDH-ES+A256KW or RSA-OAEP-256
+// with A256GCM.
+// Source: RFC 7516, section 7.2.2; RFC 7518, sections 4.3, 4.6 and 5.3; Trustee kbs/src/jwe/mod.rs
+// for the byte layout (its client rebuilds the protected header instead of reading it).
 #pragma once
 
 #include <cstdint>
@@ -19,12 +20,12 @@ namespace vhsm::jose {
 
 /// {"protected","encrypted_key","iv","ciphertext","tag"} in this order, compact.
 /// @param plaintext  any bytes, also none; only read inside a ProtectedScope.
-/// @errors kUnsupported unless the key's alg is ECDH-ES+A256KW; kBadFormat (the key); kCrypto,
-///         kMemoryLimit, kForked.
+/// @errors kUnsupported unless the key's alg is the one that keys of its type have; kBadFormat (the
+///         key); kCrypto, kMemoryLimit, kForked.
 [[nodiscard]] Result<std::string> encrypt(std::span<const std::uint8_t> plaintext,
-                                          const EcPublicJwk& recipient);
+                                          const TeeJwk& recipient);
 
-/// Opens what encrypt() or any other RFC 7516 sender made for `tee_key` (P-256 or P-521).
+/// Opens what encrypt() or any other RFC 7516 sender made for `tee_key` by its own algorithm.
 /// @errors kBadFormat when it is malformed or uses what was not offered (subject: the member);
 ///         kForged when it does not authenticate; kCrypto, kMemoryLimit, kForked.
 [[nodiscard]] Result<SecretBytes> decrypt(std::string_view flattened_json, EVP_PKEY* tee_key);

@@ -3,7 +3,9 @@
 // Public keys on the wire.
 #include "jose/jwk.h"
 
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/param_build.h>
 #include <openssl/params.h>
 
 #include <algorithm>
@@ -73,6 +75,69 @@ Result<ossl::PKey> pkey_from_point(const Curve& curve, std::vector<std::uint8_t>
   return key;
 }
 
+using ParamBuild = ossl::Handle<OSSL_PARAM_BLD, OSSL_PARAM_BLD_free>;
+using ParamList = ossl::Handle<OSSL_PARAM, OSSL_PARAM_free>;
+
+constexpr int kLeastRsaBits = 2048;
+constexpr int kMostRsaBits = 4096;
+constexpr int kMostExponentBits = 64;
+
+Result<ossl::Bignum> number_from(std::string_view text) {
+  const auto bytes = VHSM_TRY(from_base64url(text));
+  if (bytes.empty() || bytes.front() == 0 || bytes.size() > kMostRsaBits / 8) {
+    return fail(Errc::kBadFormat, "a number of a JWK is not in its one form");
+  }
+  return made(ossl::Bignum(BN_bin2bn(bytes.data(), static_cast<int>(bytes.size()), nullptr)),
+              "no number");
+}
+
+Result<std::string> number_of(EVP_PKEY* key, const char* name) {
+  BIGNUM* raw = nullptr;
+  const int rc = EVP_PKEY_get_bn_param(key, name, &raw);
+  const ossl::Bignum number(raw);
+  VHSM_TRY(crypto(rc, "an RSA key's public numbers"));
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(BN_num_bytes(number.get())));
+  BN_bn2bin(number.get(), bytes.data());
+  return base64url(bytes);
+}
+
+Result<ossl::PKey> rsa_from_numbers(const BIGNUM* n, const BIGNUM* e) {
+  const auto build = VHSM_TRY(made(ParamBuild(OSSL_PARAM_BLD_new()), "no parameters"));
+  VHSM_TRY(crypto(OSSL_PARAM_BLD_push_BN(build.get(), OSSL_PKEY_PARAM_RSA_N, n), "an RSA modulus"));
+  VHSM_TRY(
+      crypto(OSSL_PARAM_BLD_push_BN(build.get(), OSSL_PKEY_PARAM_RSA_E, e), "an RSA exponent"));
+  const auto params =
+      VHSM_TRY(made(ParamList(OSSL_PARAM_BLD_to_param(build.get())), "no parameters"));
+  const auto ctx = VHSM_TRY(
+      made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr)), "no RSA keys"));
+  VHSM_TRY(crypto(EVP_PKEY_fromdata_init(ctx.get()), "EVP_PKEY_fromdata_init"));
+  ossl::PKey key;
+  VHSM_TRY(
+      crypto(EVP_PKEY_fromdata(ctx.get(), ossl::Receive(key), EVP_PKEY_PUBLIC_KEY, params.get()),
+             "EVP_PKEY_fromdata"));
+  return key;
+}
+
+Result<ossl::PKey> rsa_to_pkey(const RsaPublicJwk& jwk) {
+  const auto n = VHSM_TRY(number_from(jwk.n));
+  const auto e = VHSM_TRY(number_from(jwk.e));
+  const int bits = BN_num_bits(n.get());
+  if (bits < kLeastRsaBits || bits > kMostRsaBits || BN_num_bits(e.get()) > kMostExponentBits) {
+    return fail(Errc::kUnsupported, "an RSA key of a JWK has not 2048 to 4096 bits");
+  }
+  return rsa_from_numbers(n.get(), e.get());
+}
+
+Result<TeeJwk> rsa_from_json(const Json& json) {
+  RsaPublicJwk jwk;
+  jwk.alg = VHSM_TRY(text_member(json, "alg"));
+  jwk.n = VHSM_TRY(text_member(json, "n"));
+  jwk.e = VHSM_TRY(text_member(json, "e"));
+  const auto key = rsa_to_pkey(jwk);
+  if (!key.ok()) return key.error();
+  return TeeJwk(std::move(jwk));
+}
+
 Result<EcPublicJwk> point_from_json(const Json& json) {
   const auto kty = VHSM_TRY(text_member(json, "kty"));
   if (kty != "EC") return fail(Errc::kUnsupported, "a JWK is not an EC key", kty);
@@ -93,6 +158,19 @@ Json to_json(const EcPublicJwk& jwk) {
   return json;
 }
 
+Json to_json(const TeeJwk& jwk) {
+  if (const auto* ec = std::get_if<EcPublicJwk>(&jwk)) return to_json(*ec);
+  const auto& rsa = std::get<RsaPublicJwk>(jwk);
+  return Json{{"alg", rsa.alg}, {"e", rsa.e}, {"kty", "RSA"}, {"n", rsa.n}};
+}
+
+Result<TeeJwk> tee_jwk_from_json(const Json& json) {
+  const auto kty = VHSM_TRY(text_member(json, "kty"));
+  if (kty == "RSA") return rsa_from_json(json);
+  EcPublicJwk ec = VHSM_TRY(jwk_from_json(json));
+  return TeeJwk(std::move(ec));
+}
+
 Result<EcPublicJwk> jwk_from_json(const Json& json) {
   const auto alg = VHSM_TRY(text_member(json, "alg"));
   if (alg.empty()) return fail(Errc::kBadFormat, "a JSON member is empty", "alg");
@@ -109,6 +187,23 @@ Result<ossl::PKey> to_pkey(const EcPublicJwk& jwk) {
   VHSM_TRY(append_coordinate(jwk.x, *curve, point));
   VHSM_TRY(append_coordinate(jwk.y, *curve, point));
   return pkey_from_point(*curve, point);
+}
+
+Result<ossl::PKey> to_pkey(const TeeJwk& jwk) {
+  if (const auto* ec = std::get_if<EcPublicJwk>(&jwk)) return to_pkey(*ec);
+  return rsa_to_pkey(std::get<RsaPublicJwk>(jwk));
+}
+
+Result<TeeJwk> tee_jwk_of(EVP_PKEY* key) {
+  if (EVP_PKEY_is_a(key, "RSA") != 1) {
+    EcPublicJwk ec = VHSM_TRY(from_pkey(key, kKeyAgreementAlg));
+    return TeeJwk(std::move(ec));
+  }
+  RsaPublicJwk jwk;
+  jwk.alg = kKeyTransportAlg;
+  jwk.n = VHSM_TRY(number_of(key, OSSL_PKEY_PARAM_RSA_N));
+  jwk.e = VHSM_TRY(number_of(key, OSSL_PKEY_PARAM_RSA_E));
+  return TeeJwk(std::move(jwk));
 }
 
 Result<EcPublicJwk> from_pkey(EVP_PKEY* key, std::string_view alg) {

@@ -6,6 +6,7 @@
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
+#include <openssl/rsa.h>
 
 #include <algorithm>
 #include <climits>
@@ -73,7 +74,44 @@ Status gcm_update(EVP_CIPHER_CTX* ctx, Bytes in, std::span<std::uint8_t> out) {
   return crypto(EVP_CipherUpdate(ctx, out.data(), &written, in.data(), in_bytes), "AES-256-GCM");
 }
 
+using Init = int(EVP_PKEY_CTX*);
+
+Result<ossl::PKeyCtx> oaep_ctx(EVP_PKEY* key, Init* init) {
+  auto ctx =
+      VHSM_TRY(made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr)), "no RSA"));
+  VHSM_TRY(crypto(init(ctx.get()), "RSA-OAEP"));
+  VHSM_TRY(crypto(EVP_PKEY_CTX_set_rsa_padding(ctx.get(), RSA_PKCS1_OAEP_PADDING), "RSA-OAEP"));
+  VHSM_TRY(crypto(EVP_PKEY_CTX_set_rsa_oaep_md_name(ctx.get(), "SHA2-256", nullptr), "RSA-OAEP"));
+  VHSM_TRY(crypto(EVP_PKEY_CTX_set_rsa_mgf1_md_name(ctx.get(), "SHA2-256", nullptr), "RSA-OAEP"));
+  return ctx;
+}
+
 }  // namespace
+
+Result<std::vector<std::uint8_t>> transport(EVP_PKEY* peer, const SecretBytes& key) {
+  const auto ctx = VHSM_TRY(oaep_ctx(peer, EVP_PKEY_encrypt_init));
+  std::vector<std::uint8_t> wrapped(static_cast<std::size_t>(EVP_PKEY_get_size(peer)));
+  std::size_t size = wrapped.size();
+  VHSM_TRY(
+      crypto(EVP_PKEY_encrypt(ctx.get(), wrapped.data(), &size, key.expose().data(), key.size()),
+             "RSA-OAEP"));
+  wrapped.resize(size);
+  return wrapped;
+}
+
+Result<SecretBytes> receive(EVP_PKEY* own, Bytes wrapped) {
+  const ossl::ErrorMark quiet;
+  const auto ctx = VHSM_TRY(oaep_ctx(own, EVP_PKEY_decrypt_init));
+  std::size_t size = static_cast<std::size_t>(EVP_PKEY_get_size(own));
+  auto key = VHSM_TRY(SecretBytes::zeros(size));
+  if (EVP_PKEY_decrypt(ctx.get(), key.expose().data(), &size, wrapped.data(), wrapped.size()) !=
+          1 ||
+      size != kCekBytes) {
+    return fail(Errc::kForged, "the content key of a JWE does not authenticate");
+  }
+  key.truncate(size);
+  return key;
+}
 
 Result<SecretBytes> shared_secret(EVP_PKEY* own, EVP_PKEY* peer) {
   const auto ctx =

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The secret steps of a JWE. Every function here must be called inside memory::run_protected().
-// Source: RFC 7518, section 4.6.2 (Concat KDF); RFC 3394 (AES key wrap); RFC 7518, section 5.3
-// (AES-GCM).
+// Source: RFC 7518, section 4.6.2 (Concat KDF); RFC 3394 (AES key wrap); RFC 7518, section 4.3
+// (RSA-OAEP-256); RFC 7518, section 5.3 (AES-GCM).
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "base/handle.h"
 #include "base/result.h"
@@ -42,6 +43,13 @@ using Bytes = std::span<const std::uint8_t>;
 /// @errors kForged when the wrapped key does not authenticate; kCrypto, kMemoryLimit.
 [[nodiscard]] Result<SecretBytes> unwrap(const SecretBytes& kek,
                                          std::span<const std::uint8_t, kWrappedCekBytes> wrapped);
+
+/// RSA-OAEP with SHA-256, in MGF1 too, and an empty label.
+/// @errors kCrypto.
+[[nodiscard]] Result<std::vector<std::uint8_t>> transport(EVP_PKEY* peer, const SecretBytes& key);
+
+/// @errors kForged when `wrapped` does not open to a key of kCekBytes; kCrypto, kMemoryLimit.
+[[nodiscard]] Result<SecretBytes> receive(EVP_PKEY* own, Bytes wrapped);
 
 /// AES-256-GCM. `ciphertext` is as long as `plaintext`.
 /// @errors kCrypto.

@@ -9,14 +9,14 @@
 
 namespace vhsm::jose {
 
-Json runtime_claims(std::string_view nonce, const EcPublicJwk& tee_key,
+Json runtime_claims(std::string_view nonce, const TeeJwk& tee_key,
                     std::string_view additional_evidence) {
   return Json{{"additional-evidence", additional_evidence},
               {"nonce", nonce},
               {"tee-pubkey", to_json(tee_key)}};
 }
 
-Result<RuntimeReportData> report_data(std::string_view nonce, const EcPublicJwk& tee_key,
+Result<RuntimeReportData> report_data(std::string_view nonce, const TeeJwk& tee_key,
                                       std::string_view additional_evidence) {
   const std::string text = canonical(runtime_claims(nonce, tee_key, additional_evidence));
   RuntimeReportData data{};

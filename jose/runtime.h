@@ -18,14 +18,13 @@ inline constexpr std::size_t kRuntimeDigestBytes = 48;
 using RuntimeReportData = std::array<std::uint8_t, 64>;
 
 /// {"additional-evidence","nonce","tee-pubkey"}: what is hashed, and what the token repeats.
-[[nodiscard]] Json runtime_claims(std::string_view nonce, const EcPublicJwk& tee_key,
+[[nodiscard]] Json runtime_claims(std::string_view nonce, const TeeJwk& tee_key,
                                   std::string_view additional_evidence = "");
 
 /// SHA-384 of the canonical runtime_claims(), then 16 zero bytes.
 /// @param nonce  as the challenge gave it: never decoded.
 /// @errors kCrypto.
-[[nodiscard]] Result<RuntimeReportData> report_data(std::string_view nonce,
-                                                    const EcPublicJwk& tee_key,
+[[nodiscard]] Result<RuntimeReportData> report_data(std::string_view nonce, const TeeJwk& tee_key,
                                                     std::string_view additional_evidence = "");
 
 }  // namespace vhsm::jose

@@ -3,6 +3,8 @@
 // The key pair of one attestation.
 #include "jose/tee_key.h"
 
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 
 #include <utility>
@@ -11,6 +13,41 @@
 
 namespace vhsm::jose {
 namespace {
+
+constexpr unsigned kRsaBits = 2048;
+
+struct Recipe {
+  const char* type;
+  const char* group;  ///< null: none
+};
+
+constexpr Recipe recipe_of(TeeKeyKind kind) {
+  switch (kind) {
+    case TeeKeyKind::kP521: return {"EC", "P-521"};
+    case TeeKeyKind::kRsa: return {"RSA", nullptr};
+    default: return {"EC", "P-256"};
+  }
+}
+
+/// The search for RSA primes takes long enough to be in a fork's way.
+int on_progress(EVP_PKEY_CTX* /*ctx*/) {
+  memory::pause_for_fork();
+  return 1;
+}
+
+/// In a scope.
+Result<ossl::PKey> make_pair(const Recipe& recipe) {
+  const auto ctx = VHSM_TRY(
+      made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_name(nullptr, recipe.type, nullptr)), "no keys"));
+  EVP_PKEY_CTX_set_cb(ctx.get(), on_progress);
+  VHSM_TRY(crypto(EVP_PKEY_keygen_init(ctx.get()), "generating a TEE key"));
+  VHSM_TRY(crypto(recipe.group != nullptr ? EVP_PKEY_CTX_set_group_name(ctx.get(), recipe.group)
+                                          : EVP_PKEY_CTX_set_rsa_keygen_bits(ctx.get(), kRsaBits),
+                  "generating a TEE key"));
+  ossl::PKey key;
+  VHSM_TRY(crypto(EVP_PKEY_generate(ctx.get(), ossl::Receive(key)), "generating a TEE key"));
+  return key;
+}
 
 /// Frees in a scope; a process that may not enter one leaves the key to its owner.
 void free_key(ossl::PKey& key) noexcept {
@@ -24,17 +61,15 @@ void free_key(ossl::PKey& key) noexcept {
 
 }  // namespace
 
-Result<TeeKey> TeeKey::generate(const std::string& curve) {
-  ossl::PKey key = VHSM_TRY(memory::run_protected([&]() -> Result<ossl::PKey> {
-    return made(ossl::PKey(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", curve.c_str())),
-                "generating a TEE key");
-  }));
-  return adopt(std::move(key));
+Result<TeeKey> TeeKey::generate(TeeKeyKind kind) {
+  auto key = memory::run_protected([&] { return make_pair(recipe_of(kind)); });
+  if (!key.ok()) return key.error();
+  return adopt(std::move(key).value());
 }
 
 Result<TeeKey> TeeKey::adopt(ossl::PKey key) {
   const memory::Access access;
-  auto jwk = from_pkey(key.get(), kKeyAgreementAlg);
+  auto jwk = tee_jwk_of(key.get());
   if (!jwk.ok()) {
     free_key(key);
     return jwk.error();

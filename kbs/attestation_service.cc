@@ -55,7 +55,7 @@ Result<const Json*> member(const Json& object, std::string_view name) {
 
 /// What the client says its report is bound to.
 struct Runtime {
-  jose::EcPublicJwk tee_key;
+  jose::TeeJwk tee_key;
   const Json* evidence = nullptr;
 };
 
@@ -66,7 +66,7 @@ Result<Runtime> parse_runtime(const Json& request, const Challenge& challenge) {
   if (nonce != challenge.nonce) return fail(Errc::kNotAttested, "the nonce is not the session's");
   const Json* key = VHSM_TRY(member(*runtime, "tee-pubkey"));
   Runtime parsed;
-  parsed.tee_key = VHSM_TRY(jose::jwk_from_json(*key));
+  parsed.tee_key = VHSM_TRY(jose::tee_jwk_from_json(*key));
   const Json* tee_evidence = VHSM_TRY(member(request, "tee-evidence"));
   const auto additional = VHSM_TRY(jose::text_member(*tee_evidence, "additional_evidence"));
   if (!additional.empty()) {

@@ -107,7 +107,7 @@ Result<AttestedVm> attested_vm(const Json& claims) {
   const Json* key = runtime == nullptr ? nullptr : jose::find_member(*runtime, "tee-pubkey");
   if (key == nullptr) return fail(Errc::kBadFormat, "a token without a TEE key");
   AttestedVm vm;
-  vm.tee_key = VHSM_TRY(jose::jwk_from_json(*key));
+  vm.tee_key = VHSM_TRY(jose::tee_jwk_from_json(*key));
   if (const Json* snp = jose::find_member(*evidence, "snp"); snp != nullptr) {
     vm.measurement = text_or_nothing(*snp, "measurement");
     vm.chip_id = text_or_nothing(*snp, "chip_id");

@@ -19,7 +19,7 @@ namespace vhsm::kbs {
 
 /// What the KBS needs from a verified token.
 struct AttestedVm {
-  jose::EcPublicJwk tee_key;
+  jose::TeeJwk tee_key;
   std::string measurement;  ///< hex, empty when the token does not say
   std::string chip_id;      ///< hex, empty when the token does not say
 };

@@ -168,10 +168,17 @@ class Key {
 
   [[nodiscard]] virtual bool has_private() const noexcept = 0;
 
+  /// Whether who keeps the key elsewhere has taken it back: no operation will succeed again.
+  [[nodiscard]] virtual bool revoked() const noexcept { return false; }
+  /// Forgets the private half, if it is in this process. Operations under way are refused by the
+  /// key's gate, but keep what they have until they end.
+  virtual void wipe() const noexcept {}
+
   /// Checks the parts within `selection` for consistency (keymgmt validate).
   virtual Status validate(Selection selection, bool quick) const = 0;
 
-  /// @errors kNoPrivateKey, kUnsupported, kPolicy, kCrypto.
+  /// @errors kNoPrivateKey, kUnsupported, kPolicy, kCrypto; those of Permit::ask(), as have the
+  ///         private operations themselves.
   virtual Result<std::unique_ptr<Operation>> begin(const OperationRequest& request) const = 0;
 
  private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the keystore asks of whoever can bring a missing key. Nitride is one; the keystore does not
-// know it.
+// What the keystore asks of whoever can bring a missing key, and prove this VM anew. Nitride is
+// one; the keystore does not know it.
 #pragma once
 
 #include <chrono>
@@ -26,6 +26,24 @@ class KeySource {
   ///         kPlatform, kMemoryLimit; the subject names the key or the endpoint.
   virtual Result<SecretBytes> fetch(const KeyName& name,
                                     std::chrono::steady_clock::time_point deadline) = 0;
+
+  /// As fetch(), on a proof of this VM that was begun at `since` or later: whether its lease goes
+  /// on is asked again, of whoever decides.
+  virtual Result<SecretBytes> renew(const KeyName& name,
+                                    std::chrono::steady_clock::time_point since,
+                                    std::chrono::steady_clock::time_point deadline) {
+    static_cast<void>(since);  // a source that asks for no proof
+    return fetch(name, deadline);
+  }
+
+  /// Proves this VM without asking for a key, as renew() does.
+  /// @errors as fetch() but kMissing and kDenied.
+  virtual Status prove(std::chrono::steady_clock::time_point since,
+                       std::chrono::steady_clock::time_point deadline) {
+    static_cast<void>(since);
+    static_cast<void>(deadline);
+    return fail(Errc::kNoPlatform, "this source of keys proves nothing");
+  }
 };
 
 }  // namespace vhsm::keystore

@@ -9,11 +9,13 @@
 #include <optional>
 #include <vector>
 
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/result.h"
 #include "keystore/key.h"
 #include "keystore/key_name.h"
 #include "keystore/key_source.h"
+#include "keystore/permit.h"
 #include "keystore/symmetric_key.h"
 #include "keystore/symmetric_operation.h"
 
@@ -25,6 +27,7 @@ struct Entry {
   std::vector<std::vector<std::uint8_t>> certificates;  ///< DER, in stored order
   std::vector<std::uint8_t> public_key_info{};          ///< DER of the key's public half
   SymmetricKeyPtr symmetric{};  ///< alone: what was asked for by type=secret
+  PermitPtr permit{};           ///< of the key; null: it is under no gate
 };
 
 /// Thread-safe.
@@ -59,7 +62,8 @@ class Keystore {
   /// Makes a key pair under `name`, which ends with this keystore.
   /// @param settings  as Generator::settings().
   /// @errors kInvalidArgument when the name is taken, here or at the KeySource; those of
-  ///         KeySource::fetch when it cannot tell; kNotGranted; those of Generator.
+  ///         KeySource::fetch when it cannot tell, and with attest_before_generate those of
+  ///         KeySource::prove; kNotGranted; those of Generator.
   virtual Result<KeyPtr> generate(const KeyName& name, const KeyType& type,
                                   const OSSL_PARAM settings[]) = 0;
 
@@ -82,6 +86,12 @@ struct Deadlines {
   std::chrono::milliseconds fetch_timeout{10000};  ///< for a URI, and for each later try
 };
 
+/// When keys may be used.
+struct Policy {
+  GateTerms gate{};  ///< of all keys with a name
+  bool attest_before_generate = false;
+};
+
 /// A keystore that holds its keys itself, and so can serve other processes.
 class HoldingKeystore : public Keystore {
  public:
@@ -95,8 +105,9 @@ class HoldingKeystore : public Keystore {
 };
 
 /// `keystore = memory:`. Without a `source` every key that is not there is kMissing.
-std::unique_ptr<HoldingKeystore> make_memory_keystore(std::shared_ptr<KeySource> source,
-                                                      const Deadlines& deadlines,
-                                                      std::shared_ptr<Metrics> metrics);
+/// @param records  where it is told when a key is wiped, or serves in an outage; null: nowhere.
+std::unique_ptr<HoldingKeystore> make_memory_keystore(
+    std::shared_ptr<KeySource> source, const Deadlines& deadlines, std::shared_ptr<Metrics> metrics,
+    const Policy& policy = {}, std::shared_ptr<const Records> records = nullptr);
 
 }  // namespace vhsm::keystore

@@ -35,6 +35,7 @@ Status LocalKey::validate(Selection selection, bool quick) const {
   const bool wants_private = (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
   if (!wants_private) return {};
   if (!has_private()) return fail(Errc::kNoPrivateKey, "only the public half is here");
+  VHSM_TRY(ask());
   const auto pair = run_with_room([this] { return private_->use(public_half()); });
   if (!pair.ok()) return named(pair.error());
   return check_pair(public_half(), pair.value().get());
@@ -72,6 +73,7 @@ Result<std::unique_ptr<Operation>> LocalKey::begin(const OperationRequest& reque
   if (held && !has_private()) {
     return fail(Errc::kNoPrivateKey, "the operation needs a private key");
   }
+  if (held) VHSM_TRY(ask());
   auto inner = request.peer == nullptr ? take(request.kind, request.digest, {}) : nullptr;
   if (inner == nullptr) {
     inner = VHSM_TRY(held ? begin_held(request) : begin_public(request));

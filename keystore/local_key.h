@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "keystore/inner_context.h"
 #include "keystore/key.h"
+#include "keystore/permit.h"
 #include "keystore/private_half.h"
 
 namespace vhsm::keystore {
@@ -41,6 +42,18 @@ class LocalKey final : public Key, public std::enable_shared_from_this<LocalKey>
   void put(InnerContextPtr context) const noexcept;
   void count_operation() const noexcept;
 
+  /// Puts the key under a gate. Once, before anybody else has it.
+  void bind(PermitPtr permit) const noexcept { permit_ = std::move(permit); }
+  /// Before each use of the private half; nearly nothing for a key without a gate.
+  /// @errors as Permit::ask().
+  Status ask() const { return permit_ == nullptr ? Status() : permit_->ask(); }
+  [[nodiscard]] bool revoked() const noexcept override {
+    return permit_ != nullptr && permit_->revoked();
+  }
+  void wipe() const noexcept override {
+    if (private_ != nullptr) private_->wipe();
+  }
+
   /// Null for a public key.
   [[nodiscard]] const PrivateHalf* private_half() const noexcept { return private_.get(); }
 
@@ -51,6 +64,7 @@ class LocalKey final : public Key, public std::enable_shared_from_this<LocalKey>
 
   const std::unique_ptr<PrivateHalf> private_;
   std::shared_ptr<Metrics> metrics_;
+  mutable PermitPtr permit_;  ///< null: no gate
   mutable ContextPool idle_;  ///< of the public half
 };
 

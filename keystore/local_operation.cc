@@ -34,6 +34,8 @@ bool one_of(const std::array<std::string_view, N>& names, const char* key) noexc
   return std::ranges::find(names, std::string_view(key)) != names.end();
 }
 
+/// @param settable  null for an algorithm that takes none, and looks at none: libssl 4.0 has some
+///                  for every signature.
 Result<std::vector<OSSL_PARAM>> fenced(const OSSL_PARAM params[], const OSSL_PARAM* settable) {
   std::vector<OSSL_PARAM> kept;
   for (const OSSL_PARAM* p = params; p != nullptr && p->key != nullptr; ++p) {
@@ -42,7 +44,7 @@ Result<std::vector<OSSL_PARAM>> fenced(const OSSL_PARAM params[], const OSSL_PAR
     if (!known && one_of(kResultChanging, p->key)) {
       return fail(Errc::kUnsupported, "the private OpenSSL does not know this parameter", p->key);
     }
-    kept.push_back(*p);
+    if (settable != nullptr) kept.push_back(*p);
   }
   kept.push_back(OSSL_PARAM_construct_end());
   return kept;
@@ -81,6 +83,7 @@ LocalOperation::~LocalOperation() {
 Status LocalOperation::set_params(const OSSL_PARAM params[]) {
   if (params == nullptr || params->key == nullptr) return {};
   const auto kept = VHSM_TRY(fenced(params, settable_params()));
+  if (kept.front().key == nullptr) return {};
   const std::string settings = inner_->settings + described(kept);
   const bool known = inner_->reusable && settings.size() > inner_->settings.size();
   if (known && trade(settings)) return {};
@@ -187,6 +190,7 @@ Result<Encapsulated> LocalOperation::encapsulate(std::span<std::uint8_t> wrapped
       inner_->kind != OperationKind::kAuthEncapsulate) {
     return fail(Errc::kWrongState, "the operation was not begun as an encapsulation");
   }
+  if (needs_private(inner_->kind)) VHSM_TRY(key_->ask());
   const auto made = scoped_if(inner_->held, [&] { return make_secret(wrapped, secret); });
   const bool counts = needs_private(inner_->kind) && wrapped.data() != nullptr;
   if (made.ok() && counts) key_->count_operation();
@@ -199,6 +203,7 @@ Result<std::size_t> LocalOperation::run(std::span<const std::uint8_t> in,
     const std::size_t longest = VHSM_TRY(key_->public_half().room_for_signature(out));
     if (out.data() == nullptr) return longest;
   }
+  if (needs_private(inner_->kind)) VHSM_TRY(key_->ask());
   // Counted whatever comes of it: all users see vhsmd's counter, which must not tell them whose
   // decryption failed.
   if (needs_private(inner_->kind) && out.data() != nullptr) key_->count_operation();

@@ -7,6 +7,7 @@
 
 #include "keystore/keystore.h"
 #include "keystore/local_key.h"
+#include "keystore/renewer.h"
 #include "keystore/retrier.h"
 #include "keystore/shelf.h"
 #include "keystore/stand_in_key.h"
@@ -19,11 +20,17 @@ using std::chrono::steady_clock;
 class MemoryKeystore final : public HoldingKeystore {
  public:
   MemoryKeystore(std::shared_ptr<KeySource> source, const Deadlines& deadlines,
-                 std::shared_ptr<Metrics> metrics)
-      : shelf_(std::make_shared<Shelf>(std::move(source), metrics)),
+                 std::shared_ptr<Metrics> metrics, const Policy& policy,
+                 std::shared_ptr<const Records> records)
+      : shelf_(
+            std::make_shared<Shelf>(std::move(source), metrics, policy.gate, std::move(records))),
         retrier_(std::make_shared<Retrier>(shelf_, deadlines)),
+        renewer_(std::make_shared<Renewer>(shelf_, deadlines.load_wait, deadlines.fetch_timeout)),
         deadlines_(deadlines),
-        metrics_(std::move(metrics)) {}
+        metrics_(std::move(metrics)),
+        attest_before_generate_(policy.attest_before_generate) {
+    shelf_->set_renewer(renewer_);
+  }
 
   Result<Entry> open(const KeyUri& uri) override { return fetch(uri, deadlines_.fetch_timeout); }
   Result<Entry> fetch(const KeyUri& uri, std::chrono::milliseconds patience) override {
@@ -57,31 +64,45 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<KeyPtr> generate(const KeyName& name, const KeyType& type,
                           const OSSL_PARAM settings[]) override {
     const KeyUri uri{name, std::nullopt, std::nullopt};
-    VHSM_TRY(shelf_->check_free(uri, steady_clock::now() + deadlines_.fetch_timeout));
+    const auto start = steady_clock::now();
+    VHSM_TRY(shelf_->check_free(uri, start + deadlines_.fetch_timeout));
+    const auto proven = VHSM_TRY(prove_if_needed(start));
     const auto generator = VHSM_TRY(Generator::create(type, OSSL_KEYMGMT_SELECT_KEYPAIR, metrics_));
     VHSM_TRY(generator->set_params(settings));
     const KeyPtr key = VHSM_TRY(generator->generate(uri));
     Entry entry{.key = key, .certificates = {}};
     entry.public_key_info = VHSM_TRY(key->public_key_info());
-    VHSM_TRY(shelf_->add(name, entry));
+    VHSM_TRY(shelf_->add(name, std::move(entry), proven));
     return key;
   }
 
   Status remove(const KeyName& name) override { return shelf_->remove(name); }
 
  private:
+  Result<std::optional<Moment>> prove_if_needed(steady_clock::time_point since) {
+    if (!attest_before_generate_) return std::optional<Moment>();
+    const Moment proven =
+        VHSM_TRY(shelf_->prove(since, steady_clock::now() + deadlines_.fetch_timeout));
+    return std::optional(proven);
+  }
+
   std::shared_ptr<Shelf> shelf_;
   std::shared_ptr<Retrier> retrier_;
+  std::shared_ptr<Renewer> renewer_;
   Deadlines deadlines_;
   std::shared_ptr<Metrics> metrics_;
+  bool attest_before_generate_;
 };
 
 }  // namespace
 
 std::unique_ptr<HoldingKeystore> make_memory_keystore(std::shared_ptr<KeySource> source,
                                                       const Deadlines& deadlines,
-                                                      std::shared_ptr<Metrics> metrics) {
-  return std::make_unique<MemoryKeystore>(std::move(source), deadlines, std::move(metrics));
+                                                      std::shared_ptr<Metrics> metrics,
+                                                      const Policy& policy,
+                                                      std::shared_ptr<const Records> records) {
+  return std::make_unique<MemoryKeystore>(std::move(source), deadlines, std::move(metrics), policy,
+                                          std::move(records));
 }
 
 }  // namespace vhsm::keystore

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keystore/private_half.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <utility>
@@ -77,6 +78,18 @@ void PrivateHalf::keep(HeldPKey pair) noexcept {
 void PrivateHalf::clear() noexcept {
   idle_.drain();
   pair_.reset();
+}
+
+void PrivateHalf::wipe() noexcept {
+  static_cast<void>(memory::run_protected([this]() -> Status {
+    const std::lock_guard lock(mutex_);
+    hot_set().remove(*this);
+    clear();
+    OPENSSL_cleanse(sealed_.data(), sealed_.size());
+    sealed_.clear();
+    return {};
+  }));
+  memory::wipe_stacks();
 }
 
 bool PrivateHalf::shield() noexcept {

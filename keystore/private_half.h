@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The secret half of a key of this process. Its lasting form is ciphertext in ordinary memory, made
-// once when the key comes; in the clear, as an inner EVP_PKEY with its idle contexts, it is only
-// while it is in the hot set.
+// once when the key comes, and wiped when it is taken back; in the clear, as an inner EVP_PKEY with
+// its idle contexts, it is only while it is in the hot set.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +40,9 @@ class PrivateHalf final : public HotMember {
   /// As ContextPool's; frees the context of a key that is shielded by now.
   void put(InnerContextPtr context) noexcept;
 
+  /// Forgets the key in every form; only operations under way still have it. Outside a scope.
+  void wipe() noexcept;
+
   [[nodiscard]] std::span<const std::uint8_t> sealed() const noexcept { return sealed_; }
 
  private:
@@ -50,8 +53,8 @@ class PrivateHalf final : public HotMember {
   void keep(HeldPKey pair) noexcept;
   void clear() noexcept;
 
-  const Sealed sealed_;
-  std::mutex mutex_;  ///< of pair_
+  Sealed sealed_;     ///< written once more, by wipe(): then it is empty
+  std::mutex mutex_;  ///< of both
   HeldPKey pair_;     ///< null when shielded
   ContextPool idle_;
 };

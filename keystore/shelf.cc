@@ -42,6 +42,21 @@ Error taken(const KeyName& name) {
               name.uri());
 }
 
+/// The KBS itself was not to be had; what else failed is a verdict, or trouble of this VM.
+bool is_outage(Errc code) noexcept {
+  return code == Errc::kUnreachable || code == Errc::kForged || code == Errc::kVersion;
+}
+
+/// The source's last word.
+bool takes_back(Errc code) noexcept { return code == Errc::kDenied || code == Errc::kMissing; }
+
+bool same_key(const Entry& a, const Entry& b) {
+  if (a.symmetric != nullptr && b.symmetric != nullptr) {
+    return a.symmetric->fingerprint() == b.symmetric->fingerprint();
+  }
+  return a.key != nullptr && b.key != nullptr && a.public_key_info == b.public_key_info;
+}
+
 /// What a URI must ask for to get `entry` again.
 std::optional<ObjectType> type_of(const Entry& entry) {
   if (entry.symmetric == nullptr) return std::nullopt;
@@ -79,7 +94,8 @@ Status Shelf::check_free(const KeyUri& uri, Deadline deadline) {
   return there.error().code == Errc::kMissing ? Status() : Status(there.error());
 }
 
-Status Shelf::add(const KeyName& name, const Entry& entry) {
+Status Shelf::add(const KeyName& name, Entry entry, std::optional<Moment> proven) {
+  put_under_gate(KeyUri{name, std::nullopt, std::nullopt}, false, entry, proven);
   const bool added = VHSM_TRY(memory::run_protected([&]() -> Result<bool> {
     const std::lock_guard lock(mutex_);
     return entries_.emplace(name, entry).second;
@@ -147,10 +163,15 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
   if (source_ == nullptr) {
     return fail(Errc::kMissing, "the key is not here and no KBS is configured", uri.name.uri());
   }
+  const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
   const auto secret = source_->fetch(uri.name, deadline);
   if (!secret.ok()) return secret.error().about(uri.name.uri());
   auto entry = read(uri, secret.value());
-  if (entry.ok()) return entry;
+  if (entry.ok()) {
+    Entry kept = std::move(entry).value();
+    put_under_gate(uri, true, kept, begun);
+    return kept;
+  }
   memory::wipe_stacks();
   return entry.error().about(uri.name.uri());
 }
@@ -178,6 +199,97 @@ Result<Entry> Shelf::shelve_symmetric(const KeyUri& uri, const SecretBytes& secr
   entry.symmetric =
       VHSM_TRY(SymmetricKey::hold(material, KeyUri{uri.name, uri.type, std::nullopt}, metrics_));
   return entry;
+}
+
+// ----- gates -------------------------------------------------------------------------------------
+
+/// Before anybody else has the key.
+void Shelf::put_under_gate(const KeyUri& uri, bool at_source, Entry& entry,
+                           std::optional<Moment> proven) const {
+  const bool has_key = entry.key != nullptr || entry.symmetric != nullptr;
+  if (gate_.gate == Gate::kNone || !has_key) return;
+  entry.permit = std::make_shared<Permit>(uri, at_source, gate_, renewer_);
+  if (proven) entry.permit->grant(proven->boot, proven->steady);
+  entry.permit->belong_to(entry.key, entry.symmetric);
+  // All keys of a shelf are this process's.
+  if (entry.key != nullptr) static_cast<const LocalKey&>(*entry.key).bind(entry.permit);
+  if (entry.symmetric != nullptr) entry.symmetric->bind(entry.permit);
+}
+
+Result<Moment> Shelf::prove(Deadline since, Deadline deadline) {
+  const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
+  if (source_ == nullptr)
+    return fail(Errc::kNoPlatform, "no KBS is configured to prove this VM to");
+  VHSM_TRY(source_->prove(since, deadline));
+  return begun;
+}
+
+Status Shelf::renew(Permit& permit, Deadline deadline) {
+  const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
+  const Status renewed = [&]() -> Status {
+    if (permit.at_source()) return renew_at_source(permit, deadline);
+    [[maybe_unused]] const Moment proven = VHSM_TRY(prove(permit.proven(), deadline));
+    return {};
+  }();
+  if (renewed.ok()) {
+    permit.grant(begun.boot, begun.steady);
+  } else {
+    note_failure(permit, renewed.error());
+  }
+  return renewed;
+}
+
+Status Shelf::renew_at_source(Permit& permit, Deadline deadline) {
+  const KeyName& name = permit.uri().name;
+  const auto secret = source_->renew(name, permit.proven(), deadline);
+  if (secret.ok()) return compare(permit, secret.value());
+  const Errc why = secret.error().code;
+  if (takes_back(why)) withdraw(permit, why, nullptr);
+  return secret.error().about(name.uri());
+}
+
+/// A key that was replaced is gone; its successor takes its place here.
+Status Shelf::compare(Permit& permit, const SecretBytes& secret) {
+  const KeyName& name = permit.uri().name;
+  const auto here = VHSM_TRY(find(name));
+  if (!here.has_value() || here->permit.get() != &permit) return {};  // deleted: nobody decides
+  auto read = this->read(permit.uri(), secret);
+  if (!read.ok()) memory::wipe_stacks();
+  Entry fresh = VHSM_TRY(std::move(read));
+  if (same_key(*here, fresh)) return {};
+  put_under_gate(permit.uri(), true, fresh, Moment{gate_.now(), std::chrono::steady_clock::now()});
+  withdraw(permit, Errc::kMissing, &fresh);
+  return fail(Errc::kMissing, "the KBS holds another key under this name now", name.uri());
+}
+
+/// Wipes the key, and puts `successor` in its place, or nothing.
+void Shelf::withdraw(Permit& permit, Errc why, const Entry* successor) {
+  const KeyName& name = permit.uri().name;
+  std::map<KeyName, Entry>::node_type removed;  // ends when the lock is free again
+  static_cast<void>(memory::run_protected([&]() -> Status {
+    const std::lock_guard lock(mutex_);
+    const auto found = entries_.find(name);
+    if (found == entries_.end() || found->second.permit.get() != &permit) return {};
+    removed = entries_.extract(found);
+    if (successor != nullptr) entries_.emplace(name, *successor);
+    return {};
+  }));
+  permit.revoke(why);
+  if (records_ == nullptr) return;
+  records_->audit.write({.event = "wipe", .outcome = reason(why), .key = name.path()});
+  records_->log.write(LogLevel::kWarning,
+                      name.uri() + " is wiped: the KBS has taken it back (" + reason(why) + ")");
+}
+
+void Shelf::note_failure(Permit& permit, const Error& error) {
+  if (permit.revoked()) return;
+  permit.failed(error.code);
+  if (!is_outage(error.code) || !permit.lease().stretch() || records_ == nullptr) return;
+  const auto grace = std::chrono::duration_cast<std::chrono::seconds>(gate_.grace);
+  records_->log.write(LogLevel::kWarning,
+                      permit.uri().name.uri() + " goes on serving in an outage of the KBS, for " +
+                          std::to_string(grace.count()) +
+                          " s beyond its lease (offline_grace): " + describe(error));
 }
 
 }  // namespace vhsm::keystore

@@ -16,6 +16,13 @@
 namespace vhsm::keystore {
 
 class Flight;
+class Renewer;
+
+/// One point in time on two clocks: what a lease counts by, and what waiting ends by.
+struct Moment {
+  BootTime boot;
+  std::chrono::steady_clock::time_point steady;
+};
 
 /// Thread-safe; usable on both sides of a fork. Its lock is held inside scopes only, which a fork
 /// waits for, so a child never finds it taken by a thread that it does not have.
@@ -23,8 +30,15 @@ class Shelf {
  public:
   using Deadline = std::chrono::steady_clock::time_point;
 
-  Shelf(std::shared_ptr<KeySource> source, std::shared_ptr<Metrics> metrics) noexcept
-      : source_(std::move(source)), metrics_(std::move(metrics)) {}
+  Shelf(std::shared_ptr<KeySource> source, std::shared_ptr<Metrics> metrics, const GateTerms& gate,
+        std::shared_ptr<const Records> records) noexcept
+      : source_(std::move(source)),
+        metrics_(std::move(metrics)),
+        gate_(gate),
+        records_(std::move(records)) {}
+
+  /// Who renews the leases of keys that come from now on.
+  void set_renewer(std::weak_ptr<Renewer> renewer) noexcept { renewer_ = std::move(renewer); }
 
   /// What is here. Takes no time.
   /// @errors kForked.
@@ -38,11 +52,23 @@ class Shelf {
   /// @errors kInvalidArgument when it is taken; those of the source when it cannot tell.
   Status check_free(const KeyUri& uri, Deadline deadline);
 
+  /// A key that was made here.
+  /// @param proven  when the proof of this VM was begun that it was made on, if there was one.
   /// @errors kInvalidArgument when the name is taken, kForked.
-  Status add(const KeyName& name, const Entry& entry);
+  Status add(const KeyName& name, Entry entry, std::optional<Moment> proven);
+
+  /// A proof of this VM that was begun just now.
+  /// @return when it was begun.
+  /// @errors as KeySource::prove().
+  Result<Moment> prove(Deadline since, Deadline deadline);
 
   /// @errors kMissing, kForked.
   Status remove(const KeyName& name);
+
+  /// Asks anew whether a key may be used. One that the source denies, has no more, or has replaced
+  /// is wiped, and gone from here.
+  /// @errors as KeySource::renew().
+  Status renew(Permit& permit, Deadline deadline);
 
   /// What is here, else what the source brings.
   /// @errors as Keystore::open().
@@ -57,10 +83,19 @@ class Shelf {
   Result<Entry> read(const KeyUri& uri, const SecretBytes& secret) const;
   Result<Entry> shelve(const KeyUri& uri, Material material) const;
   Result<Entry> shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const;
+  void put_under_gate(const KeyUri& uri, bool at_source, Entry& entry,
+                      std::optional<Moment> proven) const;
+  Status renew_at_source(Permit& permit, Deadline deadline);
+  Status compare(Permit& permit, const SecretBytes& secret);
+  void withdraw(Permit& permit, Errc why, const Entry* successor);
+  void note_failure(Permit& permit, const Error& error);
   void land(const KeyName& name, const std::shared_ptr<Flight>& flight, const Result<Entry>& entry);
 
   std::shared_ptr<KeySource> source_;
   std::shared_ptr<Metrics> metrics_;
+  GateTerms gate_;
+  std::shared_ptr<const Records> records_;
+  std::weak_ptr<Renewer> renewer_;
   std::mutex mutex_;
   std::map<KeyName, Entry> entries_;
   std::map<KeyName, std::shared_ptr<Flight>> flights_;

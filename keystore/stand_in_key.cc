@@ -45,7 +45,8 @@ Status StandInKey::load(std::chrono::steady_clock::time_point deadline) const {
 }
 
 Result<KeyPtr> StandInKey::real() const {
-  if (KeyPtr proven = proven_.get()) return proven;
+  // One that was taken back is sought like one that never came: it may be released again.
+  if (KeyPtr proven = proven_.get(); proven != nullptr && !proven->revoked()) return proven;
   const Entry entry = VHSM_TRY(retrier_->open(*uri()));
   return checked(entry);
 }

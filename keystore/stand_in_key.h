@@ -33,8 +33,8 @@ class StandInKey final : public Key {
   [[nodiscard]] Result<KeyPtr> real() const;
   [[nodiscard]] Result<KeyPtr> checked(const Entry& entry) const;
 
-  /// The key that was found to be the one that this stands for. There is only one such key, so it
-  /// is looked up and compared once: each handshake asks twice. Lock-free, since a fork may find it
+  /// The key that was found to be the one that this stands for. It is looked up and compared once:
+  /// each handshake asks twice. Lock-free, since a fork may find it
   /// in any state.
   class Proven {
    public:

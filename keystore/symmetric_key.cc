@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keystore/symmetric_key.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -85,9 +87,19 @@ Status SymmetricKey::allow(const SymmetricAlgorithm& algorithm, Use use,
 
 Result<SecretBytes> SymmetricKey::open() const {
   if (!here()) return named(fail(Errc::kNoPrivateKey, "the key's bytes are not in this process"));
+  const std::shared_lock lock(mutex_);
   auto bytes = unseal(sealed_);
   if (!bytes.ok()) return named(bytes.error());
   return bytes;
+}
+
+void SymmetricKey::wipe() const noexcept {
+  static_cast<void>(memory::run_protected([this]() -> Status {
+    const std::unique_lock lock(mutex_);
+    OPENSSL_cleanse(sealed_.data(), sealed_.size());
+    sealed_.clear();
+    return {};
+  }));
 }
 
 void SymmetricKey::count_operation() const noexcept {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <shared_mutex>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "keystore/key_name.h"
+#include "keystore/permit.h"
 #include "keystore/secret_material.h"
 #include "keystore/shield.h"
 #include "keystore/symmetric_algorithm.h"
@@ -24,7 +26,7 @@ namespace vhsm::keystore {
 class SymmetricKey;
 using SymmetricKeyPtr = std::shared_ptr<const SymmetricKey>;
 
-/// Immutable; any number of threads.
+/// Any number of threads; it changes only when it is wiped.
 class SymmetricKey {
  public:
   /// @param uri  null for an ephemeral key.
@@ -49,11 +51,16 @@ class SymmetricKey {
   }
   [[nodiscard]] const KeyUri* uri() const noexcept { return uri_ ? &*uri_ : nullptr; }
   /// Whether its bytes are in this process.
-  [[nodiscard]] bool here() const noexcept { return !sealed_.empty(); }
+  [[nodiscard]] bool here() const noexcept { return here_; }
 
   /// @param digest  that HMAC is set to; empty for others.
   /// @errors kPolicy, when the key's `alg`, `key_ops` or `use` says otherwise.
   Status allow(const SymmetricAlgorithm& algorithm, Use use, std::string_view digest) const;
+
+  /// As LocalKey's.
+  void bind(PermitPtr permit) const noexcept { permit_ = std::move(permit); }
+  Status ask() const { return permit_ == nullptr ? Status() : permit_->ask(); }
+  void wipe() const noexcept;
 
   /// The bytes, for the moment. In a scope.
   /// @errors kDamaged, kMemoryLimit, kNoPrivateKey when they are not here.
@@ -66,14 +73,18 @@ class SymmetricKey {
  private:
   SymmetricKey(Sealed sealed, std::size_t size, std::vector<std::uint8_t> fingerprint, KeyUses uses,
                std::optional<KeyUri> uri, std::shared_ptr<Metrics> metrics) noexcept
-      : sealed_(std::move(sealed)),
+      : here_(!sealed.empty()),
+        sealed_(std::move(sealed)),
         size_(size),
         fingerprint_(std::move(fingerprint)),
         uses_(uses),
         uri_(std::move(uri)),
         metrics_(std::move(metrics)) {}
 
-  Sealed sealed_;
+  const bool here_;
+  mutable std::shared_mutex mutex_;  ///< of sealed_; held inside scopes only
+  mutable Sealed sealed_;            ///< written once more, by wipe(): then it is empty
+  mutable PermitPtr permit_;         ///< null: no gate
   std::size_t size_;
   std::vector<std::uint8_t> fingerprint_;
   KeyUses uses_;

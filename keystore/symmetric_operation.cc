@@ -84,6 +84,7 @@ class LocalOperation final : public SymmetricOperation {
     if (start.key != nullptr) key_ = start.key;
     if (key_ == nullptr && Engine::kStartsWithKey) return no_key();
     if (key_ == nullptr) return run_with_room([&] { return engine_.start(start, {}); });
+    VHSM_TRY(key_->ask());
     VHSM_TRY(key_->allow(algorithm_, start.forwards ? algorithm_.forwards : algorithm_.backwards,
                          digest_));
     const Status started = run_with_room([&] { return start_with_key(start, anew); });
@@ -92,6 +93,7 @@ class LocalOperation final : public SymmetricOperation {
 
   Result<std::size_t> update(ByteSpan in, std::span<std::uint8_t> out) override {
     if (key_ == nullptr) return no_key();
+    VHSM_TRY(key_->ask());
     if (in.size() <= kMaxChunkBytes) return feed(in, out);
     std::size_t written = 0;
     while (!in.empty()) {
@@ -104,6 +106,7 @@ class LocalOperation final : public SymmetricOperation {
 
   Result<std::size_t> finish(std::span<std::uint8_t> out) override {
     if (key_ == nullptr) return no_key();
+    VHSM_TRY(key_->ask());
     const auto size = memory::run_protected([&] { return engine_.finish(out); });
     if (size.ok()) key_->count_operation();
     return size;

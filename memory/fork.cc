@@ -14,7 +14,7 @@
 namespace vhsm::memory {
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{100};
+constexpr std::chrono::milliseconds kPatience{1000};
 
 constinit std::mutex g_forking;   // two threads may fork at once
 constinit bool g_quiet = false;   // no one was inside

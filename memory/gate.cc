@@ -67,8 +67,8 @@ Slot& Gate::enter() noexcept {
 }
 
 void Gate::wait_for_fork() noexcept {
-  constexpr std::chrono::milliseconds kLongest{1000};
-  constexpr std::chrono::milliseconds kWarning{100};  // longer than the kernel copies a process
+  constexpr std::chrono::milliseconds kLongest{2000};  // twice what close() waits
+  constexpr std::chrono::milliseconds kWarning{100};   // longer than the kernel copies a process
   const auto start = std::chrono::steady_clock::now();
   while (closed_.load(std::memory_order_acquire) && !forced()) {
     nap();

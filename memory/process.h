@@ -71,6 +71,9 @@ extern constinit Process g_process;
 /// The slot that the calling thread took for its scope; null outside.
 extern constinit thread_local Slot* t_slot;
 
+/// Whether the arena has been found full since the calling thread's scope began.
+extern constinit thread_local bool t_exhausted;
+
 /// The slot of the scope that the calling thread is in; null outside. A thread that a handler of
 /// the host has taken out of its scope (on an alternate stack, or for good by siglongjmp) is
 /// outside.
@@ -91,6 +94,13 @@ Status recover_from_jump() noexcept;
 /// get its parent's and where the host may have mapped something in their place. Async-signal-safe.
 /// @errors kMemoryLimit.
 Status map_stacks(Process& process, std::span<Slot> slots) noexcept;
+
+/// Makes sure of the memory behind a stack: work on a key must not end where its stack grows. With
+/// the protection key open. @return false when there is none.
+[[nodiscard]] bool touch_stack(Slot& slot, Kind kind) noexcept;
+
+/// With nobody on the stack.
+void wipe_stack(Slot& slot) noexcept;
 
 /// Gives fork() its handlers. @errors kInternal.
 Status install_fork_handlers();

@@ -14,6 +14,7 @@ namespace {
 
 /// `auto` on a machine without SNP leaves the platform out: keys that are here can still be used.
 Result<std::shared_ptr<snp::Platform>> find_platform(const Settings& settings) {
+  if (settings.platform == "sample") return std::shared_ptr<snp::Platform>();
   auto platform = snp::open_platform(settings.platform, settings.vmpl);
   if (platform.ok()) return std::shared_ptr<snp::Platform>(std::move(platform).value());
   const bool optional = settings.platform == "auto" || settings.platform == "none";
@@ -32,14 +33,28 @@ void log_memory(const Log& log) {
                         usage.capacity_bytes >> 10));
 }
 
-Status make_nitride(Parts& parts) {
-  auto log = VHSM_TRY(open_log(parts.settings));
-  log_memory(log);
+Result<std::shared_ptr<const Records>> open_records(const Settings& settings) {
+  auto log = VHSM_TRY(open_log(settings));
+  auto audit_file = VHSM_TRY(LineFile::open(settings.audit));
+  return std::make_shared<const Records>(Records{std::move(log), AuditLog(std::move(audit_file))});
+}
+
+/// Keys that must be proved for need somebody to prove them to.
+Status check_prover(const Settings& settings) {
+  const bool needed = settings.gate != "none" || settings.attest_before_generate;
+  if (!needed || !settings.kbs.empty()) return {};
+  return fail(Errc::kBadConfig, "gate and attest_before_generate need a KBS: set kbs",
+              settings.source);
+}
+
+Status make_nitride(Parts& parts, std::shared_ptr<const Records> records) {
+  VHSM_TRY(check_prover(parts.settings));
+  if (parts.settings.platform == "sample") {
+    records->log.write(LogLevel::kWarning, "platform = sample proves nothing: for development");
+  }
   if (parts.settings.kbs.empty()) return {};
-  auto audit_file = VHSM_TRY(LineFile::open(parts.settings.audit));
-  parts.nitride =
-      VHSM_TRY(nitride::Client::create(parts.settings, parts.platform, parts.metrics,
-                                       std::move(log), AuditLog(std::move(audit_file))));
+  parts.nitride = VHSM_TRY(
+      nitride::Client::create(parts.settings, parts.platform, parts.metrics, std::move(records)));
   return {};
 }
 
@@ -60,13 +75,40 @@ keystore::Deadlines deadlines_of(const Settings& settings) {
   return {settings.load_wait, settings.fetch_timeout};
 }
 
+keystore::Policy policy_of(const Settings& settings) {
+  keystore::Policy policy;
+  if (settings.gate == "first-use") policy.gate.gate = keystore::Gate::kFirstUse;
+  if (settings.gate == "lease") policy.gate.gate = keystore::Gate::kLease;
+  policy.gate.lease = settings.lease;
+  policy.gate.grace = settings.offline_grace;
+  policy.attest_before_generate = settings.attest_before_generate;
+  return policy;
+}
+
+/// Brings keys in before traffic, within load_wait together. What does not come in time, or at all,
+/// is fetched when it is used: the log says why.
+/// @errors kBadUri.
+Status prefetch(const Parts& parts, const Log& log) {
+  const auto deadline = Clock::now() + parts.settings.load_wait;
+  for (const std::string& text : parts.settings.prefetch) {
+    const auto uri = VHSM_TRY(keystore::KeyUri::parse(text, parts.settings.kbs_path));
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    if (left.count() <= 0) continue;
+    const auto entry = parts.held->fetch(uri, left);
+    if (!entry.ok()) log.error(entry.error());
+  }
+  return {};
+}
+
 Status hold_keys(Parts& parts) {
   parts.platform = VHSM_TRY(find_platform(parts.settings));
-  VHSM_TRY(make_nitride(parts));
-  parts.held =
-      keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings), parts.metrics);
+  const auto records = VHSM_TRY(open_records(parts.settings));
+  log_memory(records->log);
+  VHSM_TRY(make_nitride(parts, records));
+  parts.held = keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings),
+                                              parts.metrics, policy_of(parts.settings), records);
   parts.keystore = parts.held;
-  return {};
+  return prefetch(parts, records->log);
 }
 
 }  // namespace

@@ -23,25 +23,50 @@ bool may_fail_over(Errc code) {
          code == Errc::kNotAttested;
 }
 
-/// Whether the endpoint itself is in order.
-bool was_reached(const Result<SecretBytes>& answer) {
-  if (answer.ok()) return true;
-  const Errc code = answer.error().code;
+/// A verdict: the endpoint itself is in order.
+bool is_verdict(Errc code) {
   return code == Errc::kDenied || code == Errc::kMissing || code == Errc::kNotAttested;
 }
 
+std::chrono::milliseconds time_since(TimePoint start) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
+}
+
+template <class T>
+std::optional<Error> failure_of(const Result<T>& result) {
+  return result.ok() ? std::nullopt : std::optional(result.error());
+}
+
+Result<Endpoint> read_endpoint(const std::string& url, const Settings& settings) {
+  auto endpoint = VHSM_TRY(parse_endpoint(url));
+  if (endpoint.scheme == "https" || endpoint.is_loopback || settings.kbs_insecure) return endpoint;
+  return fail(Errc::kBadConfig, "plain http reaches other hosts only with kbs_insecure = yes", url);
+}
+
+/// The KBSs, then the attestation service.
 Result<std::vector<Endpoint>> read_endpoints(const Settings& settings) {
+  if (settings.kbs.empty()) return fail(Errc::kBadConfig, "no KBS is configured: set kbs");
+  std::vector<std::string> urls = settings.kbs;
+  if (!settings.attestation_service.empty()) urls.push_back(settings.attestation_service);
   std::vector<Endpoint> endpoints;
-  for (const std::string& url : settings.kbs) {
-    const auto endpoint = VHSM_TRY(parse_endpoint(url));
-    if (endpoint.scheme != "https" && !endpoint.is_loopback && !settings.kbs_insecure) {
-      return fail(Errc::kBadConfig, "plain http reaches other hosts only with kbs_insecure = yes",
-                  url);
-    }
+  for (const std::string& url : urls) {
+    const auto endpoint = VHSM_TRY(read_endpoint(url, settings));
     endpoints.push_back(endpoint);
   }
-  if (endpoints.empty()) return fail(Errc::kBadConfig, "no KBS is configured: set kbs");
   return endpoints;
+}
+
+jose::TeeKeyKind kind_of(std::string_view tee_key) {
+  if (tee_key == "P-521") return jose::TeeKeyKind::kP521;
+  return tee_key == "RSA" ? jose::TeeKeyKind::kRsa : jose::TeeKeyKind::kP256;
+}
+
+std::unique_ptr<Attester> attester_for(const Settings& settings,
+                                       std::shared_ptr<snp::Platform> platform,
+                                       std::shared_ptr<Metrics> metrics) {
+  if (settings.platform == "sample") return make_sample_attester();
+  if (platform == nullptr) return nullptr;
+  return make_snp_attester(std::move(platform), std::move(metrics));
 }
 
 }  // namespace
@@ -58,6 +83,10 @@ struct Client::State {
     bool attesting = false;   ///< a thread is at it; the others wait for its outcome
     std::uint64_t attestations = 0;
     std::optional<Error> outcome;  ///< why the last attestation failed
+
+    [[nodiscard]] bool has_session(TimePoint since) const {
+      return session != nullptr && Clock::now() < session->expires && session->began >= since;
+    }
   };
 
   std::mutex mutex;  ///< held for a few assignments, never over I/O or work on a key
@@ -83,40 +112,67 @@ struct Client::State {
   };
 };
 
-/// One call of fetch().
+/// One call of fetch(), renew() or prove().
 struct Client::Attempt {
-  const keystore::KeyName& name;
+  const char* event;              ///< of the audit log, if it succeeds
+  const keystore::KeyName* name;  ///< null: nothing is asked for but an attestation
+  TimePoint since;                ///< an attestation that began earlier does not do
   TimePoint deadline;
+  TimePoint start = Clock::now();
   std::string endpoint = {};  ///< URL of the last that was tried
+  Facts facts = {};           ///< of the session that was shown
   bool counted = false;       ///< in the metrics
   bool asked = false;  ///< an endpoint: what a breaker refused leaves no line in the audit log
+
+  [[nodiscard]] std::string key() const { return name == nullptr ? "" : name->path(); }
+  [[nodiscard]] Error about(const Error& error) const {
+    const std::string what = name == nullptr ? "attestation" : name->uri();
+    return error.about(endpoint.empty() ? what : what + " from " + endpoint);
+  }
 };
 
-Client::Client(const Settings& settings, TlsMaterial material,
-               std::shared_ptr<snp::Platform> platform, std::shared_ptr<Metrics> metrics, Log log,
-               AuditLog audit, ForkWord word, Family family)
-    : connect_timeout_(settings.connect_timeout),
-      fetch_timeout_(settings.fetch_timeout),
-      material_(std::move(material)),
-      platform_(std::move(platform)),
-      metrics_(std::move(metrics)),
-      log_(std::move(log)),
-      audit_(std::move(audit)),
+/// What create() has read and made.
+struct Client::Start {
+  const Settings& settings;
+  std::vector<Endpoint> endpoints;
+  TlsMaterial material;
+  ReleaseKey release_key;
+  std::unique_ptr<Attester> attester;
+  std::shared_ptr<Metrics> metrics;
+  std::shared_ptr<const Records> records;
+};
+
+Client::Client(Start start, ForkWord word, Family family)
+    : endpoints_(std::move(start.endpoints)),
+      kbs_count_(start.settings.kbs.size()),
+      connect_timeout_(start.settings.connect_timeout),
+      fetch_timeout_(start.settings.fetch_timeout),
+      tee_key_kind_(kind_of(start.settings.tee_key)),
+      material_(std::move(start.material)),
+      release_key_(std::move(start.release_key)),
+      attester_(std::move(start.attester)),
+      metrics_(std::move(start.metrics)),
+      records_(std::move(start.records)),
       family_(std::move(family)),
       state_(std::move(word)) {}
 
 Result<std::shared_ptr<Client>> Client::create(const Settings& settings,
                                                std::shared_ptr<snp::Platform> platform,
-                                               std::shared_ptr<Metrics> metrics, Log log,
-                                               AuditLog audit) {
+                                               std::shared_ptr<Metrics> metrics,
+                                               std::shared_ptr<const Records> records) {
   auto endpoints = VHSM_TRY(read_endpoints(settings));
   auto material = VHSM_TRY(TlsMaterial::load(settings));
+  auto release_key = VHSM_TRY(ReleaseKey::load(settings));
   auto word = VHSM_TRY(ForkWord::create());
   auto family = VHSM_TRY(Family::create(endpoints.size()));
-  std::shared_ptr<Client> client(new Client(settings, std::move(material), std::move(platform),
-                                            std::move(metrics), std::move(log), std::move(audit),
-                                            std::move(word), std::move(family)));
-  client->endpoints_ = std::move(endpoints);
+  Start start{settings,
+              std::move(endpoints),
+              std::move(material),
+              std::move(release_key),
+              attester_for(settings, std::move(platform), metrics),
+              std::move(metrics),
+              std::move(records)};
+  std::shared_ptr<Client> client(new Client(std::move(start), std::move(word), std::move(family)));
   client->resolve_all();
   const auto state = client->state();
   if (!state.ok()) return state.error().about(settings.source);
@@ -176,69 +232,135 @@ Exchange Client::exchange(State& state, std::size_t endpoint, const Limits& limi
   return Exchange(
       {endpoints_[endpoint], *state.tls,
        [this, &state, endpoint](TimePoint by) { return addresses(state, endpoint, by); }, limits,
-       log_});
+       records_->log});
 }
 
 Result<SecretBytes> Client::fetch(const keystore::KeyName& name, TimePoint deadline) {
+  Attempt attempt{"release", &name, TimePoint::min(), deadline};
+  return fetch_as(attempt);
+}
+
+Result<SecretBytes> Client::renew(const keystore::KeyName& name, TimePoint since,
+                                  TimePoint deadline) {
+  Attempt attempt{"renewal", &name, since, deadline};
+  return fetch_as(attempt);
+}
+
+Status Client::may_ask(Attempt& attempt) const {
+  attempt.deadline = std::min(attempt.deadline, Clock::now() + fetch_timeout_);
   if (memory::in_scope()) return fail(Errc::kWrongState, "a fetch inside a ProtectedScope");
-  if (!memory::usable()) return fail(Errc::kForked, "no fetch in a cloned process", name.uri());
-  Attempt attempt{name, std::min(deadline, Clock::now() + fetch_timeout_)};
-  auto answer = fetch_anywhere(attempt);
-  if (!answer.ok()) {
-    const std::string where = attempt.endpoint.empty() ? "" : " from " + attempt.endpoint;
-    answer = answer.error().about(name.uri() + where);
-  }
-  if (attempt.asked) record(attempt, answer);
+  if (memory::usable()) return {};
+  return attempt.about(fail(Errc::kForked, "no fetch in a cloned process"));
+}
+
+Result<SecretBytes> Client::fetch_as(Attempt& attempt) {
+  VHSM_TRY(may_ask(attempt));
+  State* const state = VHSM_TRY(this->state());
+  auto answer = fetch_anywhere(*state, attempt);
+  if (!answer.ok()) answer = attempt.about(answer.error());
+  if (attempt.asked) record(attempt, failure_of(answer));
   return answer;
 }
 
-Result<SecretBytes> Client::fetch_anywhere(Attempt& attempt) {
-  State* const current = VHSM_TRY(this->state());
-  State& state = *current;
-  std::optional<Error> told;  // the most telling so far: that of the first that answered at all
-  for (std::size_t i = 0; i < endpoints_.size(); ++i) {
+/// Asks the endpoints from `first` on in their order, each within its share of the time left.
+/// @return the first answer that no other endpoint could better; else the most telling failure:
+///         that of the first that answered at all.
+template <class Ask>
+std::invoke_result_t<Ask&, std::size_t, const Limits&> Client::ask_in_turn(Attempt& attempt,
+                                                                           std::size_t first,
+                                                                           std::size_t end,
+                                                                           Ask ask) {
+  std::optional<Error> told;
+  for (std::size_t i = first; i < end; ++i) {
     const auto now = Clock::now();
     if (now >= attempt.deadline) break;
-    const auto share = (attempt.deadline - now) / static_cast<Clock::rep>(endpoints_.size() - i);
+    const auto share = (attempt.deadline - now) / static_cast<Clock::rep>(end - i);
     attempt.endpoint = endpoints_[i].url();
-    auto answer = fetch_from(state, i, attempt, {now + share, connect_timeout_});
+    auto answer = ask(i, Limits{now + share, connect_timeout_});
     if (answer.ok() || !may_fail_over(answer.error().code)) return answer;
     if (!told.has_value() ||
         (told->code == Errc::kUnreachable && answer.error().code != Errc::kUnreachable)) {
-      told = answer.error().about(attempt.name.uri() + " from " + attempt.endpoint);
+      told = attempt.about(answer.error());
     }
   }
   if (told.has_value()) return *told;
   return fail(Errc::kUnreachable, "no time is left to ask a KBS");
 }
 
+Result<SecretBytes> Client::fetch_anywhere(State& state, Attempt& attempt) {
+  return ask_in_turn(attempt, 0, kbs_count_, [&](std::size_t endpoint, const Limits& limits) {
+    return fetch_from(state, endpoint, attempt, limits);
+  });
+}
+
+/// Why `endpoint` is not asked now.
+std::optional<Error> Client::refusal(State& state, std::size_t endpoint) {
+  const std::lock_guard lock(state.mutex);
+  const State::Line& line = state.lines[endpoint];
+  const bool another_got_through = family_.last(endpoint) != line.heard;
+  return another_got_through ? std::nullopt : line.breaker.refusal(Clock::now());
+}
+
 Result<SecretBytes> Client::fetch_from(State& state, std::size_t endpoint, Attempt& attempt,
                                        const Limits& limits) {
-  {
-    const std::lock_guard lock(state.mutex);
-    State::Line& line = state.lines[endpoint];
-    const bool another_got_through = family_.last(endpoint) != line.heard;
-    const auto refusal = line.breaker.refusal(Clock::now());
-    if (refusal.has_value() && !another_got_through) return *refusal;
-  }
-  attempt.asked = true;
+  if (const auto refusal = this->refusal(state, endpoint)) return *refusal;
   Exchange exchange = this->exchange(state, endpoint, limits);
-  const auto ask = [&](const std::shared_ptr<const Session>& session) {
+  const std::size_t attests = has_attestation_service() ? kbs_count_ : endpoint;
+  const auto ask = [&](const SessionPtr& session) {
     if (!std::exchange(attempt.counted, true)) metrics_->fetches.fetch_add(1);
-    return exchange.resource(*session, attempt.name);
+    attempt.asked = true;
+    attempt.facts = session->facts;
+    return exchange.resource(*session, pass(), *attempt.name);
   };
   for (bool last = false;; last = true) {
-    auto with = session(state, endpoint, exchange, limits.deadline);
+    const auto with = admission(state, endpoint, exchange, attempt, limits);
+    if (!with.ok() && attests != endpoint) return with.error();  // that is settled there
     auto release = with.ok() ? ask(with.value()) : Release{with.error()};
     if (release.session_ended && !last) {
-      drop(state, endpoint, with.value()->number);
+      drop(state, attests, with.value()->number);
       continue;
     }
     const bool forged = !release.secret.ok() && release.secret.error().code == Errc::kForged;
-    if (forged && with.ok()) drop(state, endpoint, with.value()->number);
-    settle(state, endpoint, release.secret);
-    return std::move(release.secret);
+    if (forged && with.ok()) drop(state, attests, with.value()->number);
+    settle(state, endpoint, failure_of(release.secret));
+    if (!release.secret.ok()) return std::move(release.secret);
+    return release_key_.opened(*attempt.name, std::move(release.secret).value());
   }
+}
+
+/// The session that `endpoint` is to be shown: its own, or the attestation service's.
+Result<Client::SessionPtr> Client::admission(State& state, std::size_t endpoint, Exchange& exchange,
+                                             Attempt& attempt, const Limits& limits) {
+  if (has_attestation_service()) return admission_at(state, kbs_count_, attempt, limits);
+  attempt.asked = true;
+  return session(state, endpoint, exchange, attempt.since, limits.deadline);
+}
+
+/// The session of `endpoint` on an exchange of its own, and what its failure says of it.
+Result<Client::SessionPtr> Client::admission_at(State& state, std::size_t endpoint,
+                                                Attempt& attempt, const Limits& limits) {
+  if (const auto refusal = this->refusal(state, endpoint)) {
+    return refusal->about(endpoints_[endpoint].url());
+  }
+  attempt.asked = true;
+  Exchange exchange = this->exchange(state, endpoint, limits);
+  auto made = session(state, endpoint, exchange, attempt.since, limits.deadline);
+  settle(state, endpoint, failure_of(made));
+  if (made.ok()) attempt.facts = made.value()->facts;
+  return made;
+}
+
+Status Client::prove(TimePoint since, TimePoint deadline) {
+  Attempt attempt{"renewal", nullptr, since, deadline};
+  VHSM_TRY(may_ask(attempt));
+  State* const state = VHSM_TRY(this->state());
+  const bool apart = has_attestation_service();
+  const auto admitted = ask_in_turn(attempt, apart ? kbs_count_ : 0, endpoints_.size(),
+                                    [&](std::size_t endpoint, const Limits& limits) {
+                                      return admission_at(*state, endpoint, attempt, limits);
+                                    });
+  if (admitted.ok()) return {};
+  return attempt.about(admitted.error());
 }
 
 /// No process of the family uses sessions up to `number` again.
@@ -250,17 +372,18 @@ void Client::drop(State& state, std::size_t endpoint, std::uint64_t number) {
   if (line.session != nullptr && line.session->number <= line.ended) dropped.swap(line.session);
 }
 
-/// The endpoint's session, or a new one. One thread attests; the others wait and share its outcome.
-/// They look every few milliseconds, since a condition variable does not survive a fork.
-Result<std::shared_ptr<const Session>> Client::session(State& state, std::size_t endpoint,
-                                                       Exchange& exchange, TimePoint deadline) {
+/// The endpoint's session that began at `since` or later, or a new one. One thread attests; the
+/// others wait and share its outcome. They look every few milliseconds, since a condition variable
+/// does not survive a fork.
+Result<Client::SessionPtr> Client::session(State& state, std::size_t endpoint, Exchange& exchange,
+                                           TimePoint since, TimePoint deadline) {
   std::optional<std::uint64_t> waiting_for;
   std::uint64_t ended = 0;
   for (;;) {
     {
       const std::lock_guard lock(state.mutex);
       State::Line& line = state.lines[endpoint];
-      if (line.session != nullptr && Clock::now() < line.session->expires) return line.session;
+      if (line.has_session(since)) return line.session;
       if (waiting_for.has_value() && *waiting_for != line.attestations && line.outcome) {
         return *line.outcome;
       }
@@ -277,51 +400,68 @@ Result<std::shared_ptr<const Session>> Client::session(State& state, std::size_t
     ::poll(nullptr, 0, kWaitStepMilliseconds);
   }
   const State::Turn turn(state, endpoint);
-  auto made = share(endpoint, exchange, ended, deadline);
+  auto made = share(endpoint, exchange, ended, since, deadline);
   auto kept = made.ok() ? made.value() : nullptr;
   const std::lock_guard lock(state.mutex);
   state.lines[endpoint].session.swap(kept);  // the old one ends after the lock
-  state.lines[endpoint].outcome = made.ok() ? std::nullopt : std::optional(made.error());
+  state.lines[endpoint].outcome = failure_of(made);
   return made;
 }
 
 /// The family's session with a number above `after`, or a new one for the family.
-Result<std::shared_ptr<const Session>> Client::share(std::size_t endpoint, Exchange& exchange,
-                                                     std::uint64_t after, TimePoint deadline) {
+Result<Client::SessionPtr> Client::share(std::size_t endpoint, Exchange& exchange,
+                                         std::uint64_t after, TimePoint since, TimePoint deadline) {
   const auto turn = family_.wait(endpoint, deadline);
   if (turn == nullptr) {
     return fail(Errc::kUnreachable, "another process's attestation takes too long");
   }
-  if (auto shared = turn->newest(after)) {
+  if (auto shared = turn->newest(after, since)) {
     return std::make_shared<const Session>(*std::move(shared));
   }
-  Session made = VHSM_TRY(attest(exchange));
+  Session made = VHSM_TRY(attest(endpoint, exchange));
   made.number = after;
   turn->publish(made);
   return std::make_shared<const Session>(std::move(made));
 }
 
-Result<Session> Client::attest(Exchange& exchange) {
-  if (platform_ == nullptr) return fail(Errc::kNoPlatform, "no SNP platform for an attestation");
-  return exchange.attest(*platform_, *metrics_);
+Result<Session> Client::attest(std::size_t endpoint, Exchange& exchange) {
+  if (attester_ == nullptr) return fail(Errc::kNoPlatform, "no SNP platform for an attestation");
+  const auto start = Clock::now();
+  auto made = exchange.attest(*attester_, tee_key_kind_, pass());
+  const Facts facts = made.ok() ? made.value().facts : Facts();
+  records_->audit.write({.event = "attestation",
+                         .outcome = made.ok() ? "granted" : reason(made.error().code),
+                         .endpoint = endpoints_[endpoint].url(),
+                         .nonce = facts.nonce,
+                         .measurement = facts.measurement,
+                         .tcb = facts.tcb,
+                         .took = time_since(start)});
+  return made;
 }
 
-void Client::settle(State& state, std::size_t endpoint, const Result<SecretBytes>& answer) {
+void Client::settle(State& state, std::size_t endpoint, const std::optional<Error>& failure) {
   std::uint8_t jitter = 0;
   static_cast<void>(RAND_bytes_ex(state.tls->library(), &jitter, 1, 0));  // 0 does as well
   const std::lock_guard lock(state.mutex);
   State::Line& line = state.lines[endpoint];
-  if (was_reached(answer)) return line.breaker.succeeded();
-  if (answer.error().code != Errc::kUnreachable) return;
-  line.breaker.failed(answer.error(), Clock::now(), jitter);
+  if (!failure || is_verdict(failure->code)) return line.breaker.succeeded();
+  if (failure->code != Errc::kUnreachable) return;
+  line.breaker.failed(*failure, Clock::now(), jitter);
   line.heard = family_.last(endpoint);
 }
 
-void Client::record(const Attempt& attempt, const Result<SecretBytes>& answer) const {
-  audit_.fetch(attempt.name.path(), attempt.endpoint,
-               answer.ok() ? "released" : reason(answer.error().code));
-  if (!answer.ok()) return log_.write(LogLevel::kError, describe(answer.error()));
-  log_.write(LogLevel::kInfo, attempt.name.uri() + " released by " + attempt.endpoint);
+void Client::record(const Attempt& attempt, const std::optional<Error>& failure) const {
+  const bool denied = failure && is_verdict(failure->code);
+  records_->audit.write({.event = denied ? "denial" : attempt.event,
+                         .outcome = failure ? reason(failure->code) : "granted",
+                         .key = attempt.key(),
+                         .endpoint = attempt.endpoint,
+                         .nonce = attempt.facts.nonce,
+                         .measurement = attempt.facts.measurement,
+                         .tcb = attempt.facts.tcb,
+                         .took = time_since(attempt.start)});
+  if (failure) return records_->log.write(LogLevel::kError, describe(*failure));
+  records_->log.write(LogLevel::kInfo, attempt.name->uri() + " released by " + attempt.endpoint);
 }
 
 std::vector<Probe> Client::probe() {
@@ -330,10 +470,10 @@ std::vector<Probe> Client::probe() {
   for (std::size_t i = 0; i < endpoints_.size(); ++i) {
     const auto start = Clock::now();
     Probe probe{endpoints_[i].url(), {}, {}, {}};
-    auto tls =
-        state.ok()
-            ? exchange(*state.value(), i, {start + connect_timeout_, connect_timeout_}).probe()
-            : Result<std::string>(state.error());
+    auto tls = state.ok()
+                   ? exchange(*state.value(), i, {start + connect_timeout_, connect_timeout_})
+                         .probe(attester_ == nullptr ? "snp" : attester_->tee())
+                   : Result<std::string>(state.error());
     if (tls.ok()) probe.tls = tls.value();
     if (!tls.ok()) probe.failure = tls.error().about(probe.endpoint);
     probe.took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);

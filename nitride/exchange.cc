@@ -20,7 +20,12 @@ std::string host_header(const Endpoint& endpoint) {
 }
 
 HttpRequest post(std::string_view target, const CookieJar& cookies, std::string body) {
-  return {true, std::string(target), {}, cookies.header(), std::move(body)};
+  return {.is_post = true,
+          .target = std::string(target),
+          .host = {},
+          .cookies = cookies.header(),
+          .json_body = std::move(body),
+          .bearer = {}};
 }
 
 void take_cookies(const HttpAnswer& answer, CookieJar& cookies) {
@@ -96,32 +101,44 @@ Error Exchange::refused(Stage stage, const HttpAnswer& answer) const {
   return refusal.error;
 }
 
-Result<Challenge> Exchange::challenge(CookieJar& cookies) {
-  const HttpAnswer answer = VHSM_TRY(send(post(kAuthPath, cookies, auth_body())));
+Result<Challenge> Exchange::challenge(std::string_view tee, CookieJar& cookies) {
+  const HttpAnswer answer = VHSM_TRY(send(post(kAuthPath, cookies, auth_body(tee))));
   if (answer.status != kHttpOk) return refused(Stage::kAuth, answer);
   take_cookies(answer, cookies);
   return parse_challenge(answer.body);
 }
 
-Result<Session> Exchange::attest(snp::Platform& platform, Metrics& metrics) {
-  const auto start = Clock::now();
+Result<Session> Exchange::attest(Attester& attester, jose::TeeKeyKind kind, Pass pass) {
+  const auto began = Clock::now();
   CookieJar cookies;
-  const Challenge nonce = VHSM_TRY(challenge(cookies));
-  auto tee_key = VHSM_TRY(jose::TeeKey::generate());
-  const auto data = VHSM_TRY(report_data(at_.tls.library(), nonce, tee_key.public_jwk()));
-  metrics.reports.fetch_add(1);
-  const auto evidence = VHSM_TRY(platform.attest(data, at_.limits.deadline));
+  const Challenge nonce = VHSM_TRY(challenge(attester.tee(), cookies));
+  auto tee_key = VHSM_TRY(jose::TeeKey::generate(kind));
+  const auto digest = VHSM_TRY(runtime_digest(at_.tls.library(), nonce, tee_key.public_jwk()));
+  auto id = VHSM_TRY(nonce_id(at_.tls.library(), nonce.nonce));
+  Proof proof = VHSM_TRY(attester.prove(digest, at_.limits.deadline));
   const HttpAnswer answer = VHSM_TRY(
-      send(post(kAttestPath, cookies, attest_body(nonce, tee_key.public_jwk(), evidence))));
+      send(post(kAttestPath, cookies, attest_body(nonce, tee_key.public_jwk(), proof.evidence))));
   if (answer.status != kHttpOk) return refused(Stage::kAttest, answer);
   take_cookies(answer, cookies);
-  const auto life = VHSM_TRY(session_life(answer.body));
-  return Session{std::move(cookies), std::move(tee_key), start + life - kSessionMargin, 0};
+  Approval approval = VHSM_TRY(parse_approval(answer.body));
+  const auto life = pass == Pass::kCookie ? std::min(approval.life, kSessionLife) : approval.life;
+  return Session{std::move(cookies),
+                 std::move(approval.token),
+                 std::move(tee_key),
+                 {std::move(id), std::move(proof.measurement), std::move(proof.tcb)},
+                 began,
+                 began + life - kSessionMargin,
+                 0};
 }
 
-Release Exchange::resource(const Session& session, const keystore::KeyName& name) {
-  const auto answer =
-      send({false, std::string(kResourcePath) + name.path(), {}, session.cookies.header(), {}});
+Release Exchange::resource(const Session& session, Pass pass, const keystore::KeyName& name) {
+  const bool by_cookie = pass == Pass::kCookie;
+  const auto answer = send({.is_post = false,
+                            .target = std::string(kResourcePath) + name.path(),
+                            .host = {},
+                            .cookies = by_cookie ? session.cookies.header() : std::string(),
+                            .json_body = {},
+                            .bearer = by_cookie ? std::string() : session.token});
   if (!answer.ok()) return {answer.error()};
   if (answer.value().status != kHttpOk) {
     return {refused(Stage::kResource, answer.value()),
@@ -132,11 +149,11 @@ Release Exchange::resource(const Session& session, const keystore::KeyName& name
   return {std::move(secret)};
 }
 
-Result<std::string> Exchange::probe() {
+Result<std::string> Exchange::probe(std::string_view tee) {
   VHSM_TRY(connect());
   std::string version = connection_->tls_version();
   CookieJar cookies;
-  [[maybe_unused]] const auto answered = VHSM_TRY(challenge(cookies));
+  [[maybe_unused]] const auto answered = VHSM_TRY(challenge(tee, cookies));
   return version;
 }
 

@@ -14,21 +14,23 @@
 #include <string>
 #include <utility>
 
+#include "jose/json.h"
 #include "jose/key_wrap.h"
 #include "memory/protected_memory.h"
 
 namespace vhsm::nitride {
 namespace {
 
-constexpr std::size_t kPlaceBytes = 4096;
+constexpr std::size_t kPlaceBytes = std::size_t{64} << 10;  // touched as far as it is used
 constexpr std::size_t kKeyBytes = 32;
-constexpr std::size_t kSealedBytes = 3072;
+constexpr std::size_t kSealedBytes = std::size_t{63} << 10;  // a token has some KiB
 constexpr std::string_view kPurpose = "vhsm session";
 
-/// What is sealed: these fields, the TEE key and the Cookie header.
+/// What is sealed: these fields, the TEE key, and the texts as JSON.
 struct Fixed {
   std::uint64_t number;  ///< also outside; inside it is authentic
-  std::int64_t expires;  ///< CLOCK_MONOTONIC, nanoseconds: one clock for all members
+  std::int64_t began;    ///< CLOCK_MONOTONIC, nanoseconds: one clock for all members
+  std::int64_t expires;
   std::uint64_t key_bytes;
 };
 
@@ -58,17 +60,39 @@ CookieJar cookies_of(std::string_view header) {
   return jar;
 }
 
+std::int64_t count_of(TimePoint time) { return time.time_since_epoch().count(); }
+TimePoint time_of(std::int64_t count) { return TimePoint(Clock::duration(count)); }
+
+std::string texts_of(const Session& session) {
+  return jose::Json::array({session.cookies.header(), session.token, session.facts.nonce,
+                            session.facts.measurement, session.facts.tcb})
+      .dump();
+}
+
 Result<SecretBytes> serialize(const Session& session) {
   const SecretBytes key = VHSM_TRY(session.tee_key.exported());
-  const std::string cookies = session.cookies.header();
-  const Fixed fixed{session.number, session.expires.time_since_epoch().count(), key.size()};
-  auto bytes = VHSM_TRY(SecretBytes::zeros(sizeof fixed + key.size() + cookies.size()));
+  const std::string texts = texts_of(session);
+  const Fixed fixed{session.number, count_of(session.began), count_of(session.expires), key.size()};
+  auto bytes = VHSM_TRY(SecretBytes::zeros(sizeof fixed + key.size() + texts.size()));
   const memory::Access access;
   std::uint8_t* to = bytes.expose().data();
   std::memcpy(to, &fixed, sizeof fixed);
   std::memcpy(to + sizeof fixed, key.expose().data(), key.size());
-  std::memcpy(to + sizeof fixed + key.size(), cookies.data(), cookies.size());
+  std::memcpy(to + sizeof fixed + key.size(), texts.data(), texts.size());
   return bytes;
+}
+
+Result<std::array<std::string, 5>> read_texts(std::span<const std::uint8_t> bytes) {
+  const auto json = jose::Json::parse(bytes.begin(), bytes.end(), nullptr, false);
+  std::array<std::string, 5> texts;
+  if (!json.is_array() || json.size() != texts.size()) {
+    return fail(Errc::kBadFormat, "a shared session");
+  }
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (!json[i].is_string()) return fail(Errc::kBadFormat, "a shared session");
+    texts.at(i) = json[i].get_ref<const std::string&>();
+  }
+  return texts;
 }
 
 Result<Session> parse(const SecretBytes& bytes) {
@@ -80,10 +104,13 @@ Result<Session> parse(const SecretBytes& bytes) {
   const auto rest = all.subspan(sizeof fixed);
   if (fixed.key_bytes > rest.size()) return fail(Errc::kBadLength, "a shared session");
   const SecretBytes key = VHSM_TRY(SecretBytes::copy(rest.first(fixed.key_bytes)));
-  const auto cookies = rest.subspan(fixed.key_bytes);
+  auto texts = VHSM_TRY(read_texts(rest.subspan(fixed.key_bytes)));
   auto tee_key = VHSM_TRY(jose::TeeKey::imported(key));
-  return Session{cookies_of({reinterpret_cast<const char*>(cookies.data()), cookies.size()}),
-                 std::move(tee_key), TimePoint(Clock::duration(fixed.expires)), fixed.number};
+  auto& [cookies, token, nonce, measurement, tcb] = texts;
+  return Session{cookies_of(cookies),  std::move(token),
+                 std::move(tee_key),   {std::move(nonce), std::move(measurement), std::move(tcb)},
+                 time_of(fixed.began), time_of(fixed.expires),
+                 fixed.number};
 }
 
 }  // namespace
@@ -146,7 +173,7 @@ Family::Turn::~Turn() {
   if (locked_) pthread_mutex_unlock(&family_.places_[endpoint_].mutex);
 }
 
-std::optional<Session> Family::Turn::newest(std::uint64_t after) const {
+std::optional<Session> Family::Turn::newest(std::uint64_t after, TimePoint since) const {
   const Place& place = family_.places_[endpoint_];
   if (!locked_ || family_.last(endpoint_) <= after) return std::nullopt;
   const std::size_t size = std::min<std::size_t>(place.size, kSealedBytes);
@@ -158,6 +185,7 @@ std::optional<Session> Family::Turn::newest(std::uint64_t after) const {
   auto parsed = parse(session.value());
   if (!parsed.ok() || parsed.value().number <= after) return std::nullopt;
   if (parsed.value().expires <= Clock::now()) return std::nullopt;
+  if (parsed.value().began < since) return std::nullopt;
   return std::move(parsed).value();
 }
 

@@ -3,8 +3,8 @@
 // What the processes of one family share: a server's workers would otherwise make an attestation
 // each when the key could not be had before they were forked.
 //
-// A family is a process that made a client and all that were forked from it since. They share a
-// page of ordinary memory with the sessions in it, sealed (AES-256-GCM) under a key that every
+// A family is a process that made a client and all that were forked from it since. They share
+// ordinary memory with the sessions in it, sealed (AES-256-GCM) under a key that every
 // member has in its protected memory. A member that has gone bad can deny the others its help, and
 // nothing more: they attest for themselves then.
 // Source: pthread_mutexattr_setrobust(3).
@@ -43,9 +43,9 @@ class Family {
     Turn& operator=(const Turn&) = delete;
     ~Turn();
 
-    /// The last session that a member published, if there is one, it has not ended, and its number
-    /// is above `after`.
-    [[nodiscard]] std::optional<Session> newest(std::uint64_t after) const;
+    /// The last session that a member published, if there is one, it has not ended, its number is
+    /// above `after`, and it began at `since` or later.
+    [[nodiscard]] std::optional<Session> newest(std::uint64_t after, TimePoint since) const;
 
     /// Lets the others have `session`, and numbers it. One that is too large for its place is
     /// numbered only.

@@ -31,6 +31,7 @@ http::request<http::string_body> to_beast(const HttpRequest& request) {
   message.set(http::field::user_agent, "vhsm/" VHSM_VERSION);
   message.set(http::field::accept, "application/json");
   if (!request.cookies.empty()) message.set(http::field::cookie, request.cookies);
+  if (!request.bearer.empty()) message.set(http::field::authorization, "Bearer " + request.bearer);
   if (request.is_post) {
     message.set(http::field::content_type, "application/json");
     message.body() = request.json_body;

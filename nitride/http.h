@@ -25,6 +25,7 @@ struct HttpRequest {
   std::string host;       ///< with the port
   std::string cookies;    ///< value of the Cookie header; empty: none
   std::string json_body;  ///< only sent if is_post
+  std::string bearer;     ///< token of the Authorization header; empty: none
 };
 
 struct HttpAnswer {

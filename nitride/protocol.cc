@@ -11,7 +11,7 @@
 #include "jose/json.h"
 #include "jose/jwt.h"
 #include "jose/runtime.h"
-#include "snp/evidence_json.h"
+#include "snp/hex.h"
 
 namespace vhsm::nitride {
 namespace {
@@ -19,7 +19,7 @@ namespace {
 using jose::Json;
 
 constexpr std::size_t kMaxNonceBytes = 1024;
-constexpr std::size_t kMaxDetailBytes = 300;
+constexpr std::chrono::hours kLongestLife{24};  // whatever a token says
 // The one marker of a version mismatch that all releases since v0.10 share.
 constexpr std::string_view kVersionMismatch = "KBS Client Protocol Version Mismatch";
 
@@ -52,10 +52,29 @@ Result<RuntimeHash> selected_hash(const Json& extra) {
   return fail(Errc::kVersion, "the KBS asks for a hash that was not offered");
 }
 
+Result<std::vector<std::uint8_t>> digest_of(OSSL_LIB_CTX* library, const char* hash,
+                                            std::string_view text) {
+  std::vector<std::uint8_t> digest(EVP_MAX_MD_SIZE);
+  std::size_t size = 0;
+  VHSM_TRY(
+      crypto(EVP_Q_digest(library, hash, nullptr, text.data(), text.size(), digest.data(), &size),
+             "the runtime data cannot be hashed"));
+  digest.resize(size);
+  return digest;
+}
+
 std::optional<std::int64_t> number(const Json& claims, std::string_view name) {
   const Json* member = jose::find_member(claims, name);
   if (member == nullptr || !member->is_number_integer()) return std::nullopt;
   return member->get<std::int64_t>();
+}
+
+std::chrono::seconds life_of(const Json& claims) {
+  const auto issued = number(claims, "iat");
+  const auto ends = number(claims, "exp");
+  const bool sane = issued && ends && *issued >= 0 && *ends >= *issued;
+  return sane ? std::min<std::chrono::seconds>(std::chrono::seconds(*ends - *issued), kLongestLife)
+              : kSessionLife;
 }
 
 /// What an error variant of the KBS means, wherever it comes.
@@ -127,9 +146,9 @@ Problem parse_problem(std::string_view body) {
 
 }  // namespace
 
-std::string auth_body() {
+std::string auth_body(std::string_view tee) {
   return Json{{"version", kProtocolVersion},
-              {"tee", "snp"},
+              {"tee", tee},
               {"extra-params",
                {{"supported-hash-algorithms", Json::array({"sha256", "sha384", "sha512"})}}}}
       .dump();
@@ -149,39 +168,40 @@ Result<Challenge> parse_challenge(std::string_view body) {
   return challenge;
 }
 
-Result<snp::ReportData> report_data(OSSL_LIB_CTX* library, const Challenge& challenge,
-                                    const jose::EcPublicJwk& tee_key) {
+Result<std::vector<std::uint8_t>> runtime_digest(OSSL_LIB_CTX* library, const Challenge& challenge,
+                                                 const jose::TeeJwk& tee_key) {
   const std::string text = jose::canonical(jose::runtime_claims(challenge.nonce, tee_key));
   const auto named = std::ranges::find(kHashes, challenge.hash, &HashName::hash);
-  snp::ReportData data{};
-  VHSM_TRY(crypto(EVP_Q_digest(library, named->openssl, nullptr, text.data(), text.size(),
-                               data.data(), nullptr),
-                  "the report data cannot be hashed"));
-  return data;
+  return digest_of(library, named->openssl, text);
 }
 
-std::string attest_body(const Challenge& challenge, const jose::EcPublicJwk& tee_key,
-                        const snp::Evidence& evidence) {
+Result<std::string> nonce_id(OSSL_LIB_CTX* library, std::string_view nonce) {
+  constexpr std::size_t kBytes = 8;
+  const auto digest = VHSM_TRY(digest_of(library, "SHA2-256", nonce));
+  return snp::to_hex(std::span(digest).first(kBytes));
+}
+
+std::string attest_body(const Challenge& challenge, const jose::TeeJwk& tee_key,
+                        const Json& evidence) {
   return Json{
       {"init-data", nullptr},
       {"runtime-data", {{"nonce", challenge.nonce}, {"tee-pubkey", jose::to_json(tee_key)}}},
-      {"tee-evidence", {{"primary_evidence", snp::to_json(evidence)}, {"additional_evidence", ""}}}}
+      {"tee-evidence", {{"primary_evidence", evidence}, {"additional_evidence", ""}}}}
       .dump();
 }
 
-Result<std::chrono::seconds> session_life(std::string_view body) {
+Result<Approval> parse_approval(std::string_view body) {
   const auto object = jose::parse_object(body);
   const auto token = object.ok() ? jose::text_member(object.value(), "token")
                                  : Result<std::string_view>(object.error());
   if (!token.ok()) return fail(Errc::kForged, "the attestation's answer has no token");
   const auto claims = jose::unverified_claims(token.value());
   if (!claims.ok()) return fail(Errc::kForged, "the attestation's token is no JWT");
-  const auto issued = number(claims.value(), "iat");
-  const auto ends = number(claims.value(), "exp");
-  if (!issued.has_value() || !ends.has_value() || *issued < 0 || *ends < *issued) {
-    return kSessionLife;
+  // In a header's value it must stay one line.
+  if (printable(token.value(), token.value().size()) != token.value()) {
+    return fail(Errc::kForged, "the attestation's token is no JWT");
   }
-  return std::min(kSessionLife, std::chrono::seconds(*ends - *issued));
+  return Approval{std::string(token.value()), life_of(claims.value())};
 }
 
 Refusal classify(Stage stage, const HttpAnswer& answer) {
@@ -201,8 +221,8 @@ Refusal classify(Stage stage, const HttpAnswer& answer) {
   return refusal;
 }
 
-std::string printable(std::string_view text) {
-  std::string out(text.substr(0, kMaxDetailBytes));
+std::string printable(std::string_view text, std::size_t most) {
+  std::string out(text.substr(0, most));
   std::ranges::replace_if(
       out, [](char c) { return c < ' ' || c > '~'; }, '?');
   return out;

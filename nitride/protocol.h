@@ -11,11 +11,12 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
+#include "jose/json.h"
 #include "jose/jwk.h"
 #include "nitride/http.h"
-#include "snp/platform.h"
 
 namespace vhsm::nitride {
 
@@ -24,11 +25,14 @@ inline constexpr std::string_view kAuthPath = "/kbs/v0/auth";
 inline constexpr std::string_view kAttestPath = "/kbs/v0/attest";
 inline constexpr std::string_view kResourcePath = "/kbs/v0/resource/";
 
-/// How long a KBS keeps a session unless its token ends earlier.
+/// How long a KBS keeps a session.
 inline constexpr std::chrono::seconds kSessionLife{300};
 
 /// What runtime data are hashed with for REPORT_DATA.
 enum class RuntimeHash : std::uint8_t { kSha256, kSha384, kSha512 };
+
+/// The first digits of a nonce's SHA-256, hex: names an attestation without telling its nonce.
+[[nodiscard]] Result<std::string> nonce_id(OSSL_LIB_CTX* library, std::string_view nonce);
 
 struct Challenge {
   std::string nonce;  ///< opaque: never decoded
@@ -36,24 +40,33 @@ struct Challenge {
 };
 
 /// Body of POST /auth.
-[[nodiscard]] std::string auth_body();
+/// @param tee  as Attester::tee().
+[[nodiscard]] std::string auth_body(std::string_view tee);
 
 /// @errors kForged for what is no challenge; kVersion for a hash that was not offered.
 [[nodiscard]] Result<Challenge> parse_challenge(std::string_view body);
 
-/// The hash of the canonical {"additional-evidence":"","nonce":…,"tee-pubkey":…}, then zeros.
+/// The hash of the canonical {"additional-evidence":"","nonce":…,"tee-pubkey":…}.
 /// @errors kCrypto.
-[[nodiscard]] Result<snp::ReportData> report_data(OSSL_LIB_CTX* library, const Challenge& challenge,
-                                                  const jose::EcPublicJwk& tee_key);
+[[nodiscard]] Result<std::vector<std::uint8_t>> runtime_digest(OSSL_LIB_CTX* library,
+                                                               const Challenge& challenge,
+                                                               const jose::TeeJwk& tee_key);
 
 /// Body of POST /attest.
-[[nodiscard]] std::string attest_body(const Challenge& challenge, const jose::EcPublicJwk& tee_key,
-                                      const snp::Evidence& evidence);
+[[nodiscard]] std::string attest_body(const Challenge& challenge, const jose::TeeJwk& tee_key,
+                                      const jose::Json& evidence);
 
-/// How long the session behind an attestation's answer may be used: the token's life by its own
-/// clock (exp - iat), at most kSessionLife; kSessionLife where the token does not say.
+/// What an attestation has earned.
+struct Approval {
+  std::string token;
+  /// The token's life by its own clock (exp - iat); kSessionLife where it does not say. This VM's
+  /// clock, which is the host's, has no say.
+  std::chrono::seconds life;
+};
+
+/// Reads an attestation's answer.
 /// @errors kForged for what carries no token.
-[[nodiscard]] Result<std::chrono::seconds> session_life(std::string_view body);
+[[nodiscard]] Result<Approval> parse_approval(std::string_view body);
 
 /// Which request was answered.
 enum class Stage : std::uint8_t { kAuth, kAttest, kResource };
@@ -68,7 +81,10 @@ struct Refusal {
 
 [[nodiscard]] Refusal classify(Stage stage, const HttpAnswer& answer);
 
+/// How much of a server's words goes to the log.
+inline constexpr std::size_t kMaxDetailBytes = 300;
+
 /// `text` with everything but printable ASCII replaced, and cut.
-[[nodiscard]] std::string printable(std::string_view text);
+[[nodiscard]] std::string printable(std::string_view text, std::size_t most = kMaxDetailBytes);
 
 }  // namespace vhsm::nitride

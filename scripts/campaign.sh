@@ -4,13 +4,14 @@
 # campaign.sh [CAMPAIGN...]: what is too long for each change. Without arguments all of them run:
 #   reloads   nginx and HAProxy, RSA and EC: 200 reloads each under constant load (4 minutes)
 #   bench     signatures and handshakes against a file key (5 minutes)
+#   hosts     the module in the OpenSSL of other Debian releases, 4.0 among them (5 minutes; root, network)
 #   fuzz      each fuzzer for FUZZ_MINUTES (60)
 # The last results stand in docs/campaign.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
 
-readonly CAMPAIGNS=(reloads bench fuzz)
+readonly CAMPAIGNS=(reloads bench hosts fuzz)
 readonly RELOADS=${RELOADS:-200}
 
 build() {
@@ -18,7 +19,7 @@ build() {
   log=$(mktemp)
   # shellcheck disable=SC2086  # lists of words
   install_packages $BUILD_PACKAGES $TEST_PACKAGES
-  { cmake --preset release && cmake --build --preset release --target servers_test; } >"$log" 2>&1 ||
+  { cmake --preset release && cmake --build --preset release --target servers_test vhsm vhsm-kbs vhsm-snp-emulator; } >"$log" 2>&1 ||
     { tail -n 40 "$log" >&2; return 1; }
   rm -f "$log"
 }
@@ -40,6 +41,13 @@ campaign_reloads() {
 }
 
 campaign_bench() { scripts/bench.sh; }
+
+campaign_hosts() {
+  build
+  install_packages debootstrap
+  # shellcheck disable=SC2086  # a list of words
+  as_root scripts/hosts.sh ${HOSTS:-trixie sid experimental}
+}
 
 campaign_fuzz() { FUZZ_SECONDS=$((${FUZZ_MINUTES:-60} * 60)) scripts/test.sh packages fuzz; }
 

@@ -3,10 +3,11 @@
 #
 # residues.sh: runs every scan of build/release and writes the outcome into docs/residues.md, into
 # the section of the OpenSSL that is installed here. Needs the tests built, gdb, nginx and HAProxy.
+# BUILD names another build folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly PAGE=docs/residues.md
+readonly PAGE=docs/residues.md BUILD=${BUILD:-build/release}
 readonly TESTS='^residue\.|(ServerResidue|CoreDump)Test|NothingOfAKeyIsInItsMemory'
 
 # The lines that the tests have noted, on standard input: situation, algorithm, memory, findings
@@ -72,7 +73,7 @@ main() {
   folder=$(mktemp -d)
   # shellcheck disable=SC2064  # now
   trap "rm -rf '$folder'" EXIT
-  VHSM_RESIDUES=$folder/notes ctest --test-dir build/release -R "$TESTS" --no-tests=error -j2 \
+  VHSM_RESIDUES=$folder/notes ctest --test-dir "$BUILD" -R "$TESTS" --no-tests=error -j2 \
     --output-on-failure >"$folder/log" || { tail -n 60 "$folder/log"; exit 1; }
   sort -s -k1,1 -t$'\t' "$folder/notes" >"$folder/sorted"
   tables "$folder/sorted" >"$folder/tables"

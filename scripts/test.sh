@@ -77,7 +77,7 @@ run_tests() {
   log=$(mktemp)
   ctest --test-dir "$folder" --no-tests=error -j2 "$@" >"$log" 2>&1 || status=$?
   if [ $status != 0 ]; then cat "$log"; fi
-  awk '/ Test: / {sub(/^[0-9]*\/[0-9]* Test: /, ""); sub(/ *# GetParam.*/, ""); name = $0}
+  awk '/ Test: / {sub(/^[0-9]*\/[0-9]* Test: /, ""); name = $0}
        /: Skipped$/ {getline reason; print "skipped: " name ": " reason}' \
     "$folder/Testing/Temporary/LastTest.log"
   grep -E 'tests passed|Total Test time' "$log" || true

@@ -103,6 +103,12 @@ Result<Guid> guid_of(const Certificate& certificate) {
   return parse_guid(std::ranges::find(kKnown, kind, &KnownGuid::kind)->text);
 }
 
+std::size_t table_bytes(std::span<const Certificate> certificates) {
+  std::size_t bytes = (certificates.size() + 1) * kEntryBytes;
+  for (const Certificate& one : certificates) bytes += one.data.size();
+  return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
 }  // namespace
 
 Result<std::vector<Certificate>> parse_certificate_table(Bytes table) {
@@ -125,19 +131,21 @@ Result<std::vector<Certificate>> parse_certificate_table(Bytes table) {
 
 Result<std::vector<std::uint8_t>> write_certificate_table(
     std::span<const Certificate> certificates) {
-  const std::size_t header_bytes = (certificates.size() + 1) * kEntryBytes;
-  std::vector<std::uint8_t> table(header_bytes);
+  const std::size_t size = table_bytes(certificates);
+  if (size > kMaxTableBytes) {
+    return fail(Errc::kBadLength, "the certificates do not fit in a table of 16 KiB");
+  }
+  std::vector<std::uint8_t> table(size);
+  std::size_t at = (certificates.size() + 1) * kEntryBytes;
   for (std::size_t i = 0; i < certificates.size(); ++i) {
     const Guid guid = VHSM_TRY(guid_of(certificates[i]));
+    const auto& data = certificates[i].data;
     const std::span entry = std::span(table).subspan(i * kEntryBytes, kEntryBytes);
     std::ranges::copy(guid, entry.begin());
-    write_u32(entry.subspan(kGuidBytes), table.size());
-    write_u32(entry.subspan(kGuidBytes + 4), certificates[i].data.size());
-    table.insert(table.end(), certificates[i].data.begin(), certificates[i].data.end());
-  }
-  table.resize((table.size() + kPageBytes - 1) / kPageBytes * kPageBytes);
-  if (table.size() > kMaxTableBytes) {
-    return fail(Errc::kBadLength, "the certificates do not fit in a table of 16 KiB");
+    write_number(entry.subspan(kGuidBytes, 4), at);
+    write_number(entry.subspan(kGuidBytes + 4, 4), data.size());
+    std::ranges::copy(data, std::span(table).subspan(at).begin());
+    at += data.size();
   }
   return table;
 }

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "snp/amd_certificates.h"
 #include "snp/amd_pins.h"
 #include "snp/emulator.h"
 #include "snp/hex.h"
@@ -15,35 +16,24 @@ namespace {
 
 constexpr int kChainLength = 3;
 
-struct Anchors {
-  X509* root;
-  X509* intermediate;
-};
-
-X509* find_pinned(std::span<const ossl::X509Cert> pool, std::string_view pin) {
-  for (const ossl::X509Cert& certificate : pool) {
-    const auto digest = der_sha256(certificate.get());
-    if (digest.ok() && to_hex(digest.value()) == pin) return certificate.get();
+/// The built-in certificate of that pin.
+Result<ossl::X509Cert> built_in(Product product, CertificateKind kind) {
+  const std::string_view pem = amd_certificates(product);
+  const std::span bytes(reinterpret_cast<const std::uint8_t*>(pem.data()), pem.size());
+  for (ossl::X509Cert& certificate : parse_certificates(bytes)) {
+    const auto digest = VHSM_TRY(der_sha256(certificate.get()));
+    if (to_hex(digest) == pin_of(product, kind)) return std::move(certificate);
   }
-  return nullptr;
+  return fail(Errc::kInternal, "a built-in certificate of AMD's does not have its pin",
+              product_name(product));
 }
 
-Result<Anchors> amd_anchors(const ChainRequest& request) {
+Result<Chain> amd_chain(const ChainRequest& request) {
   const auto intermediate_kind =
       request.leaf_kind == CertificateKind::kVlek ? CertificateKind::kAsvk : CertificateKind::kAsk;
-  const Anchors found{find_pinned(request.pool, pin_of(request.product, CertificateKind::kArk)),
-                      find_pinned(request.pool, pin_of(request.product, intermediate_kind))};
-  if (found.root == nullptr) {
-    return fail(Errc::kUntrusted, "none of the certificates is AMD's root (ARK) for this product",
-                product_name(request.product));
-  }
-  if (found.intermediate == nullptr) {
-    return fail(
-        Errc::kUntrusted,
-        "none of the certificates is AMD's signing certificate (ASK or ASVK) for this product",
-        product_name(request.product));
-  }
-  return found;
+  auto root = VHSM_TRY(built_in(request.product, CertificateKind::kArk));
+  auto intermediate = VHSM_TRY(built_in(request.product, intermediate_kind));
+  return Chain{Trust::kAmd, std::move(root), std::move(intermediate)};
 }
 
 /// The intermediate that `root` really signed: a host may put others of that name before it.
@@ -57,7 +47,16 @@ X509* find_test_intermediate(std::span<const ossl::X509Cert> pool, X509* root) {
   return nullptr;
 }
 
-Result<Anchors> test_anchors(const ChainRequest& request, std::span<const ossl::X509Cert> roots) {
+ossl::X509Cert shared(X509* certificate) {
+  X509_up_ref(certificate);
+  return ossl::X509Cert(certificate);
+}
+
+Result<Chain> test_chain(const ChainRequest& request) {
+  if (request.test_root.empty()) {
+    return fail(Errc::kUntrusted, "the report comes from an emulator, and no test root is trusted");
+  }
+  auto roots = parse_certificates(request.test_root);
   if (roots.size() != 1 || common_name(roots[0].get()) != kTestRootName) {
     return fail(Errc::kBadFormat, "the test root is not one certificate called ARK-VHSM-TEST");
   }
@@ -65,7 +64,7 @@ Result<Anchors> test_anchors(const ChainRequest& request, std::span<const ossl::
   if (intermediate == nullptr) {
     return fail(Errc::kUntrusted, "the emulator's certificate is not under the test root given");
   }
-  return Anchors{roots[0].get(), intermediate};
+  return Chain{Trust::kTestRoot, std::move(roots[0]), shared(intermediate)};
 }
 
 std::string failure_text(const X509_STORE_CTX* ctx) {
@@ -88,9 +87,9 @@ Result<ossl::X509Stack> stack_of(X509* certificate) {
 
 // Not X509_V_FLAG_X509_STRICT: AMD's leaves lack an authority key identifier. Not -partial_chain:
 // the ASK must not be an anchor.
-Status verify_path(X509* leaf, const Anchors& anchors, std::chrono::system_clock::time_point at) {
-  const auto store = VHSM_TRY(store_of(anchors.root));
-  const auto untrusted = VHSM_TRY(stack_of(anchors.intermediate));
+Status verify_path(X509* leaf, const Chain& chain, std::chrono::system_clock::time_point at) {
+  const auto store = VHSM_TRY(store_of(chain.root.get()));
+  const auto untrusted = VHSM_TRY(stack_of(chain.intermediate.get()));
   const auto ctx = VHSM_TRY(made(ossl::X509StoreCtx(X509_STORE_CTX_new()), "no store context"));
   VHSM_TRY(crypto(X509_STORE_CTX_init(ctx.get(), store.get(), leaf, untrusted.get()),
                   "no store context"));
@@ -107,20 +106,12 @@ Status verify_path(X509* leaf, const Anchors& anchors, std::chrono::system_clock
 
 }  // namespace
 
-Result<Trust> verify_chain(X509* leaf, const ChainRequest& request) {
+Result<Chain> verify_chain(X509* leaf, const ChainRequest& request) {
   const ossl::ErrorMark mark;
-  if (issuer_common_name(leaf) != kTestIntermediateName) {
-    const Anchors anchors = VHSM_TRY(amd_anchors(request));
-    VHSM_TRY(verify_path(leaf, anchors, request.at));
-    return Trust::kAmd;
-  }
-  if (request.test_root.empty()) {
-    return fail(Errc::kUntrusted, "the report comes from an emulator, and no test root is trusted");
-  }
-  const auto roots = parse_certificates(request.test_root);
-  const Anchors anchors = VHSM_TRY(test_anchors(request, roots));
-  VHSM_TRY(verify_path(leaf, anchors, request.at));
-  return Trust::kTestRoot;
+  const bool emulated = issuer_common_name(leaf) == kTestIntermediateName;
+  Chain chain = VHSM_TRY(emulated ? test_chain(request) : amd_chain(request));
+  VHSM_TRY(verify_path(leaf, chain, request.at));
+  return chain;
 }
 
 }  // namespace vhsm::snp

@@ -29,7 +29,7 @@ Result<Guid> parse_guid(std::string_view text) {
   return guid;
 }
 
-Guid swap_groups(Guid guid) {
+Guid swap_groups(Guid guid) noexcept {
   std::reverse(guid.begin(), guid.begin() + 4);
   std::reverse(guid.begin() + 4, guid.begin() + 6);
   std::reverse(guid.begin() + 6, guid.begin() + 8);

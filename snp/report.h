@@ -148,6 +148,7 @@ inline constexpr std::uint64_t kRaplDisabled = 1ULL << 3;
 inline constexpr std::uint64_t kCiphertextHiding = 1ULL << 4;
 inline constexpr std::uint64_t kAliasCheckComplete = 1ULL << 5;
 inline constexpr std::uint64_t kTio = 1ULL << 7;
+inline constexpr std::uint64_t kReservedMask = ~0ULL << 8 | 1ULL << 6;
 }  // namespace platform_bit
 
 /// Bits of KEY_INFO.
@@ -169,6 +170,11 @@ struct Octets {
 using Measurement = Octets<struct MeasurementTag, field::kMeasurement.size>;
 using HostData = Octets<struct HostDataTag, field::kHostData.size>;
 using IdKeyDigest = Octets<struct IdKeyDigestTag, field::kIdKeyDigest.size>;
+using AuthorKeyDigest = Octets<struct AuthorKeyDigestTag, field::kAuthorKeyDigest.size>;
+using FamilyId = Octets<struct FamilyIdTag, field::kFamilyId.size>;
+using ImageId = Octets<struct ImageIdTag, field::kImageId.size>;
+using ReportId = Octets<struct ReportIdTag, field::kReportId.size>;
+using AgentReportId = Octets<struct AgentReportIdTag, field::kReportIdMa.size>;
 using ChipId = Octets<struct ChipIdTag, field::kChipId.size>;
 
 /// A report whose bytes have been measured, not judged: nothing here says it is genuine.

@@ -1,94 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "snp/report_signature.h"
 
-#include <openssl/bn.h>
-#include <openssl/ec.h>
-
 #include <algorithm>
-#include <cstdint>
-#include <span>
-#include <vector>
 
-#include "base/handle.h"
+#include "snp/ecdsa_p384.h"
 
 namespace vhsm::snp {
-namespace {
 
-using Bytes = std::span<const std::uint8_t>;
-
-constexpr const char* kDigest = "SHA384";
-
-Result<ossl::Bignum> from_little_endian(Bytes bytes) {
-  return made(ossl::Bignum(BN_lebin2bn(bytes.data(), static_cast<int>(bytes.size()), nullptr)),
-              "no number for a signature");
-}
-
-/// r and s as the DER that libcrypto verifies. It refuses 0 and anything from the order on itself.
-Result<std::vector<std::uint8_t>> to_der(Bytes r_bytes, Bytes s_bytes) {
-  auto r = VHSM_TRY(from_little_endian(r_bytes));
-  auto s = VHSM_TRY(from_little_endian(s_bytes));
-  const auto signature = VHSM_TRY(made(ossl::EcdsaSig(ECDSA_SIG_new()), "no ECDSA_SIG"));
-  VHSM_TRY(crypto(ECDSA_SIG_set0(signature.get(), r.release(), s.release()), "ECDSA_SIG_set0"));
-  std::uint8_t* raw = nullptr;
-  const int size = i2d_ECDSA_SIG(signature.get(), &raw);
-  if (size <= 0) return fail(Errc::kCrypto, "an ECDSA signature cannot be encoded");
-  std::vector<std::uint8_t> der(raw, raw + size);
-  OPENSSL_free(raw);
-  return der;
-}
-
-Status put(const BIGNUM* number, std::span<std::uint8_t> into) {
-  const int size = static_cast<int>(into.size());
-  if (BN_bn2lebinpad(number, into.data(), size) != size) {
-    return fail(Errc::kCrypto, "a number of a signature is too long");
-  }
-  return {};
-}
-
-Result<std::vector<std::uint8_t>> sign(EVP_PKEY* key, Bytes message) {
-  const auto ctx = VHSM_TRY(made(ossl::MdCtx(EVP_MD_CTX_new()), "no digest context"));
-  VHSM_TRY(
-      crypto(EVP_DigestSignInit_ex(ctx.get(), nullptr, kDigest, nullptr, nullptr, key, nullptr),
-             "the report key does not sign"));
-  std::size_t size = 0;
-  VHSM_TRY(crypto(EVP_DigestSign(ctx.get(), nullptr, &size, message.data(), message.size()),
-                  "the report key does not sign"));
-  std::vector<std::uint8_t> der(size);
-  VHSM_TRY(crypto(EVP_DigestSign(ctx.get(), der.data(), &size, message.data(), message.size()),
-                  "the report key does not sign"));
-  der.resize(size);
-  return der;
-}
-
-}  // namespace
+// r and s lie side by side in a report, as they do in a P384Signature.
+static_assert(field::kSignatureR.offset + kP384NumberBytes == field::kSignatureS.offset);
 
 Status check_signature(EVP_PKEY* key, const UnverifiedReport& report) {
-  const ossl::ErrorMark mark;
-  const auto der =
-      VHSM_TRY(to_der(report.bytes<field::kSignatureR>(), report.bytes<field::kSignatureS>()));
-  const auto ctx = VHSM_TRY(made(ossl::MdCtx(EVP_MD_CTX_new()), "no digest context"));
-  VHSM_TRY(
-      crypto(EVP_DigestVerifyInit_ex(ctx.get(), nullptr, kDigest, nullptr, nullptr, key, nullptr),
-             "the certificate's key does not verify"));
-  const auto message = report.signed_bytes();
-  if (EVP_DigestVerify(ctx.get(), der.data(), der.size(), message.data(), message.size()) != 1) {
-    return fail(Errc::kBadSignature, "the report was not signed by the certificate's key");
-  }
-  return {};
+  const std::span<const std::uint8_t, kReportBytes> bytes(report.raw());
+  return verify_p384(key, report.signed_bytes(),
+                     bytes.subspan<kSignedBytes, 2 * kP384NumberBytes>());
 }
 
 Status sign_report(EVP_PKEY* key, RawReport& report) {
   const std::span<std::uint8_t> bytes(report);
-  const auto der = VHSM_TRY(sign(key, bytes.first(kSignedBytes)));
-  const std::uint8_t* cursor = der.data();
-  const auto signature =
-      VHSM_TRY(made(ossl::EcdsaSig(d2i_ECDSA_SIG(nullptr, &cursor, static_cast<long>(der.size()))),
-                    "an ECDSA signature cannot be read"));
+  const P384Signature signature = VHSM_TRY(sign_p384(key, bytes.first(kSignedBytes)));
   std::ranges::fill(bytes.subspan(kSignedBytes), std::uint8_t{0});
-  VHSM_TRY(put(ECDSA_SIG_get0_r(signature.get()),
-               bytes.subspan(field::kSignatureR.offset, field::kSignatureR.size)));
-  return put(ECDSA_SIG_get0_s(signature.get()),
-             bytes.subspan(field::kSignatureS.offset, field::kSignatureS.size));
+  std::ranges::copy(signature, bytes.subspan(kSignedBytes).begin());
+  return {};
 }
 
 }  // namespace vhsm::snp

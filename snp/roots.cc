@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "snp/files.h"
+#include "snp/revocation.h"
 #include "snp/verify.h"
 #include "snp/x509.h"
 
@@ -20,7 +21,7 @@ struct CloseFolder {
 };
 
 bool is_certificate_file(std::string_view name) {
-  constexpr std::array<std::string_view, 3> kEndings{".pem", ".der", ".crt"};
+  constexpr std::array<std::string_view, 4> kEndings{".pem", ".der", ".crt", ".crl"};
   return std::ranges::any_of(kEndings,
                              [name](std::string_view ending) { return name.ends_with(ending); });
 }
@@ -41,9 +42,12 @@ Result<std::vector<std::string>> certificate_files(const std::string& folder) {
 }
 
 Status add_file(std::vector<Certificate>& certificates, const std::string& path) {
-  const auto data = VHSM_TRY(read_file(path, kMaxCertificateBytes));
+  auto data = VHSM_TRY(read_file(path, kMaxCertificateBytes));
   const auto parsed = parse_certificates(data);
-  if (parsed.empty()) return fail(Errc::kBadFormat, "this file holds no certificate", path);
+  if (parsed.empty() && parse_crl(data) == nullptr) {
+    return fail(Errc::kBadFormat, "this file holds no certificate", path);
+  }
+  if (parsed.empty()) certificates.push_back({CertificateKind::kCrl, {}, std::move(data)});
   for (const ossl::X509Cert& one : parsed) {
     auto der = VHSM_TRY(to_der(one.get()));
     certificates.push_back({kind_by_name(common_name(one.get())), {}, std::move(der)});

@@ -146,7 +146,7 @@ std::vector<std::uint8_t> to_bytes(const SealingBinding& binding) {
   bytes[0] = kForm;
   bytes[1] = static_cast<std::uint8_t>(binding.selection);
   bytes[2] = binding.vmpl;
-  write_u32(std::span(bytes).subspan(4), binding.guest_svn);
+  write_number(std::span(bytes).subspan(4, 4), binding.guest_svn);
   for (const auto& part : arrays_of(binding)) bytes.insert(bytes.end(), part.begin(), part.end());
   return bytes;
 }

@@ -14,6 +14,10 @@
 #include "base/result.h"
 #include "snp/platform.h"
 
+namespace vhsm::ossl {
+using X509Crl = Handle<X509_CRL, X509_CRL_free>;
+}  // namespace vhsm::ossl
+
 namespace vhsm::snp {
 
 inline constexpr std::size_t kMaxCertificateBytes = 0x10000;  ///< one blob, PEM chains included

@@ -10,6 +10,7 @@
 
 #include "provider/ossl/boundary.h"
 #include "provider/ossl/compat.h"
+#include "provider/ossl/context.h"
 #include "provider/ossl/dispatch.h"
 
 namespace vhsm::ossl {
@@ -26,70 +27,45 @@ struct Rules<OSSL_OP_KDF> {
 namespace kdf {
 
 template <class T>
-struct NewCtx : Slot<OSSL_OP_KDF, OSSL_FUNC_KDF_NEWCTX, OSSL_FUNC_kdf_newctx_fn> {
-  static void* call(void* provctx) noexcept {
-    auto& provider = *static_cast<typename T::Provider*>(provctx);
-    return boundary_new(provider.core(), [&] { return T::create(provider); });
-  }
-};
+struct NewCtx : context::New<typename T::Provider, &T::create, OSSL_OP_KDF, OSSL_FUNC_KDF_NEWCTX,
+                             OSSL_FUNC_kdf_newctx_fn> {};
 
 template <class T>
-struct FreeCtx : Slot<OSSL_OP_KDF, OSSL_FUNC_KDF_FREECTX, OSSL_FUNC_kdf_freectx_fn> {
-  static void call(void* ctx) noexcept { boundary_delete<typename T::Context>(ctx); }
-};
+struct FreeCtx : context::Free<typename T::Context, OSSL_OP_KDF, OSSL_FUNC_KDF_FREECTX,
+                               OSSL_FUNC_kdf_freectx_fn> {};
 
 template <class T>
-struct DupCtx : Slot<OSSL_OP_KDF, OSSL_FUNC_KDF_DUPCTX, OSSL_FUNC_kdf_dupctx_fn> {
-  static void* call(void* ctx) noexcept {
-    const auto& self = *static_cast<const typename T::Context*>(ctx);
-    return boundary_new(self.core(), [&] { return self.clone(); });
-  }
-};
+struct DupCtx : context::Dup<typename T::Context, OSSL_OP_KDF, OSSL_FUNC_KDF_DUPCTX,
+                             OSSL_FUNC_kdf_dupctx_fn> {};
 
 template <class T>
 struct GettableParams
-    : Slot<OSSL_OP_KDF, OSSL_FUNC_KDF_GETTABLE_PARAMS, OSSL_FUNC_kdf_gettable_params_fn> {
-  static const OSSL_PARAM* call(void* /*provctx*/) noexcept { return T::gettable_params(); }
-};
+    : context::AlgorithmGettableParams<T, OSSL_OP_KDF, OSSL_FUNC_KDF_GETTABLE_PARAMS,
+                                       OSSL_FUNC_kdf_gettable_params_fn> {};
 
 template <class T>
-struct GetParams : Slot<OSSL_OP_KDF, OSSL_FUNC_KDF_GET_PARAMS, OSSL_FUNC_kdf_get_params_fn> {
-  static int call(OSSL_PARAM params[]) noexcept { return T::get_params(params) ? 1 : 0; }
-};
+struct GetParams : context::AlgorithmGetParams<T, OSSL_OP_KDF, OSSL_FUNC_KDF_GET_PARAMS,
+                                               OSSL_FUNC_kdf_get_params_fn> {};
 
 template <class T>
 struct GettableCtxParams
-    : Slot<OSSL_OP_KDF, OSSL_FUNC_KDF_GETTABLE_CTX_PARAMS, OSSL_FUNC_kdf_gettable_ctx_params_fn> {
-  static const OSSL_PARAM* call(void* /*ctx*/, void* /*provctx*/) noexcept {
-    return T::gettable_ctx_params();
-  }
-};
+    : context::AlgorithmGettableCtxParams<T, OSSL_OP_KDF, OSSL_FUNC_KDF_GETTABLE_CTX_PARAMS,
+                                          OSSL_FUNC_kdf_gettable_ctx_params_fn> {};
 
 template <class T>
 struct GetCtxParams
-    : Slot<OSSL_OP_KDF, OSSL_FUNC_KDF_GET_CTX_PARAMS, OSSL_FUNC_kdf_get_ctx_params_fn> {
-  static int call(void* ctx, OSSL_PARAM params[]) noexcept {
-    const auto& self = *static_cast<const typename T::Context*>(ctx);
-    return boundary_status(self.core(), [&] { return self.get_params(params); });
-  }
-};
+    : context::GetParams<typename T::Context, OSSL_OP_KDF, OSSL_FUNC_KDF_GET_CTX_PARAMS,
+                         OSSL_FUNC_kdf_get_ctx_params_fn> {};
 
 template <class T>
 struct SettableCtxParams
-    : Slot<OSSL_OP_KDF, OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS, OSSL_FUNC_kdf_settable_ctx_params_fn> {
-  static const OSSL_PARAM* call(void* /*ctx*/, void* provctx) noexcept {
-    return T::settable_ctx_params(*static_cast<const typename T::Provider*>(provctx));
-  }
-};
+    : context::AlgorithmSettableCtxParams<T, OSSL_OP_KDF, OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS,
+                                          OSSL_FUNC_kdf_settable_ctx_params_fn> {};
 
 template <class T>
 struct SetCtxParams
-    : Slot<OSSL_OP_KDF, OSSL_FUNC_KDF_SET_CTX_PARAMS, OSSL_FUNC_kdf_set_ctx_params_fn> {
-  static int call(void* ctx, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<typename T::Context*>(ctx);
-    return boundary_status(self.core(), [&] { return self.set_params(params); });
-  }
-};
+    : context::SetParams<typename T::Context, OSSL_OP_KDF, OSSL_FUNC_KDF_SET_CTX_PARAMS,
+                         OSSL_FUNC_kdf_set_ctx_params_fn> {};
 
 template <class T>
 struct Reset : Slot<OSSL_OP_KDF, OSSL_FUNC_KDF_RESET, OSSL_FUNC_kdf_reset_fn> {

@@ -10,6 +10,7 @@
 #include "keystore/key.h"
 #include "provider/ossl/boundary.h"
 #include "provider/ossl/compat.h"
+#include "provider/ossl/context.h"
 #include "provider/ossl/dispatch.h"
 
 namespace vhsm::ossl {
@@ -30,83 +31,42 @@ namespace kem {
 using keystore::OperationKind;
 
 template <class T>
-struct NewCtx : Slot<OSSL_OP_KEM, OSSL_FUNC_KEM_NEWCTX, OSSL_FUNC_kem_newctx_fn> {
-  static void* call(void* provctx) noexcept {
-    auto& provider = *static_cast<typename T::Provider*>(provctx);
-    return boundary_new(provider.core(), [&] { return T::create(provider); });
-  }
-};
+struct NewCtx : context::New<typename T::Provider, &T::create, OSSL_OP_KEM, OSSL_FUNC_KEM_NEWCTX,
+                             OSSL_FUNC_kem_newctx_fn> {};
 
 template <class T>
-struct FreeCtx : Slot<OSSL_OP_KEM, OSSL_FUNC_KEM_FREECTX, OSSL_FUNC_kem_freectx_fn> {
-  static void call(void* ctx) noexcept { boundary_delete<T>(ctx); }
-};
+struct FreeCtx : context::Free<T, OSSL_OP_KEM, OSSL_FUNC_KEM_FREECTX, OSSL_FUNC_kem_freectx_fn> {};
 
 template <class T>
-struct DupCtx : Slot<OSSL_OP_KEM, OSSL_FUNC_KEM_DUPCTX, OSSL_FUNC_kem_dupctx_fn> {
-  static void* call(void* ctx) noexcept {
-    const auto& self = *static_cast<const T*>(ctx);
-    return boundary_new(self.core(), [&] { return self.clone(); });
-  }
-};
+struct DupCtx : context::Dup<T, OSSL_OP_KEM, OSSL_FUNC_KEM_DUPCTX, OSSL_FUNC_kem_dupctx_fn> {};
 
 template <class T>
-struct GetCtxParams
-    : Slot<OSSL_OP_KEM, OSSL_FUNC_KEM_GET_CTX_PARAMS, OSSL_FUNC_kem_get_ctx_params_fn> {
-  static int call(void* ctx, OSSL_PARAM params[]) noexcept {
-    const auto& self = *static_cast<const T*>(ctx);
-    return boundary_status(self.core(), [&] { return self.get_params(params); });
-  }
-};
+struct GetCtxParams : context::GetParams<T, OSSL_OP_KEM, OSSL_FUNC_KEM_GET_CTX_PARAMS,
+                                         OSSL_FUNC_kem_get_ctx_params_fn> {};
 
 template <class T>
 struct GettableCtxParams
-    : Slot<OSSL_OP_KEM, OSSL_FUNC_KEM_GETTABLE_CTX_PARAMS, OSSL_FUNC_kem_gettable_ctx_params_fn> {
-  static const OSSL_PARAM* call(void* ctx, void* /*provctx*/) noexcept {
-    return ctx != nullptr ? static_cast<const T*>(ctx)->gettable_params() : nullptr;
-  }
-};
+    : context::GettableParams<T, OSSL_OP_KEM, OSSL_FUNC_KEM_GETTABLE_CTX_PARAMS,
+                              OSSL_FUNC_kem_gettable_ctx_params_fn> {};
 
 template <class T>
-struct SetCtxParams
-    : Slot<OSSL_OP_KEM, OSSL_FUNC_KEM_SET_CTX_PARAMS, OSSL_FUNC_kem_set_ctx_params_fn> {
-  static int call(void* ctx, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&] { return self.set_params(params); });
-  }
-};
+struct SetCtxParams : context::SetParams<T, OSSL_OP_KEM, OSSL_FUNC_KEM_SET_CTX_PARAMS,
+                                         OSSL_FUNC_kem_set_ctx_params_fn> {};
 
 template <class T>
 struct SettableCtxParams
-    : Slot<OSSL_OP_KEM, OSSL_FUNC_KEM_SETTABLE_CTX_PARAMS, OSSL_FUNC_kem_settable_ctx_params_fn> {
-  static const OSSL_PARAM* call(void* ctx, void* /*provctx*/) noexcept {
-    return ctx != nullptr ? static_cast<const T*>(ctx)->settable_params() : nullptr;
-  }
-};
+    : context::SettableParams<T, OSSL_OP_KEM, OSSL_FUNC_KEM_SETTABLE_CTX_PARAMS,
+                              OSSL_FUNC_kem_settable_ctx_params_fn> {};
 
 template <class T>
 struct EncapsulateInit
-    : Slot<OSSL_OP_KEM, OSSL_FUNC_KEM_ENCAPSULATE_INIT, OSSL_FUNC_kem_encapsulate_init_fn> {
-  static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&] {
-      return self.begin(OperationKind::kEncapsulate, static_cast<const typename T::Key*>(key),
-                        params);
-    });
-  }
-};
+    : context::Begin<T, OSSL_OP_KEM, OSSL_FUNC_KEM_ENCAPSULATE_INIT,
+                     OSSL_FUNC_kem_encapsulate_init_fn, OperationKind::kEncapsulate> {};
 
 template <class T>
 struct DecapsulateInit
-    : Slot<OSSL_OP_KEM, OSSL_FUNC_KEM_DECAPSULATE_INIT, OSSL_FUNC_kem_decapsulate_init_fn> {
-  static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&] {
-      return self.begin(OperationKind::kDecapsulate, static_cast<const typename T::Key*>(key),
-                        params);
-    });
-  }
-};
+    : context::Begin<T, OSSL_OP_KEM, OSSL_FUNC_KEM_DECAPSULATE_INIT,
+                     OSSL_FUNC_kem_decapsulate_init_fn, OperationKind::kDecapsulate> {};
 
 /// The private key is the sender's, and the operation's; the recipient is its peer.
 template <class T>

@@ -9,6 +9,7 @@
 
 #include "keystore/key.h"
 #include "provider/ossl/boundary.h"
+#include "provider/ossl/context.h"
 #include "provider/ossl/dispatch.h"
 
 namespace vhsm::ossl {
@@ -28,69 +29,38 @@ namespace keyexch {
 using keystore::OperationKind;
 
 template <class T>
-struct NewCtx : Slot<OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_NEWCTX, OSSL_FUNC_keyexch_newctx_fn> {
-  static void* call(void* provctx) noexcept {
-    auto& provider = *static_cast<typename T::Provider*>(provctx);
-    return boundary_new(provider.core(), [&] { return T::create(provider); });
-  }
-};
+struct NewCtx : context::New<typename T::Provider, &T::create, OSSL_OP_KEYEXCH,
+                             OSSL_FUNC_KEYEXCH_NEWCTX, OSSL_FUNC_keyexch_newctx_fn> {};
 
 template <class T>
-struct FreeCtx : Slot<OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_FREECTX, OSSL_FUNC_keyexch_freectx_fn> {
-  static void call(void* ctx) noexcept { boundary_delete<T>(ctx); }
-};
+struct FreeCtx
+    : context::Free<T, OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_FREECTX, OSSL_FUNC_keyexch_freectx_fn> {};
 
 template <class T>
-struct DupCtx : Slot<OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_DUPCTX, OSSL_FUNC_keyexch_dupctx_fn> {
-  static void* call(void* ctx) noexcept {
-    const auto& self = *static_cast<const T*>(ctx);
-    return boundary_new(self.core(), [&] { return self.clone(); });
-  }
-};
+struct DupCtx
+    : context::Dup<T, OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_DUPCTX, OSSL_FUNC_keyexch_dupctx_fn> {};
 
 template <class T>
-struct GetCtxParams
-    : Slot<OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_GET_CTX_PARAMS, OSSL_FUNC_keyexch_get_ctx_params_fn> {
-  static int call(void* ctx, OSSL_PARAM params[]) noexcept {
-    const auto& self = *static_cast<const T*>(ctx);
-    return boundary_status(self.core(), [&] { return self.get_params(params); });
-  }
-};
+struct GetCtxParams : context::GetParams<T, OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_GET_CTX_PARAMS,
+                                         OSSL_FUNC_keyexch_get_ctx_params_fn> {};
 
 template <class T>
-struct GettableCtxParams : Slot<OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_GETTABLE_CTX_PARAMS,
-                                OSSL_FUNC_keyexch_gettable_ctx_params_fn> {
-  static const OSSL_PARAM* call(void* ctx, void* /*provctx*/) noexcept {
-    return ctx != nullptr ? static_cast<const T*>(ctx)->gettable_params() : nullptr;
-  }
-};
+struct GettableCtxParams
+    : context::GettableParams<T, OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_GETTABLE_CTX_PARAMS,
+                              OSSL_FUNC_keyexch_gettable_ctx_params_fn> {};
 
 template <class T>
-struct SetCtxParams
-    : Slot<OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_SET_CTX_PARAMS, OSSL_FUNC_keyexch_set_ctx_params_fn> {
-  static int call(void* ctx, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&] { return self.set_params(params); });
-  }
-};
+struct SetCtxParams : context::SetParams<T, OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_SET_CTX_PARAMS,
+                                         OSSL_FUNC_keyexch_set_ctx_params_fn> {};
 
 template <class T>
-struct SettableCtxParams : Slot<OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_SETTABLE_CTX_PARAMS,
-                                OSSL_FUNC_keyexch_settable_ctx_params_fn> {
-  static const OSSL_PARAM* call(void* ctx, void* /*provctx*/) noexcept {
-    return ctx != nullptr ? static_cast<const T*>(ctx)->settable_params() : nullptr;
-  }
-};
+struct SettableCtxParams
+    : context::SettableParams<T, OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_SETTABLE_CTX_PARAMS,
+                              OSSL_FUNC_keyexch_settable_ctx_params_fn> {};
 
 template <class T>
-struct Init : Slot<OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_INIT, OSSL_FUNC_keyexch_init_fn> {
-  static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&] {
-      return self.begin(OperationKind::kDerive, static_cast<const typename T::Key*>(key), params);
-    });
-  }
-};
+struct Init : context::Begin<T, OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_INIT, OSSL_FUNC_keyexch_init_fn,
+                             OperationKind::kDerive> {};
 
 template <class T>
 struct SetPeer : Slot<OSSL_OP_KEYEXCH, OSSL_FUNC_KEYEXCH_SET_PEER, OSSL_FUNC_keyexch_set_peer_fn> {

@@ -10,6 +10,7 @@
 
 #include "provider/ossl/boundary.h"
 #include "provider/ossl/compat.h"
+#include "provider/ossl/context.h"
 #include "provider/ossl/dispatch.h"
 
 namespace vhsm::ossl {
@@ -27,70 +28,45 @@ struct Rules<OSSL_OP_MAC> {
 namespace mac {
 
 template <class T>
-struct NewCtx : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_NEWCTX, OSSL_FUNC_mac_newctx_fn> {
-  static void* call(void* provctx) noexcept {
-    auto& provider = *static_cast<typename T::Provider*>(provctx);
-    return boundary_new(provider.core(), [&] { return T::create(provider); });
-  }
-};
+struct NewCtx : context::New<typename T::Provider, &T::create, OSSL_OP_MAC, OSSL_FUNC_MAC_NEWCTX,
+                             OSSL_FUNC_mac_newctx_fn> {};
 
 template <class T>
-struct FreeCtx : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_FREECTX, OSSL_FUNC_mac_freectx_fn> {
-  static void call(void* ctx) noexcept { boundary_delete<typename T::Context>(ctx); }
-};
+struct FreeCtx : context::Free<typename T::Context, OSSL_OP_MAC, OSSL_FUNC_MAC_FREECTX,
+                               OSSL_FUNC_mac_freectx_fn> {};
 
 template <class T>
-struct DupCtx : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_DUPCTX, OSSL_FUNC_mac_dupctx_fn> {
-  static void* call(void* ctx) noexcept {
-    const auto& self = *static_cast<const typename T::Context*>(ctx);
-    return boundary_new(self.core(), [&] { return self.clone(); });
-  }
-};
+struct DupCtx : context::Dup<typename T::Context, OSSL_OP_MAC, OSSL_FUNC_MAC_DUPCTX,
+                             OSSL_FUNC_mac_dupctx_fn> {};
 
 template <class T>
 struct GettableParams
-    : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_GETTABLE_PARAMS, OSSL_FUNC_mac_gettable_params_fn> {
-  static const OSSL_PARAM* call(void* /*provctx*/) noexcept { return T::gettable_params(); }
-};
+    : context::AlgorithmGettableParams<T, OSSL_OP_MAC, OSSL_FUNC_MAC_GETTABLE_PARAMS,
+                                       OSSL_FUNC_mac_gettable_params_fn> {};
 
 template <class T>
-struct GetParams : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_GET_PARAMS, OSSL_FUNC_mac_get_params_fn> {
-  static int call(OSSL_PARAM params[]) noexcept { return T::get_params(params) ? 1 : 0; }
-};
+struct GetParams : context::AlgorithmGetParams<T, OSSL_OP_MAC, OSSL_FUNC_MAC_GET_PARAMS,
+                                               OSSL_FUNC_mac_get_params_fn> {};
 
 template <class T>
 struct GettableCtxParams
-    : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_GETTABLE_CTX_PARAMS, OSSL_FUNC_mac_gettable_ctx_params_fn> {
-  static const OSSL_PARAM* call(void* /*ctx*/, void* /*provctx*/) noexcept {
-    return T::gettable_ctx_params();
-  }
-};
+    : context::AlgorithmGettableCtxParams<T, OSSL_OP_MAC, OSSL_FUNC_MAC_GETTABLE_CTX_PARAMS,
+                                          OSSL_FUNC_mac_gettable_ctx_params_fn> {};
 
 template <class T>
 struct GetCtxParams
-    : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_GET_CTX_PARAMS, OSSL_FUNC_mac_get_ctx_params_fn> {
-  static int call(void* ctx, OSSL_PARAM params[]) noexcept {
-    const auto& self = *static_cast<const typename T::Context*>(ctx);
-    return boundary_status(self.core(), [&] { return self.get_params(params); });
-  }
-};
+    : context::GetParams<typename T::Context, OSSL_OP_MAC, OSSL_FUNC_MAC_GET_CTX_PARAMS,
+                         OSSL_FUNC_mac_get_ctx_params_fn> {};
 
 template <class T>
 struct SettableCtxParams
-    : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_SETTABLE_CTX_PARAMS, OSSL_FUNC_mac_settable_ctx_params_fn> {
-  static const OSSL_PARAM* call(void* /*ctx*/, void* provctx) noexcept {
-    return T::settable_ctx_params(*static_cast<const typename T::Provider*>(provctx));
-  }
-};
+    : context::AlgorithmSettableCtxParams<T, OSSL_OP_MAC, OSSL_FUNC_MAC_SETTABLE_CTX_PARAMS,
+                                          OSSL_FUNC_mac_settable_ctx_params_fn> {};
 
 template <class T>
 struct SetCtxParams
-    : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_SET_CTX_PARAMS, OSSL_FUNC_mac_set_ctx_params_fn> {
-  static int call(void* ctx, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<typename T::Context*>(ctx);
-    return boundary_status(self.core(), [&] { return self.set_params(params); });
-  }
-};
+    : context::SetParams<typename T::Context, OSSL_OP_MAC, OSSL_FUNC_MAC_SET_CTX_PARAMS,
+                         OSSL_FUNC_mac_set_ctx_params_fn> {};
 
 template <class T>
 struct Init : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_INIT, OSSL_FUNC_mac_init_fn> {
@@ -127,16 +103,8 @@ struct Update : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_UPDATE, OSSL_FUNC_mac_update_fn>
 };
 
 template <class T>
-struct Final : Slot<OSSL_OP_MAC, OSSL_FUNC_MAC_FINAL, OSSL_FUNC_mac_final_fn> {
-  static int call(void* ctx, unsigned char* out, std::size_t* written,
-                  std::size_t capacity) noexcept {
-    auto& self = *static_cast<typename T::Context*>(ctx);
-    return boundary_status(self.core(), [&] {
-      return fill(out, written, capacity,
-                  [&](std::span<std::uint8_t> to) { return self.finish(to); });
-    });
-  }
-};
+struct Final : context::Finish<typename T::Context, OSSL_OP_MAC, OSSL_FUNC_MAC_FINAL,
+                               OSSL_FUNC_mac_final_fn, &T::Context::finish> {};
 
 }  // namespace mac
 }  // namespace vhsm::ossl

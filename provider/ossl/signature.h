@@ -10,6 +10,7 @@
 #include "keystore/key.h"
 #include "provider/ossl/boundary.h"
 #include "provider/ossl/compat.h"
+#include "provider/ossl/context.h"
 #include "provider/ossl/dispatch.h"
 
 namespace vhsm::ossl {
@@ -69,71 +70,36 @@ struct TakesKeys {
 };
 
 template <class T>
-struct NewCtx : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_NEWCTX, OSSL_FUNC_signature_newctx_fn> {
-  static void* call(void* provctx, const char* /*propq*/) noexcept {
-    auto& provider = *static_cast<typename T::Provider*>(provctx);
-    return boundary_new(provider.core(), [&] { return T::create(provider); });
-  }
-};
+struct NewCtx : CreatedBy<&T::create>::template NewCtx<T> {};
 
 template <class T>
-struct FreeCtx
-    : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_FREECTX, OSSL_FUNC_signature_freectx_fn> {
-  static void call(void* ctx) noexcept { boundary_delete<T>(ctx); }
-};
+struct FreeCtx : context::Free<T, OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_FREECTX,
+                               OSSL_FUNC_signature_freectx_fn> {};
 
 template <class T>
-struct DupCtx : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DUPCTX, OSSL_FUNC_signature_dupctx_fn> {
-  static void* call(void* ctx) noexcept {
-    const auto& self = *static_cast<const T*>(ctx);
-    return boundary_new(self.core(), [&] { return self.clone(); });
-  }
-};
+struct DupCtx : context::Dup<T, OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DUPCTX,
+                             OSSL_FUNC_signature_dupctx_fn> {};
 
 template <class T>
-struct GetCtxParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS,
-                           OSSL_FUNC_signature_get_ctx_params_fn> {
-  static int call(void* ctx, OSSL_PARAM params[]) noexcept {
-    const auto& self = *static_cast<const T*>(ctx);
-    return boundary_status(self.core(), [&] { return self.get_params(params); });
-  }
-};
+struct GetCtxParams : context::GetParams<T, OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS,
+                                         OSSL_FUNC_signature_get_ctx_params_fn> {};
 
 template <class T>
-struct GettableCtxParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS,
-                                OSSL_FUNC_signature_gettable_ctx_params_fn> {
-  static const OSSL_PARAM* call(void* ctx, void* /*provctx*/) noexcept {
-    return ctx != nullptr ? static_cast<const T*>(ctx)->gettable_params() : nullptr;
-  }
-};
+struct GettableCtxParams
+    : context::GettableParams<T, OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS,
+                              OSSL_FUNC_signature_gettable_ctx_params_fn> {};
 
 template <class T>
-struct SetCtxParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS,
-                           OSSL_FUNC_signature_set_ctx_params_fn> {
-  static int call(void* ctx, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&] { return self.set_params(params); });
-  }
-};
+struct SetCtxParams : context::SetParams<T, OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS,
+                                         OSSL_FUNC_signature_set_ctx_params_fn> {};
 
 template <class T>
-struct SettableCtxParams : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS,
-                                OSSL_FUNC_signature_settable_ctx_params_fn> {
-  static const OSSL_PARAM* call(void* ctx, void* /*provctx*/) noexcept {
-    return ctx != nullptr ? static_cast<const T*>(ctx)->settable_params() : nullptr;
-  }
-};
+struct SettableCtxParams
+    : context::SettableParams<T, OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS,
+                              OSSL_FUNC_signature_settable_ctx_params_fn> {};
 
-/// What signing and verifying do alike, under two ids.
 template <class T, int kId, class Fn, OperationKind kKind>
-struct Begin : Slot<OSSL_OP_SIGNATURE, kId, Fn> {
-  static int call(void* ctx, void* key, const OSSL_PARAM params[]) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&] {
-      return self.begin(kKind, static_cast<const typename T::Key*>(key), params);
-    });
-  }
-};
+using Begin = context::Begin<T, OSSL_OP_SIGNATURE, kId, Fn, kKind>;
 
 template <class T, int kId, OperationKind kKind>
 struct BeginMessage : Slot<OSSL_OP_SIGNATURE, kId, compat::MessageInitFn> {
@@ -168,16 +134,7 @@ struct Update : Slot<OSSL_OP_SIGNATURE, kId, Fn> {
 };
 
 template <class T, int kId, class Fn>
-struct FinishSign : Slot<OSSL_OP_SIGNATURE, kId, Fn> {
-  static int call(void* ctx, unsigned char* out, std::size_t* written,
-                  std::size_t capacity) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&] {
-      return fill(out, written, capacity,
-                  [&](std::span<std::uint8_t> to) { return self.finish_sign(to); });
-    });
-  }
-};
+using FinishSign = context::Finish<T, OSSL_OP_SIGNATURE, kId, Fn, &T::finish_sign>;
 
 template <class T>
 struct SignInit : Begin<T, OSSL_FUNC_SIGNATURE_SIGN_INIT, OSSL_FUNC_signature_sign_init_fn,
@@ -236,17 +193,8 @@ struct DigestSignFinal : FinishSign<T, OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL,
                                     OSSL_FUNC_signature_digest_sign_final_fn> {};
 
 template <class T>
-struct Sign : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SIGN, OSSL_FUNC_signature_sign_fn> {
-  static int call(void* ctx, unsigned char* out, std::size_t* written, std::size_t capacity,
-                  const unsigned char* in, std::size_t size) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&]() -> Status {
-      const auto input = VHSM_TRY(bytes(in, size));
-      return fill(out, written, capacity,
-                  [&](std::span<std::uint8_t> to) { return self.sign(input, to); });
-    });
-  }
-};
+struct Sign : context::Transform<T, OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_SIGN,
+                                 OSSL_FUNC_signature_sign_fn, &T::sign> {};
 
 template <class T>
 struct Verify : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_VERIFY, OSSL_FUNC_signature_verify_fn> {
@@ -262,18 +210,8 @@ struct Verify : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_VERIFY, OSSL_FUNC_si
 };
 
 template <class T>
-struct VerifyRecover : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_VERIFY_RECOVER,
-                            OSSL_FUNC_signature_verify_recover_fn> {
-  static int call(void* ctx, unsigned char* out, std::size_t* written, std::size_t capacity,
-                  const unsigned char* sig, std::size_t sig_size) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&]() -> Status {
-      const auto signature = VHSM_TRY(bytes(sig, sig_size));
-      return fill(out, written, capacity,
-                  [&](std::span<std::uint8_t> to) { return self.run(signature, to); });
-    });
-  }
-};
+struct VerifyRecover : context::Transform<T, OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_VERIFY_RECOVER,
+                                          OSSL_FUNC_signature_verify_recover_fn, &T::run> {};
 
 template <class T>
 struct VerifyMessageFinal
@@ -297,18 +235,8 @@ struct DigestVerifyFinal : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_VE
 };
 
 template <class T>
-struct DigestSign
-    : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_SIGN, OSSL_FUNC_signature_digest_sign_fn> {
-  static int call(void* ctx, unsigned char* out, std::size_t* written, std::size_t capacity,
-                  const unsigned char* in, std::size_t size) noexcept {
-    auto& self = *static_cast<T*>(ctx);
-    return boundary_status(self.core(), [&]() -> Status {
-      const auto input = VHSM_TRY(bytes(in, size));
-      return fill(out, written, capacity,
-                  [&](std::span<std::uint8_t> to) { return self.sign_message(input, to); });
-    });
-  }
-};
+struct DigestSign : context::Transform<T, OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_SIGN,
+                                       OSSL_FUNC_signature_digest_sign_fn, &T::sign_message> {};
 
 template <class T>
 struct DigestVerify : Slot<OSSL_OP_SIGNATURE, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY,

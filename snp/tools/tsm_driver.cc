@@ -52,8 +52,8 @@ Bytes services_manifest() {
                            std::size_t second) {
     const Guid bytes = swap_groups(parse_guid(guid).value());
     std::ranges::copy(bytes, manifest.begin() + static_cast<std::ptrdiff_t>(at));
-    write_u32(std::span(manifest).subspan(at + kGuidBytes), first);
-    write_u32(std::span(manifest).subspan(at + kGuidBytes + 4), second);
+    write_number(std::span(manifest).subspan(at + kGuidBytes, 4), first);
+    write_number(std::span(manifest).subspan(at + kGuidBytes + 4, 4), second);
   };
   put_row(0, "63849ebb-3d92-4670-a1ff-58f9c94b87bb", manifest.size(), 1);
   put_row(kRowBytes, "c476f1eb-0123-45a5-9641-b4e7dde5bfe3", 2 * kRowBytes, kData.size());

@@ -270,7 +270,7 @@ TEST_F(OpensslTest, EveryFetchLeavesAnAuditLineOnBothSides) {
   world_->configure();
   const std::string line = read_file(world_->file("audit.log"));
   EXPECT_NE(line.find("default/tls/P-384"), std::string::npos) << line;
-  EXPECT_NE(line.find("released"), std::string::npos) << line;
+  EXPECT_NE(line.find("granted"), std::string::npos) << line;
   const auto audit = world_->kbs({"audit", "list", "--config", path("kbs/vhsm-kbs.cnf")});
   EXPECT_NE(audit.out.find("default/tls/P-384"), std::string::npos) << audit.out << audit.err;
 }

@@ -95,22 +95,33 @@ TEST(Log, NamesCauseAndCureOfAnError) {
   EXPECT_THAT(folder.read("log"), HasSubstr(cure(Errc::kUnreachable)));
 }
 
-TEST(AuditLog, WritesOneJsonObjectForAFetch) {
+TEST(AuditLog, WritesOneJsonObjectForAnEventAndLeavesOutWhatIsEmpty) {
   const test::TempDir folder;
   const AuditLog audit(LineFile::open(folder.file("audit")).value());
-  audit.fetch("default/tls/www", "https://kbs:443", "released");
+  audit.write({.event = "release",
+               .outcome = "granted",
+               .key = "default/tls/www",
+               .endpoint = "https://kbs:443",
+               .nonce = "0a1b2c3d",
+               .took = std::chrono::milliseconds(12)});
   EXPECT_THAT(folder.read("audit"),
-              MatchesRegex("\\{\"time\":\"20.*Z\",\"event\":\"fetch\",\"key\":\"default/tls/www\","
-                           "\"endpoint\":\"https://kbs:443\",\"outcome\":\"released\"\\}\n"));
+              MatchesRegex("\\{\"time\":\"20.*Z\",\"event\":\"release\",\"outcome\":\"granted\","
+                           "\"key\":\"default/tls/www\",\"endpoint\":\"https://kbs:443\","
+                           "\"nonce\":\"0a1b2c3d\",\"ms\":12\\}\n"));
 }
 
 TEST(AuditLog, StaysOneObjectWhateverAKeyIsCalled) {
   const test::TempDir folder;
   const AuditLog audit(LineFile::open(folder.file("audit")).value());
-  audit.fetch("a\",\"outcome\":\"\\\n", std::string(5000, 'e'), std::string(5000, 'o'));
+  audit.write({.event = "release",
+               .outcome = std::string(5000, 'o'),
+               .key = "a\",\"outcome\":\"\\\n",
+               .endpoint = std::string(5000, 'e'),
+               .measurement = std::string(96, 'f')});
   const std::string line = folder.read("audit");
   EXPECT_THAT(line, HasSubstr("a\\\",\\\"outcome\\\":\\\"\\\\?"));
   EXPECT_THAT(line, EndsWith("\"}\n"));
+  EXPECT_LT(line.size(), 1024U);
 }
 
 }  // namespace

@@ -120,7 +120,7 @@ TEST_F(SettingsTest, NamesFileLineAndAllowedValues) {
   const auto loaded = load_text("[other]\ngate = x\n[ vhsm ]\n# gate = y\ngate = sometimes\n");
   ASSERT_FALSE(loaded.ok());
   EXPECT_THAT(std::string(loaded.error().subject.text()),
-              HasSubstr("vhsm.cnf:5: gate = sometimes; allowed: none"));
+              HasSubstr("vhsm.cnf:5: gate = sometimes; allowed: none, first-use, lease"));
 }
 
 TEST_F(SettingsTest, NamesTheProviderSectionOfTheHost) {
@@ -172,18 +172,45 @@ TEST_F(SettingsTest, RefusesValuesOutsideTheAllowedOnes) {
 }
 
 TEST_F(SettingsTest, SaysThatAKeyComesLaterInsteadOfIgnoringIt) {
-  for (const char* line :
-       {"keystore = dir:/keys", "keystore = https://h:1", "gate = lease", "gate = first-use",
-        "platform = tsm", "platform = sample", "lease = 60", "offline_grace = 1",
-        "attestation_service = https://as", "attest_before_generate = yes",
-        "require_signed_keys = yes", "release_key = x", "prefetch = x", "snp_policy = x",
-        "trust_test_root = x", "require_init_data = yes"}) {
+  for (const char* line : {"keystore = dir:/keys", "keystore = https://h:1", "platform = tsm",
+                           "snp_policy = x", "trust_test_root = x", "require_init_data = yes"}) {
     const auto loaded = load_line(line);
     ASSERT_FALSE(loaded.ok()) << line;
     EXPECT_EQ(loaded.error().code, Errc::kUnsupported) << line;
     const std::string key(line, std::string_view(line).find(' '));
     EXPECT_THAT(std::string(loaded.error().subject.text()), HasSubstr(": " + key + " = "));
   }
+}
+
+TEST_F(SettingsTest, AGateHasALeaseWhichHasAUsualLength) {
+  const auto read = [this](const char* text) { return load_text(text); };
+  EXPECT_EQ(read("[vhsm]\ngate = first-use\n").value().gate, "first-use");
+  EXPECT_EQ(read("[vhsm]\ngate = lease\n").value().lease, std::chrono::minutes(10));
+  const auto leased = read("[vhsm]\ngate = lease\nlease = 2h\noffline_grace = 3d\n").value();
+  EXPECT_EQ(leased.lease, std::chrono::hours(2));
+  EXPECT_EQ(leased.offline_grace, std::chrono::days(3));
+  for (const char* alone : {"lease = 60", "offline_grace = 1d", "gate = first-use\nlease = 60",
+                            "gate = first-use\noffline_grace = 60", "release_key = /k.pem",
+                            "require_signed_keys = yes"}) {
+    const auto loaded = read((std::string("[vhsm]\n") + alone + "\n").c_str());
+    ASSERT_FALSE(loaded.ok()) << alone;
+    EXPECT_EQ(loaded.error().code, Errc::kBadConfig) << alone;
+  }
+}
+
+TEST_F(SettingsTest, SpansHaveUnitsAndBounds) {
+  for (const char* bad :
+       {"0", "1w", "ms", "500ms", "31d", "721h", "-1", "1h30m", "99999999999999"}) {
+    EXPECT_FALSE(
+        load_text((std::string("[vhsm]\ngate = lease\nlease = ") + bad + "\n").c_str()).ok())
+        << bad;
+  }
+}
+
+TEST_F(SettingsTest, TheAttestationServiceIsHttpsToo) {
+  EXPECT_EQ(load_text("[vhsm]\nattestation_service = https://as\n").value().attestation_service,
+            "https://as:443");
+  EXPECT_FALSE(load_text("[vhsm]\nattestation_service = http://as\n").ok());
 }
 
 TEST_F(SettingsTest, FipsIsYesNoOrTheModulesConfiguration) {
@@ -245,7 +272,7 @@ TEST_F(SettingsTest, ListsItsNamesForTheProvider) {
   EXPECT_THAT(setting_names(), Contains("config"));
   EXPECT_THAT(setting_names(), Contains("kbs_ca"));
   EXPECT_THAT(setting_names(), Contains("fips"));
-  EXPECT_EQ(setting_names().size(), 34U);
+  EXPECT_EQ(setting_names().size(), 35U);
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ TEST(Jwe, OpensTheVector) {
   EXPECT_EQ(text(plaintext.value()), "this is a test data");
 }
 
-class RoundTrip : public testing::TestWithParam<std::tuple<const char*, std::size_t>> {};
+class RoundTrip : public testing::TestWithParam<std::tuple<TeeKeyKind, std::size_t>> {};
 TEST_P(RoundTrip, GivesTheBytesBack) {
   const auto key = TeeKey::generate(std::get<0>(GetParam()));
   ASSERT_TRUE(key.ok()) << describe(key.error());
@@ -70,8 +70,9 @@ TEST_P(RoundTrip, GivesTheBytesBack) {
   EXPECT_EQ(text(opened.value()), plain);
   EXPECT_TRUE(memory::contains(opened.value().expose().data()));
 }
-INSTANTIATE_TEST_SUITE_P(CurvesAndSizes, RoundTrip,
-                         testing::Combine(testing::Values("P-256", "P-521"),
+INSTANTIATE_TEST_SUITE_P(KindsAndSizes, RoundTrip,
+                         testing::Combine(testing::Values(TeeKeyKind::kP256, TeeKeyKind::kP521,
+                                                          TeeKeyKind::kRsa),
                                           testing::Values(0, 1, 15, 16, 17, 4096, 1 << 20)));
 
 TEST(Jwe, HasTheByteLayoutThatTrusteesClientRebuilds) {
@@ -85,6 +86,35 @@ TEST(Jwe, HasTheByteLayoutThatTrusteesClientRebuilds) {
               testing::MatchesRegex(
                   R"(\{"alg":"ECDH-ES\+A256KW","enc":"A256GCM","epk":\{"crv":"P-256","kty":"EC",)"
                   R"("x":"[A-Za-z0-9_-]{43}","y":"[A-Za-z0-9_-]{43}"\}\})"));
+}
+
+TEST(Jwe, HasTheByteLayoutThatTrusteesClientRebuildsForRsaToo) {
+  const auto key = TeeKey::generate(TeeKeyKind::kRsa);
+  const Json json = parse_object(encrypt(bytes("x"), key.value().public_jwk()).value()).value();
+  const auto header = from_base64url(text_member(json, "protected").value()).value();
+  EXPECT_EQ(std::string(header.begin(), header.end()), R"({"alg":"RSA-OAEP-256","enc":"A256GCM"})");
+}
+
+TEST(Jwe, AnAlgorithmOtherThanTheTeeKeysIsMalformed) {
+  const auto rsa = TeeKey::generate(TeeKeyKind::kRsa);
+  const auto ec = TeeKey::generate();
+  const auto for_rsa = encrypt(bytes("x"), rsa.value().public_jwk()).value();
+  const auto for_ec = encrypt(bytes("x"), ec.value().public_jwk()).value();
+  EXPECT_EQ(decrypt(for_rsa, ec.value().key()).error().code, Errc::kBadFormat);
+  EXPECT_EQ(decrypt(for_ec, rsa.value().key()).error().code, Errc::kBadFormat);
+  Json json = parse_object(for_rsa).value();
+  json["protected"] = base64url(R"({"alg":"RSA1_5","enc":"A256GCM"})");
+  EXPECT_EQ(decrypt(canonical(json), rsa.value().key()).error().code, Errc::kBadFormat);
+}
+
+TEST(Jwe, AContentKeyThatRsaDoesNotOpenIsForged) {
+  const auto key = TeeKey::generate(TeeKeyKind::kRsa);
+  const auto other = TeeKey::generate(TeeKeyKind::kRsa);
+  const auto jwe = encrypt(bytes("x"), other.value().public_jwk()).value();
+  EXPECT_EQ(decrypt(jwe, key.value().key()).error().code, Errc::kForged);
+  Json json = parse_object(jwe).value();
+  json["encrypted_key"] = base64url(std::string(255, 'x'));
+  EXPECT_EQ(decrypt(canonical(json), key.value().key()).error().code, Errc::kBadFormat);
 }
 
 TEST(Jwe, UsesAFreshKeyIvAndEphemeralEachTime) {
@@ -110,7 +140,7 @@ TEST(Jwe, IsForgedForAnotherKey) {
 }
 
 TEST(Jwe, RefusesAnEphemeralKeyOnAnotherCurve) {
-  const auto key = TeeKey::generate("P-521");
+  const auto key = TeeKey::generate(TeeKeyKind::kP521);
   const auto opened = decrypt(kVectorJwe, key.value().key());
   ASSERT_FALSE(opened.ok());
   EXPECT_EQ(opened.error().code, Errc::kBadFormat);

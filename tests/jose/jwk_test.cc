@@ -28,9 +28,9 @@ TEST(Jwk, HasFiveMembersAndDropsTheRest) {
 
 TEST(Jwk, KeepsLeadingZerosOfP521Coordinates) {
   for (int i = 0; i < 8; ++i) {
-    const auto key = TeeKey::generate("P-521");
+    const auto key = TeeKey::generate(TeeKeyKind::kP521);
     ASSERT_TRUE(key.ok()) << describe(key.error());
-    const EcPublicJwk& jwk = key.value().public_jwk();
+    const auto& jwk = std::get<EcPublicJwk>(key.value().public_jwk());
     EXPECT_EQ(from_base64url(jwk.x).value().size(), 66U);
     EXPECT_EQ(from_base64url(jwk.y).value().size(), 66U);
     EXPECT_EQ(jwk_from_json(to_json(jwk)).value(), jwk);
@@ -81,7 +81,7 @@ TEST(TeeKey, DiffersEachTimeAndLivesInProtectedMemory) {
   const auto second = TeeKey::generate();
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_NE(first.value().public_jwk(), second.value().public_jwk());
-  EXPECT_EQ(first.value().public_jwk().alg, kKeyAgreementAlg);
+  EXPECT_EQ(std::get<EcPublicJwk>(first.value().public_jwk()).alg, kKeyAgreementAlg);
   EXPECT_GT(memory::in_use_bytes(), before);
 }
 
@@ -92,9 +92,34 @@ TEST(TeeKey, GivesItsMemoryBack) {
   EXPECT_EQ(memory::in_use_bytes(), before);
 }
 
-TEST(TeeKey, RefusesOtherCurves) {
-  for (const char* curve : {"P-384", "secp256k1", "nonsense", ""}) {
-    EXPECT_FALSE(TeeKey::generate(curve).ok()) << curve;
+TEST(TeeKey, OfEachKindComesBackFromItsJwkAndItsExport) {
+  for (const auto kind : {TeeKeyKind::kP256, TeeKeyKind::kP521, TeeKeyKind::kRsa}) {
+    const auto key = TeeKey::generate(kind);
+    ASSERT_TRUE(key.ok()) << describe(key.error());
+    const TeeJwk& jwk = key.value().public_jwk();
+    EXPECT_EQ(tee_jwk_from_json(to_json(jwk)).value(), jwk);
+    const auto copy = TeeKey::imported(key.value().exported().value());
+    ASSERT_TRUE(copy.ok()) << describe(copy.error());
+    EXPECT_EQ(copy.value().public_jwk(), jwk);
+  }
+}
+
+TEST(Jwk, AnRsaKeyHasFourMembersAndOneForm) {
+  const auto key = TeeKey::generate(TeeKeyKind::kRsa);
+  const Json good = to_json(key.value().public_jwk());
+  EXPECT_EQ(good.size(), 4U);
+  EXPECT_EQ(good["alg"], "RSA-OAEP-256");
+  EXPECT_EQ(good["e"], "AQAB");
+  const std::string n = good["n"];
+  for (const std::string& bad : {std::string("AA") + n, n.substr(0, 4), n + "=", std::string()}) {
+    Json json = good;
+    json["n"] = bad;
+    EXPECT_FALSE(tee_jwk_from_json(json).ok()) << bad;
+  }
+  for (const char* member : {"alg", "n", "e"}) {
+    Json json = good;
+    json.erase(member);
+    EXPECT_EQ(tee_jwk_from_json(json).error().code, Errc::kBadFormat) << member;
   }
 }
 

@@ -52,8 +52,8 @@ void write_text(const std::string& path, std::string_view text);
 
 /// The parts of /attest, for a test to bend before it is sent.
 struct Attestation {
-  std::string nonce;          ///< in runtime-data
-  jose::EcPublicJwk tee_key;  ///< in runtime-data
+  std::string nonce;     ///< in runtime-data
+  jose::TeeJwk tee_key;  ///< in runtime-data
   snp::Evidence evidence;
   [[nodiscard]] Json body() const;
 };

@@ -121,18 +121,21 @@ TEST_F(ScopeTest, AsynchronousSignalsWaitForTheEnd) {
 sigjmp_buf g_way_out;
 std::atomic<int> g_started_by_handler{-1};
 
-/// A host's crash handler, for as long as it lives; with an alternate stack if asked for.
+constexpr int kAutoDisarm = static_cast<int>(1U << 31);  // SS_AUTODISARM of <linux/signal.h>
+
+/// A host's crash handler on an alternate stack, for as long as it lives.
 class CrashHandler {
  public:
-  CrashHandler(void (*handler)(int), bool alternate) : stack_(alternate ? 64 << 10 : 0) {
+  explicit CrashHandler(void (*handler)(int), int stack_flags = 0) {
     struct sigaction action {};
     action.sa_handler = handler;
-    action.sa_flags = alternate ? SA_ONSTACK : 0;
+    action.sa_flags = SA_ONSTACK;
     ::sigaction(SIGTRAP, &action, &old_);
     stack_t stack{};
     stack.ss_sp = stack_.data();
     stack.ss_size = stack_.size();
-    if (alternate) ::sigaltstack(&stack, nullptr);
+    stack.ss_flags = stack_flags;
+    EXPECT_EQ(::sigaltstack(&stack, nullptr), 0);
   }
   ~CrashHandler() {
     stack_t none{};
@@ -142,7 +145,7 @@ class CrashHandler {
   }
 
  private:
-  std::vector<char> stack_;
+  std::vector<char> stack_ = std::vector<char>(64 << 10);
   struct sigaction old_ {};
 };
 
@@ -156,7 +159,7 @@ void jump_out_of_a_scope() {
 }
 
 TEST_F(ScopeTest, AHostThatJumpsOutOfAScopeCanEnterTheNextOne) {
-  const CrashHandler handler([](int) { siglongjmp(g_way_out, 1); }, true);
+  const CrashHandler handler([](int) { siglongjmp(g_way_out, 1); });
   for (int i = 0; i < 100; ++i) {  // more often than there are stacks
     jump_out_of_a_scope();
     EXPECT_FALSE(in_scope());
@@ -167,23 +170,35 @@ TEST_F(ScopeTest, AHostThatJumpsOutOfAScopeCanEnterTheNextOne) {
 }
 
 TEST_F(ScopeTest, AForkAfterAJumpOutOfAScopeIsAnOrdinaryOne) {
-  const CrashHandler handler([](int) { siglongjmp(g_way_out, 1); }, true);
+  const CrashHandler handler([](int) { siglongjmp(g_way_out, 1); });
   jump_out_of_a_scope();
   EXPECT_EQ(in_child([] { return usable() ? 0 : 1; }), 0);
 }
 
+TEST_F(ScopeTest, AHostWhoseAlternateStackIsForgottenMeanwhileCanJumpOutToo) {
+  const CrashHandler handler([](int) { siglongjmp(g_way_out, 1); }, kAutoDisarm);
+  jump_out_of_a_scope();
+  EXPECT_FALSE(in_scope());
+  EXPECT_TRUE(run_protected([]() -> Status { return {}; }).ok());
+}
+
 TEST_F(ScopeTest, AHandlerOnAnotherStackCannotWorkOnKeysWhileTheScopeItInterruptedGoesOn) {
-  const CrashHandler handler(
-      [](int) {
-        const auto refused = run_protected([]() -> Status { return {}; });
-        g_started_by_handler = refused.ok() ? 1 : refused.error().code == Errc::kWrongState ? 0 : 2;
-      },
-      true);
-  ASSERT_TRUE(run_protected([]() -> Status {
-                ::raise(SIGTRAP);
-                return in_scope() ? Status() : fail(Errc::kInternal, "the scope is gone");
-              }).ok());
-  EXPECT_EQ(g_started_by_handler, 0);
+  for (const int flags : {0, kAutoDisarm}) {
+    const CrashHandler handler(
+        [](int) {
+          const auto refused = run_protected([]() -> Status { return {}; });
+          g_started_by_handler = refused.ok()                                ? 1
+                                 : refused.error().code == Errc::kWrongState ? 0
+                                                                             : 2;
+        },
+        flags);
+    g_started_by_handler = -1;
+    ASSERT_TRUE(run_protected([]() -> Status {
+                  ::raise(SIGTRAP);
+                  return in_scope() ? Status() : fail(Errc::kInternal, "the scope is gone");
+                }).ok());
+    EXPECT_EQ(g_started_by_handler, 0);
+  }
 }
 
 // ----- what a scope leaves behind -----

@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <sstream>
+
 #include "memory/protected_memory.h"
 #include "tests/nitride/support.h"
 
@@ -217,15 +219,128 @@ TEST_F(ClientTest, TheServersWordsReachTheLogOnlyAndHarmless) {
 
 // ----- audit -------------------------------------------------------------------------------------
 
-TEST_F(ClientTest, EachFetchLeavesOneAuditLine) {
+std::vector<nlohmann::json> lines_of(const std::string& text) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+TEST_F(ClientTest, AttestationReleaseAndDenialLeaveOneAuditLineEach) {
   static_cast<void>(fetch("default/tls/www"));
   static_cast<void>(fetch("default/tls/none"));
-  const std::string audit = folder.read("audit");
-  EXPECT_EQ(std::ranges::count(audit, '\n'), 2);
-  EXPECT_THAT(audit, HasSubstr("released"));
-  EXPECT_THAT(audit, HasSubstr("missing"));
-  EXPECT_THAT(audit, HasSubstr("default/tls/none"));
-  EXPECT_THAT(audit, HasSubstr(kbs.url()));
+  const auto lines = lines_of(folder.read("audit"));
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(lines[0]["event"], "attestation");
+  EXPECT_EQ(lines[0]["outcome"], "granted");
+  EXPECT_EQ(lines[1]["event"], "release");
+  EXPECT_EQ(lines[1]["outcome"], "granted");
+  EXPECT_EQ(lines[1]["key"], "default/tls/www");
+  EXPECT_EQ(lines[2]["event"], "denial");
+  EXPECT_EQ(lines[2]["outcome"], "missing");
+  EXPECT_EQ(lines[2]["key"], "default/tls/none");
+  for (const auto& line : lines) {
+    EXPECT_EQ(line["endpoint"], kbs.url());
+    EXPECT_EQ(line["measurement"], std::string(96, '0'));
+    EXPECT_EQ(line["tcb"], std::string(16, '0'));
+    EXPECT_EQ(line["nonce"], lines[0]["nonce"]);
+    EXPECT_EQ(std::string(line["nonce"]).size(), 16U);
+    EXPECT_TRUE(line["ms"].is_number_unsigned());
+  }
+}
+
+TEST_F(ClientTest, NoLineTellsASecret) {
+  ASSERT_TRUE(fetch().ok());
+  const std::string words = folder.read("audit") + folder.read("log");
+  EXPECT_THAT(words, Not(HasSubstr("the key of")));
+  EXPECT_THAT(words, Not(HasSubstr("bm9uY2U")));
+  EXPECT_THAT(words, Not(HasSubstr("c2ln"))) << "the token";
+}
+
+// ----- proofs anew -------------------------------------------------------------------------------
+
+TEST_F(ClientTest, ARenewalIsMadeOnAnAttestationThatIsLateEnough) {
+  ASSERT_TRUE(fetch().ok());
+  const auto since = Clock::now();
+  const auto renew = [&] {
+    return client().renew(name_of("default/tls/www"), since, Clock::now() + 10s).ok();
+  };
+  EXPECT_TRUE(renew());
+  EXPECT_EQ(metrics->reports, 2U);
+  EXPECT_TRUE(renew());
+  EXPECT_TRUE(client().renew(name_of("default/tls/mail"), since, Clock::now() + 10s).ok());
+  EXPECT_EQ(metrics->reports, 2U) << "one proof for all that are due";
+  EXPECT_THAT(folder.read("audit"), HasSubstr(R"("event":"renewal")"));
+}
+
+TEST_F(ClientTest, AProofAsksForNoKey) {
+  EXPECT_TRUE(client().prove(TimePoint::min(), Clock::now() + 10s).ok());
+  EXPECT_TRUE(client().prove(TimePoint::min(), Clock::now() + 10s).ok());
+  EXPECT_EQ(metrics->reports, 1U);
+  EXPECT_TRUE(client().prove(Clock::now(), Clock::now() + 10s).ok());
+  EXPECT_EQ(metrics->reports, 2U);
+  EXPECT_EQ(kbs.resources, 0);
+  kbs.on_attest = refuse(401, "AttestationError");
+  EXPECT_EQ(client().prove(Clock::now(), Clock::now() + 10s).error().code, Errc::kNotAttested);
+}
+
+// ----- how much it costs -------------------------------------------------------------------------
+
+TEST_F(ClientTest, AFirstUseTakesThreeRequestsAndALaterOneTakesOne) {
+  ASSERT_TRUE(fetch("default/tls/www").ok());
+  EXPECT_EQ(kbs.auths + kbs.attests + kbs.resources, 3);
+  ASSERT_TRUE(fetch("default/tls/mail").ok());
+  EXPECT_EQ(kbs.auths + kbs.attests + kbs.resources, 4);
+}
+
+TEST_F(ClientTest, AThousandKeysCostOneAttestation) {
+  constexpr int kKeys = 1000;
+  constexpr int kThreads = 4;
+  for (int i = 0; i < kKeys; ++i) kbs.hold("default/many/k" + std::to_string(i), "x");
+  client();
+  std::atomic<int> next{0};
+  std::atomic<int> released{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      for (int key = next++; key < kKeys; key = next++) {
+        released += fetch(("default/many/k" + std::to_string(key)).c_str()).ok() ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(released, kKeys);
+  EXPECT_EQ(metrics->reports, 1U);
+  EXPECT_EQ(kbs.attests, 1);
+}
+
+// ----- kinds of TEE keys and evidence ------------------------------------------------------------
+
+class TeeKeyTest : public ClientTest, public ::testing::WithParamInterface<const char*> {};
+TEST_P(TeeKeyTest, OfThisKindBringsTheKey) {
+  settings.tee_key = GetParam();
+  EXPECT_EQ(outcome(), "the key of www");
+  const auto jwk = nlohmann::json::parse(kbs.last_attest_body)["runtime-data"]["tee-pubkey"];
+  EXPECT_EQ(jwk.value("crv", jwk.value("kty", "")), GetParam());
+  EXPECT_EQ(jwk.size(), jwk["kty"] == "RSA" ? 4U : 5U);
+}
+INSTANTIATE_TEST_SUITE_P(Kinds, TeeKeyTest, ::testing::Values("P-256", "P-521", "RSA"));
+
+TEST_F(ClientTest, EachAttestationHasATeeKeyOfItsOwn) {
+  ASSERT_TRUE(fetch().ok());
+  const auto first = nlohmann::json::parse(kbs.last_attest_body)["runtime-data"]["tee-pubkey"];
+  kbs.forget_sessions();
+  ASSERT_TRUE(fetch().ok());
+  EXPECT_NE(nlohmann::json::parse(kbs.last_attest_body)["runtime-data"]["tee-pubkey"], first);
+}
+
+TEST_F(ClientTest, SampleEvidenceNeedsNoPlatform) {
+  settings.platform = "sample";
+  platform = nullptr;
+  kbs.takes_sample = true;
+  EXPECT_EQ(outcome(), "the key of www");
+  EXPECT_EQ(nlohmann::json::parse(kbs.last_auth_body)["tee"], "sample");
+  EXPECT_EQ(metrics->reports, 0U);
 }
 
 // ----- where it may be called --------------------------------------------------------------------

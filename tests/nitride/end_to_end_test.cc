@@ -18,8 +18,8 @@ class EndToEndTest : public NitrideTest {
     ASSERT_TRUE(loaded.ok()) << describe(loaded.error());
     auto opened = snp::open_platform(loaded.value().platform, loaded.value().vmpl);
     ASSERT_TRUE(opened.ok()) << describe(opened.error());
-    auto made =
-        Client::create(loaded.value(), std::move(opened.value()), metrics, Log(), AuditLog());
+    auto made = Client::create(loaded.value(), std::move(opened.value()), metrics,
+                               std::make_shared<Records>());
     ASSERT_TRUE(made.ok()) << describe(made.error());
     client_ = made.value();
   }

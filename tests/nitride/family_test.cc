@@ -35,7 +35,8 @@ class FamilyTest : public NitrideTest {
     return ::waitpid(child, &status, 0) == child && status == 0;
   }
   static Session session(const char* cookie, TimePoint expires = Clock::now() + 60s) {
-    Session made{{}, jose::TeeKey::generate().value(), expires, 0};
+    Session made{{},           "a.b.c", jose::TeeKey::generate().value(), {"n", "m", "t"},
+                 Clock::now(), expires};
     made.cookies.take(cookie);
     return made;
   }
@@ -99,20 +100,25 @@ TEST_F(FamilyTest, ASessionIsSharedWholeUntilItEndsOrIsKnownToBeOfNoUse) {
   const auto family = Family::create(1);
   ASSERT_TRUE(family.ok());
   const auto turn = family.value().wait(0, Clock::now() + 1s);
-  EXPECT_FALSE(turn->newest(0).has_value());
+  EXPECT_FALSE(turn->newest(0, TimePoint::min()).has_value());
   Session mine = session("kbs-session-id=abc");
   mine.cookies.take("balancer=node7");
   turn->publish(mine);
   EXPECT_EQ(mine.number, 1U);
-  const auto shared = turn->newest(0);
+  const auto shared = turn->newest(0, TimePoint::min());
   ASSERT_TRUE(shared.has_value());
   EXPECT_EQ(shared->cookies.header(), "kbs-session-id=abc; balancer=node7");
-  EXPECT_EQ(shared->tee_key.public_jwk().x, mine.tee_key.public_jwk().x);
+  EXPECT_EQ(shared->tee_key.public_jwk(), mine.tee_key.public_jwk());
   EXPECT_EQ(shared->expires, mine.expires);
-  EXPECT_FALSE(turn->newest(mine.number).has_value());
+  EXPECT_EQ(shared->began, mine.began);
+  EXPECT_EQ(shared->token, "a.b.c");
+  EXPECT_EQ(shared->facts.nonce + shared->facts.measurement + shared->facts.tcb, "nmt");
+  EXPECT_TRUE(turn->newest(0, mine.began).has_value());
+  EXPECT_FALSE(turn->newest(0, mine.began + 1ns).has_value()) << "no proof of a later time";
+  EXPECT_FALSE(turn->newest(mine.number, TimePoint::min()).has_value());
   Session ended = session("a=b", Clock::now() - 1s);
   turn->publish(ended);
-  EXPECT_FALSE(turn->newest(0).has_value());
+  EXPECT_FALSE(turn->newest(0, TimePoint::min()).has_value());
 }
 
 TEST_F(FamilyTest, ASessionTooLargeForItsPlaceIsNotSharedAndNotCutOff) {
@@ -120,12 +126,10 @@ TEST_F(FamilyTest, ASessionTooLargeForItsPlaceIsNotSharedAndNotCutOff) {
   ASSERT_TRUE(family.ok());
   const auto turn = family.value().wait(0, Clock::now() + 1s);
   Session large = session("a=b");
-  for (char name = 'b'; name <= 'e'; ++name) {
-    large.cookies.take(std::string(1, name) + "=" + std::string(900, 'x'));
-  }
+  large.token = std::string(64 << 10, 'x');
   turn->publish(large);
   EXPECT_EQ(large.number, 1U);
-  EXPECT_FALSE(turn->newest(0).has_value());
+  EXPECT_FALSE(turn->newest(0, TimePoint::min()).has_value());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "base/breaker.h"
 #include "jose/base64.h"
+#include "nitride/attester.h"
 #include "nitride/http.h"
 #include "snp/evidence_json.h"
 #include "tests/nitride/support.h"
@@ -27,24 +28,54 @@ constexpr const char* kNonce = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 class ProtocolTest : public NitrideTest {};
 
 TEST_F(ProtocolTest, TheAttestBodyIsExactlyTheProtocols) {
-  const snp::Evidence evidence;
+  const auto evidence = snp::to_json(snp::Evidence());
   EXPECT_EQ(attest_body({kNonce}, kBob, evidence),
             std::string(R"({"init-data":null,"runtime-data":{"nonce":")") + kNonce +
                 R"(","tee-pubkey":{"alg":"ECDH-ES+A256KW","crv":"P-256","kty":"EC",)"
                 R"("x":"weNJy2HscCSM6AEDTDg04biOvhFhyyWvOHQfeF_PxMQ",)"
                 R"("y":"e8lnCO-AlStT-NJVX-crhB7QRYhiix03illJOVAOyck"}},)"
                 R"("tee-evidence":{"additional_evidence":"","primary_evidence":)" +
-                snp::to_json(evidence).dump() + "}}");
+                evidence.dump() + "}}");
 }
 
-TEST_F(ProtocolTest, ReportDataIsThatOfTheWorkedVector) {
-  const auto data = report_data(nullptr, {kNonce}, kBob);
-  ASSERT_TRUE(data.ok());
+/// Keeps what it was asked to attest.
+class DataKeeper final : public snp::Platform {
+ public:
+  [[nodiscard]] snp::PlatformInfo info() const override { return {"fake", true, 0}; }
+  Result<snp::Evidence> attest(const snp::ReportData& data, TimePoint /*deadline*/) override {
+    seen = data;
+    return snp::Evidence();
+  }
+  snp::ReportData seen{};
+};
+
+std::string hex_of(std::span<const std::uint8_t> bytes) {
   std::string hex;
-  for (const unsigned byte : data.value()) hex += fmt::format("{:02x}", byte);
-  EXPECT_EQ(hex,
-            "d59c5ca13c55df86b2fc4ce983ae8f26d00a1082f3acf26d7b077c4a7a264e44b4b1f8cce97801cfba202e"
-            "3197d053ef00000000000000000000000000000000");
+  for (const unsigned byte : bytes) hex += fmt::format("{:02x}", byte);
+  return hex;
+}
+
+constexpr const char* kWorkedDigest =
+    "d59c5ca13c55df86b2fc4ce983ae8f26d00a1082f3acf26d7b077c4a7a264e44b4b1f8cce97801cfba202e3197d0"
+    "53ef";
+
+TEST_F(ProtocolTest, ReportDataIsThatOfTheWorkedVectorThenZeros) {
+  const auto digest = runtime_digest(nullptr, {kNonce}, kBob);
+  ASSERT_TRUE(digest.ok());
+  EXPECT_EQ(hex_of(digest.value()), kWorkedDigest);
+  const auto keeper = std::make_shared<DataKeeper>();
+  ASSERT_TRUE(make_snp_attester(keeper, metrics)->prove(digest.value()).ok());
+  EXPECT_EQ(hex_of(keeper->seen), std::string(kWorkedDigest) + std::string(32, '0'));
+  EXPECT_EQ(metrics->reports, 1U);
+}
+
+TEST_F(ProtocolTest, SampleEvidenceIsThatOfTheWorkedVector) {
+  const auto sample = make_sample_attester();
+  EXPECT_EQ(sample->tee(), "sample");
+  const auto proof = sample->prove(runtime_digest(nullptr, {kNonce}, kBob).value());
+  EXPECT_EQ(proof.value().evidence.dump(),
+            R"({"report_data":"1ZxcoTxV34ay/Ezpg66PJtAKEILzrPJtewd8SnomTkS0sfjM6XgBz7ogLjGX0FPv",)"
+            R"("svn":"1"})");
 }
 
 TEST_F(ProtocolTest, TheChallengeChoosesTheHash) {
@@ -60,12 +91,15 @@ TEST_F(ProtocolTest, TheChallengeChoosesTheHash) {
   EXPECT_EQ(hash(R"({"selected-hash-algorithm":"sha256"})"), RuntimeHash::kSha256);
 }
 
-TEST_F(ProtocolTest, ASessionLivesAsLongAsItsTokenAtMostFiveMinutes) {
+TEST_F(ProtocolTest, ATokenLivesByItsOwnClockFiveMinutesIfItDoesNotSay) {
   const auto life = [](const std::string& claims) {
-    return session_life(R"({"token":"e30.)" + jose::base64url(claims) + R"(.c2ln"})").value();
+    return parse_approval(R"({"token":"e30.)" + jose::base64url(claims) + R"(.c2ln"})")
+        .value()
+        .life;
   };
   EXPECT_EQ(life(R"({"iat":100,"exp":160})"), 60s);
-  EXPECT_EQ(life(R"({"iat":100,"exp":10000})"), 300s);
+  EXPECT_EQ(life(R"({"iat":100,"exp":10000})"), 9900s);
+  EXPECT_EQ(life(R"({"iat":100,"exp":100000000})"), 24h);
   EXPECT_EQ(life(R"({"exp":160})"), 300s);
   EXPECT_EQ(life(R"({"iat":"x","exp":160})"), 300s);
   EXPECT_EQ(life(R"({"iat":-9223372036854775808,"exp":9223372036854775807})"), 300s);
@@ -178,16 +212,22 @@ TEST_F(ProtocolTest, ABreakerDoublesItsWaitUpToFiveSeconds) {
   EXPECT_FALSE(breaker.refusal(now).has_value());
   std::chrono::milliseconds wait = 1s;
   for (int i = 0; i < 8; ++i) {
-    breaker.failed(fail(Errc::kUnreachable, "dead"), now, 0);
-    EXPECT_TRUE(breaker.refusal(now + wait * 3 / 4 - 1ms).has_value()) << i;
-    EXPECT_FALSE(breaker.refusal(now + wait * 3 / 4).has_value()) << i;
+    breaker.failed(fail(Errc::kUnreachable, "dead"), now, 255);
+    EXPECT_TRUE(breaker.refusal(now + wait - 1ms).has_value()) << i;
+    EXPECT_FALSE(breaker.refusal(now + wait).has_value()) << i;
     wait = std::min<std::chrono::milliseconds>(wait * 2, 5s);
   }
-  breaker.failed(fail(Errc::kUnreachable, "dead"), now, 255);
-  EXPECT_TRUE(breaker.refusal(now + 6s).has_value());
-  EXPECT_FALSE(breaker.refusal(now + 6250ms).has_value());
   breaker.succeeded();
   EXPECT_FALSE(breaker.refusal(now).has_value());
+}
+
+TEST_F(ProtocolTest, ABreakersJitterSpreadsItsWaitDownToAQuarterOfASecond) {
+  for (const int jitter : {0, 51, 255}) {
+    Breaker breaker;
+    const TimePoint now = Clock::now();
+    breaker.failed(fail(Errc::kUnreachable, "dead"), now, static_cast<std::uint8_t>(jitter));
+    EXPECT_EQ(breaker.until(), now + 250ms + 750ms * jitter / 255);
+  }
 }
 
 }  // namespace

@@ -61,10 +61,10 @@ Identity make_identity(const char* name, const Identity* ca, const std::string& 
   return made;
 }
 
-/// A token that nobody verifies here.
-std::string token(std::int64_t seconds) {
-  const std::string claims =
-      R"({"iat":1700000000,"exp":)" + std::to_string(1700000000 + seconds) + "}";
+/// A token that only its own service knows again.
+std::string token(std::int64_t seconds, std::size_t number) {
+  const std::string claims = R"({"iat":1700000000,"jti":)" + std::to_string(number) + R"(,"exp":)" +
+                             std::to_string(1700000000 + seconds) + "}";
   return jose::base64url(R"({"alg":"ES256"})") + "." + jose::base64url(claims) + ".c2ln";
 }
 
@@ -167,6 +167,7 @@ std::string FakeKbs::url(const std::string& host) const {
 void FakeKbs::forget_sessions() {
   const std::lock_guard lock(mutex_);
   sessions_.clear();
+  tokens_.clear();
 }
 
 void FakeKbs::auth(const httplib::Request& request, httplib::Response& response) {
@@ -200,35 +201,49 @@ void FakeKbs::attest(const httplib::Request& request, httplib::Response& respons
   if (on_attest && on_attest(request, response)) return;
   Session* session = session_of(request);
   const auto body = nlohmann::json::parse(request.body);
-  const auto key = jose::jwk_from_json(body["runtime-data"]["tee-pubkey"]);
+  const auto key = jose::tee_jwk_from_json(body["runtime-data"]["tee-pubkey"]);
   if (session == nullptr || !key.ok() || body["runtime-data"]["nonce"] != session->nonce) {
     return answer_error(response, 401, "AttestationError", "no session, nonce or key");
   }
-  const auto wanted = jose::report_data(session->nonce, key.value());
-  const auto& report = body["tee-evidence"]["primary_evidence"]["attestation_report"];
-  if (report["report_data"] != nlohmann::json(wanted.value())) {
-    return answer_error(response, 401, "AttestationError", "report data");
-  }
+  const auto wanted = jose::report_data(session->nonce, key.value()).value();
+  const auto& evidence = body["tee-evidence"]["primary_evidence"];
+  const bool bound = takes_sample
+                         ? evidence["report_data"] == jose::base64(std::span(wanted).first<48>())
+                         : evidence["attestation_report"]["report_data"] == nlohmann::json(wanted);
+  if (!bound) return answer_error(response, 401, "AttestationError", "report data");
   session->key = key.value();
-  response.set_content(nlohmann::json{{"token", token(token_seconds)}}.dump(), "application/json");
+  const std::string earned = token(token_seconds, tokens_.size());
+  tokens_.emplace(earned, key.value());
+  response.set_content(nlohmann::json{{"token", earned}}.dump(), "application/json");
+}
+
+/// By the session, else by the token of a service that is trusted.
+std::optional<jose::TeeJwk> FakeKbs::key_of(const httplib::Request& request) {
+  last_authorization = request.get_header_value("Authorization");
+  const Session* session = session_of(request);
+  if (session != nullptr) return session->key;
+  if (trusted_ == nullptr || !last_authorization.starts_with("Bearer ")) return std::nullopt;
+  const std::lock_guard lock(trusted_->mutex_);
+  const auto found = trusted_->tokens_.find(last_authorization.substr(7));
+  return found == trusted_->tokens_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void FakeKbs::resource(const httplib::Request& request, httplib::Response& response) {
   ++resources;
   last_resource_cookie = request.get_header_value("Cookie");
   if (on_resource && on_resource(request, response)) return;
-  const Session* session = session_of(request);
-  if (session == nullptr || !session->key.has_value()) {
+  const auto key = key_of(request);
+  if (!key.has_value()) {
     return answer_error(response, 401, "TokenNotFound", "Attestation Token not found");
   }
   const auto found = resources_.find(request.matches[1]);
   if (found == resources_.end()) {
     return answer_error(response, 401, "PluginInternalError", "Plugin internal error");
   }
-  response.set_content(encrypted_to(*session->key, found->second), "application/json");
+  response.set_content(encrypted_to(*key, found->second), "application/json");
 }
 
-std::string encrypted_to(const jose::EcPublicJwk& key, const std::string& plaintext) {
+std::string encrypted_to(const jose::TeeJwk& key, const std::string& plaintext) {
   const auto jwe = jose::encrypt(
       {reinterpret_cast<const std::uint8_t*>(plaintext.data()), plaintext.size()}, key);
   EXPECT_TRUE(jwe.ok());
@@ -315,9 +330,10 @@ Client& NitrideTest::client() {
   if (client_ == nullptr) {
     auto log = LineFile::open(settings.log);
     auto audit = LineFile::open(settings.audit);
-    auto made =
-        Client::create(settings, platform, metrics, Log(std::move(log.value()), LogLevel::kDebug),
-                       AuditLog(std::move(audit.value())));
+    auto made = Client::create(
+        settings, platform, metrics,
+        std::make_shared<Records>(Records{Log(std::move(log.value()), LogLevel::kDebug),
+                                          AuditLog(std::move(audit.value()))}));
     EXPECT_TRUE(made.ok()) << describe(made.error());
     client_ = made.value();
   }

@@ -69,6 +69,8 @@ class FakeKbs {
 
   [[nodiscard]] std::string url(const std::string& host = "127.0.0.1") const;
   void hold(const std::string& path, const std::string& plaintext) { resources_[path] = plaintext; }
+  /// From now on takes `service`'s tokens. It must outlive this one.
+  void trust(FakeKbs& service) { trusted_ = &service; }
   /// Ends all sessions, as a restarted KBS does.
   void forget_sessions();
 
@@ -82,32 +84,37 @@ class FakeKbs {
   std::string last_attest_body;
   std::string last_resource_cookie;
   std::string last_agent;
-  std::string extra_set_cookie;  ///< a second Set-Cookie with /auth
+  std::string last_authorization;  ///< with a resource
+  bool takes_sample = false;       ///< evidence of TEE "sample"
+  std::string extra_set_cookie;    ///< a second Set-Cookie with /auth
   std::int64_t token_seconds = 300;
 
  private:
   struct Session {
     std::string nonce;
-    std::optional<jose::EcPublicJwk> key;
+    std::optional<jose::TeeJwk> key;
   };
   void start();
   void auth(const httplib::Request& request, httplib::Response& response);
   void attest(const httplib::Request& request, httplib::Response& response);
   void resource(const httplib::Request& request, httplib::Response& response);
   Session* session_of(const httplib::Request& request);
+  std::optional<jose::TeeJwk> key_of(const httplib::Request& request);
 
   std::unique_ptr<httplib::Server> server_;
   bool tls_ = false;
   int port_ = 0;
   std::mutex mutex_;
   std::map<std::string, Session> sessions_;
+  std::map<std::string, jose::TeeJwk> tokens_;
+  FakeKbs* trusted_ = nullptr;
   std::map<std::string, std::string> resources_;
   int next_session_ = 0;
   std::thread thread_;
 };
 
 /// A JWE for `key`.
-std::string encrypted_to(const jose::EcPublicJwk& key, const std::string& plaintext);
+std::string encrypted_to(const jose::TeeJwk& key, const std::string& plaintext);
 
 /// {"type":".../Variant","detail":"..."}
 void answer_error(httplib::Response& response, int status, const std::string& variant,

@@ -139,7 +139,7 @@ TEST_F(ClientCertificateTest, ItsLackIsNamed) {
 
 TEST_F(ClientCertificateTest, AKeyOfAnotherCertificateIsABadConfiguration) {
   present(make_leaf(ca_, "DNS:vm"), make_leaf(ca_, "DNS:vm"));
-  const auto made = Client::create(settings, platform, metrics, Log(), AuditLog());
+  const auto made = Client::create(settings, platform, metrics, std::make_shared<Records>());
   ASSERT_FALSE(made.ok());
   EXPECT_EQ(made.error().code, Errc::kBadConfig);
 }
@@ -149,7 +149,7 @@ TEST_F(ClientCertificateTest, AKeyOfAnotherCertificateIsABadConfiguration) {
 class ConfigurationTest : public NitrideTest {
  protected:
   Errc refusal() {
-    const auto made = Client::create(settings, platform, metrics, Log(), AuditLog());
+    const auto made = Client::create(settings, platform, metrics, std::make_shared<Records>());
     return made.ok() ? Errc{} : made.error().code;
   }
 };
@@ -166,7 +166,7 @@ TEST_F(ConfigurationTest, NoEndpointIsAnError) { EXPECT_EQ(refusal(), Errc::kBad
 TEST_F(ConfigurationTest, AMissingCaFileIsNamed) {
   settings.kbs = {"https://127.0.0.1:1"};
   settings.kbs_ca = "/nonexistent/ca.pem";
-  const auto made = Client::create(settings, platform, metrics, Log(), AuditLog());
+  const auto made = Client::create(settings, platform, metrics, std::make_shared<Records>());
   ASSERT_FALSE(made.ok());
   EXPECT_EQ(made.error().code, Errc::kIo);
   EXPECT_EQ(made.error().subject.text(), "/nonexistent/ca.pem");
@@ -183,7 +183,7 @@ TEST_F(ConfigurationTest, ACaFileWithoutACertificateIsAnError) {
   settings.kbs = {"https://127.0.0.1:1"};
   settings.kbs_ca = folder.write("ca.pem", "nothing here\n");
   EXPECT_EQ(refusal(), Errc::kBadConfig);
-  const auto made = Client::create(settings, platform, metrics, Log(), AuditLog());
+  const auto made = Client::create(settings, platform, metrics, std::make_shared<Records>());
   EXPECT_EQ(made.error().subject.text(), settings.kbs_ca);
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <utility>
@@ -222,6 +223,20 @@ Bytes derive(const Host& host, By by, const Secret& secret, const std::string& a
   Bytes out(size);
   const bool derived = EVP_KDF_derive(ctx.get(), out.data(), out.size(), all.array().data()) == 1;
   return derived ? out : Bytes();
+}
+
+std::string openssl(const std::string& arguments) {
+  const auto words = arguments.find(' ');
+  const std::string command = "openssl " + arguments.substr(0, words) +
+                              " -provider-path " VHSM_MODULE_DIR
+                              " -provider vhsm_files -provider default" +
+                              arguments.substr(words) + " 2>&1";
+  FILE* const output = ::popen(command.c_str(), "r");
+  std::string text;
+  std::array<char, 256> part{};
+  while (std::fgets(part.data(), part.size(), output) != nullptr) text += part.data();
+  ::pclose(output);
+  return text;
 }
 
 }  // namespace vhsm::test

@@ -100,4 +100,7 @@ std::optional<Bytes> decrypt(const Host& host, By by, const Secret& secret, cons
 Bytes derive(const Host& host, By by, const Secret& secret, const std::string& algorithm,
              const Params& params, std::size_t size);
 
+/// What the openssl command prints, with our module loaded.
+std::string openssl(const std::string& arguments);
+
 }  // namespace vhsm::test

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "tests/residue/fixture.h"
@@ -123,6 +124,40 @@ TEST_P(SignalStackTest, OfAHostWithTheKeyInAFileHasWordsOfIt) {
 
 INSTANTIATE_TEST_SUITE_P(Keys, SignalStackTest,
                          ::testing::Combine(::testing::Values(std::string("RSA2048")),
+                                            ::testing::Values("file")),
+                         ResidueTest::test_name);
+
+/// The control of what OpenSSL makes of an ML-DSA key each time that it signs.
+class TransformedKeyTest : public HostTest {
+ protected:
+  void SetUp() override {
+    const auto kinds = residue_kinds();
+    if (std::ranges::find(kinds, kind()) == kinds.end()) {
+      GTEST_SKIP() << "the private OpenSSL has no " << kind();
+    }
+    HostTest::SetUp();
+  }
+};
+
+TEST_P(TransformedKeyTest, IsFoundWhileAKeyInAFileSigns) {
+  const auto is_transformed = [](const Finding& finding) {
+    return finding.match.value.starts_with("NTT of");
+  };
+  ResidueHost host(environment());
+  load(host);
+  static_cast<void>(host.tell("start"));
+  bool found = false;
+  for (int tries = 0; tries < 50 && !found; ++tries) {
+    const Report report = scan({.process = host.process()}, values_);
+    found = std::ranges::any_of(report.at(Place::kMemory), is_transformed);
+  }
+  host.tell("stop");
+  EXPECT_TRUE(found);
+}
+
+INSTANTIATE_TEST_SUITE_P(Keys, TransformedKeyTest,
+                         ::testing::Combine(::testing::Values("ML-DSA-44", "ML-DSA-65",
+                                                              "ML-DSA-87"),
                                             ::testing::Values("file")),
                          ResidueTest::test_name);
 

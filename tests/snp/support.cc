@@ -3,10 +3,13 @@
 
 #include <unistd.h>
 
+#include <openssl/x509v3.h>
+
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 
 #include "snp/files.h"
 #include "snp/report_signature.h"
@@ -69,6 +72,38 @@ void Draft::drop_extension(std::string_view suffix) {
 
 Certificate certificate_of(const X509* certificate, CertificateKind kind) {
   return {kind, {}, to_der(certificate).value()};
+}
+
+Certificate make_crl(const Issuer& issuer, const CrlDraft& draft) {
+  const ossl::X509Crl list(X509_CRL_new());
+  const std::time_t issued =
+      std::chrono::system_clock::to_time_t(std::chrono::system_clock::now() - draft.age);
+  const std::unique_ptr<ASN1_TIME, decltype(&ASN1_TIME_free)> from(ASN1_TIME_set(nullptr, issued),
+                                                                   &ASN1_TIME_free);
+  const std::unique_ptr<ASN1_TIME, decltype(&ASN1_TIME_free)> to(
+      ASN1_TIME_set(nullptr, issued + std::chrono::seconds(draft.life).count()), &ASN1_TIME_free);
+  X509_CRL_set_version(list.get(), 1);
+  X509_CRL_set_issuer_name(list.get(), X509_get_subject_name(issuer.certificate.get()));
+  X509_CRL_set1_lastUpdate(list.get(), from.get());
+  X509_CRL_set1_nextUpdate(list.get(), to.get());
+  if (draft.revoked != nullptr) {
+    X509_REVOKED* entry = X509_REVOKED_new();
+    ossl::X509Cert copy(X509_dup(draft.revoked));
+    X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(copy.get()));
+    X509_REVOKED_set_revocationDate(entry, from.get());
+    X509_CRL_add0_revoked(list.get(), entry);
+  }
+  if (draft.critical_extension) {
+    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, NID_crl_number, "critical,1");
+    X509_CRL_add_ext(list.get(), extension, -1);
+    X509_EXTENSION_free(extension);
+  }
+  EXPECT_GT(X509_CRL_sign(list.get(), issuer.key.get(), EVP_sha384()), 0);
+  std::uint8_t* der = nullptr;
+  const int size = i2d_X509_CRL(list.get(), &der);
+  Certificate made{CertificateKind::kCrl, {}, {der, der + size}};
+  OPENSSL_free(der);
+  return made;
 }
 
 Evidence forge(const Draft& draft, const Authority& by) {

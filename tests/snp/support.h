@@ -67,6 +67,15 @@ Evidence forge(const Draft& draft, const Authority& by = authority());
 /// Roots that trust authority() alone.
 Roots test_roots();
 
+/// A revocation list by `issuer`, in DER.
+struct CrlDraft {
+  const X509* revoked = nullptr;
+  std::chrono::hours age{1};     ///< since it was issued
+  std::chrono::hours life{240};  ///< from then on
+  bool critical_extension = false;
+};
+Certificate make_crl(const Issuer& issuer, const CrlDraft& draft);
+
 Certificate certificate_of(const X509* certificate, CertificateKind kind);
 
 /// Overwrites a field with a little-endian number.

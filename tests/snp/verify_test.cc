@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Each check of verify(), failed alone: forged under a test root, genuine in everything else.
+#include <nlohmann/json.hpp>
+
 #include "snp/x509.h"
 #include "tests/snp/support.h"
 
@@ -69,8 +71,7 @@ TEST(VerifyTest, RefusesATestRootWithAnAmdName) {
 TEST(VerifyTest, RefusesASelfMadeChainWithAmdsNames) {
   const Authority fake = make_authority("ARK-Milan", "SEV-Milan");
   const Evidence evidence = forge(Draft(), fake);
-  const std::string expected =
-      "untrusted chain: none of the certificates is AMD's root (ARK) for this product";
+  const std::string expected = "untrusted chain: the certificate chain does not verify";
   EXPECT_EQ(outcome(verify(evidence, Roots{}, {})), expected);
   EXPECT_EQ(verdict(evidence), expected);
   Roots folder;
@@ -334,6 +335,168 @@ TEST(VerifyTest, RefusesAVlekThatNamesAChip) {
   options.allow_vlek = true;
   EXPECT_EQ(verdict(draft, options),
             "malformed data: the VLEK's certificate names a chip, or no cloud provider");
+}
+
+// ---- revocation --------------------------------------------------------------------------------
+
+constexpr const char* kNoList =
+    "untrusted chain: there is no revocation list of the root that is valid now";
+
+std::string verdict_with_list(const Certificate& list, const VerifyOptions& options) {
+  Evidence evidence = forge(Draft());
+  evidence.certificates.push_back(list);
+  return verdict(evidence, options);
+}
+
+TEST(RevocationTest, AListIsAskedForOnlyWhenRequired) {
+  VerifyOptions options;
+  EXPECT_EQ(verdict(Draft(), options), "ok");
+  options.require_crl = true;
+  EXPECT_EQ(verdict(Draft(), options), kNoList);
+  EXPECT_EQ(verdict_with_list(make_crl(authority().ark, {}), options), "ok");
+}
+
+TEST(RevocationTest, ARevokedIntermediateIsRefusedEvenByAnOldListThatNobodyRequired) {
+  CrlDraft draft;
+  draft.revoked = authority().ask.certificate.get();
+  const char* const revoked = "untrusted chain: the root has revoked the certificate below it";
+  EXPECT_EQ(verdict_with_list(make_crl(authority().ark, draft), {}), revoked);
+  draft.age = std::chrono::hours(1000);
+  EXPECT_EQ(verdict_with_list(make_crl(authority().ark, draft), {}), revoked);
+  draft.critical_extension = true;
+  EXPECT_EQ(verdict_with_list(make_crl(authority().ark, draft), {}), revoked);
+}
+
+TEST(RevocationTest, AListOutsideItsTimeOrWithACriticalExtensionClearsNobody) {
+  VerifyOptions options;
+  options.require_crl = true;
+  CrlDraft draft;
+  draft.age = std::chrono::hours(-1);
+  EXPECT_EQ(verdict_with_list(make_crl(authority().ark, draft), options), kNoList);
+  draft.age = draft.life + std::chrono::hours(1);
+  EXPECT_EQ(verdict_with_list(make_crl(authority().ark, draft), options), kNoList);
+  draft = CrlDraft();
+  draft.critical_extension = true;
+  EXPECT_EQ(verdict_with_list(make_crl(authority().ark, draft), options), kNoList);
+}
+
+TEST(RevocationTest, AListMustBeYoungEnough) {
+  VerifyOptions options;
+  options.require_crl = true;
+  CrlDraft draft;
+  draft.age = std::chrono::hours(49);
+  const Certificate list = make_crl(authority().ark, draft);
+  options.crl_max_age = std::chrono::hours(50);
+  EXPECT_EQ(verdict_with_list(list, options), "ok");
+  options.crl_max_age = std::chrono::hours(48);
+  EXPECT_EQ(verdict_with_list(list, options), kNoList);
+}
+
+TEST(RevocationTest, AListOfSomebodyElseCountsForNothing) {
+  const Authority other = make_authority(kTestRootName, kTestIntermediateName);
+  VerifyOptions options;
+  CrlDraft draft;
+  draft.revoked = authority().ask.certificate.get();
+  EXPECT_EQ(verdict_with_list(make_crl(other.ark, draft), options), "ok");
+  options.require_crl = true;
+  EXPECT_EQ(verdict_with_list(make_crl(other.ark, {}), options), kNoList);
+}
+
+// ---- more knobs --------------------------------------------------------------------------------
+
+TEST(VerifyTest, RefusesVersionsThatAreNotOnTheList) {
+  VerifyOptions options;
+  options.versions = {4, 5};
+  EXPECT_EQ(verdict(Draft(), options), "untrusted chain: the report's version is not on the list");
+  options.versions.push_back(3);
+  EXPECT_EQ(verdict(Draft(), options), "ok");
+}
+
+TEST(VerifyTest, RefusesAVcekWhereOnlyVleksAreAllowed) {
+  VerifyOptions options;
+  options.allow_vcek = false;
+  options.allow_vlek = true;
+  EXPECT_EQ(verdict(Draft(), options),
+            "untrusted chain: the report is signed by the chip's own key (VCEK)");
+  EXPECT_EQ(verdict(vlek_draft(), options), "ok");
+}
+
+TEST(VerifyTest, RefusesAVlekOfAnotherCloudProvider) {
+  VerifyOptions options;
+  options.allow_vlek = true;
+  options.csp_ids = {"other"};
+  EXPECT_EQ(verdict(vlek_draft(), options),
+            "untrusted chain: the VLEK is of a cloud provider that is not on the list");
+  options.csp_ids.emplace_back("csp");
+  EXPECT_EQ(verdict(vlek_draft(), options), "ok");
+}
+
+TEST(VerifyTest, TakesTheFittingCertificateOutOfMany) {
+  Draft draft;
+  Evidence evidence = forge(draft);
+  EmulatorState other = draft.state;
+  other.chip_id.value[0] ^= 1;
+  const Issuer stranger = make_leaf(authority().ask, "SEV-VCEK",
+                                    vcek_extensions(other.product, other.tcb, other.chip_id))
+                              .value();
+  evidence.certificates.insert(evidence.certificates.begin(),
+                               certificate_of(stranger.certificate.get(), CertificateKind::kVcek));
+  EXPECT_EQ(verdict(evidence), "ok");
+}
+
+TEST(VerifyTest, EveryProductAndVersionVerifies) {
+  for (const Product product : {Product::kMilan, Product::kGenoa, Product::kTurin}) {
+    for (std::uint32_t version = kOldestVersion; version <= kNewestVersion; ++version) {
+      Draft draft;
+      EmulatorOptions machine;
+      machine.product = product;
+      machine.report_version = version;
+      draft.state = make_state(machine).value();
+      draft.extensions = vcek_extensions(product, draft.state.tcb, draft.state.chip_id);
+      const auto report = verify(forge(draft), test_roots(), {});
+      ASSERT_EQ(outcome(report), "ok") << product_name(product) << version;
+      EXPECT_EQ(report.value().product(), product);
+    }
+  }
+}
+
+// ---- findings ----------------------------------------------------------------------------------
+
+std::string outcomes_of(const Findings& findings) {
+  std::string text;
+  for (const Finding& one : findings) {
+    if (one.outcome == Outcome::kPassed) continue;
+    text += std::string(one.check) + ": " + std::string(outcome_name(one.outcome)) + "; ";
+  }
+  return text;
+}
+
+TEST(FindingsTest, SayWhichCheckFailedAndWhatWasNotReached) {
+  Findings findings;
+  Evidence evidence = forge(Draft());
+  evidence.report[field::kReportData.offset] ^= 1;
+  EXPECT_FALSE(verify(evidence, test_roots(), {}, &findings).ok());
+  EXPECT_EQ(outcomes_of(findings),
+            "signature: failed; certified TCB: not reached; chip: not reached; TCB order: not "
+            "reached; ");
+  const auto json = to_json(findings);
+  EXPECT_EQ(json[8].dump(), R"({"check":"signature","outcome":"failed",)"
+                            R"("reason":"the report was not signed by the certificate's key"})");
+}
+
+TEST(FindingsTest, APolicyJudgesEverythingThatItAsksFor) {
+  const auto report = verify(forge(Draft()), test_roots(), {});
+  ASSERT_EQ(outcome(report), "ok");
+  ReportPolicy policy = standing_rules();
+  policy.minimum_guest_svn = 1;
+  policy.chip_ids = {ChipId{}};
+  Findings findings;
+  EXPECT_EQ(outcome(judge(report.value(), policy, &findings)),
+            "refused by policy: the report's GUEST_SVN is below the minimum");
+  const std::string text = to_text(findings);
+  EXPECT_NE(text.find("failed      guest SVN "), std::string::npos) << text;
+  EXPECT_NE(text.find("failed      allowed chip "), std::string::npos) << text;
+  EXPECT_NE(text.find("not asked   measurement"), std::string::npos) << text;
 }
 
 TEST(VerifyTest, ReadsFilesOfRoots) {

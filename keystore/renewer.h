@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Keeps leases from running out: a thread of each process that uses keys under a gate asks anew
+// before they end, so that no operation waits.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+
+#include "base/result.h"
+#include "keystore/permit.h"
+
+namespace vhsm::keystore {
+
+class Shelf;
+
+/// Thread-safe; usable on both sides of a fork.
+class Renewer {
+ public:
+  /// How long an operation whose lease is over waits for the first outcome.
+  static constexpr std::chrono::milliseconds kPatience{200};
+
+  /// @param patience  for the outcome where no thread can be had.
+  /// @param limit  for one renewal on the thread.
+  Renewer(std::shared_ptr<Shelf> shelf, std::chrono::milliseconds patience,
+          std::chrono::milliseconds limit) noexcept
+      : shelf_(std::move(shelf)), patience_(patience), limit_(limit) {}
+  Renewer(const Renewer&) = delete;
+  Renewer& operator=(const Renewer&) = delete;
+  /// Tells the thread to end; does not wait for it.
+  ~Renewer();
+
+  /// From now on the lease is renewed in this process. If it is due, that is made haste with; if it
+  /// is over, it is waited for. Outside a scope.
+  /// @errors as Permit::ask().
+  Status attend(const PermitPtr& permit);
+
+ private:
+  class Round;
+
+  Result<std::shared_ptr<Round>> round();
+  bool hire(const std::shared_ptr<Round>& round);
+  static void attempt(Round& round, Shelf& shelf, const PermitPtr& permit,
+                      std::chrono::milliseconds limit);
+
+  std::shared_ptr<Shelf> shelf_;
+  std::chrono::milliseconds patience_;
+  std::chrono::milliseconds limit_;
+  std::mutex mutex_;  ///< held inside scopes only, as the shelf's
+  std::shared_ptr<Round> round_;
+};
+
+}  // namespace vhsm::keystore

@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Gates and leases, on a clock of the tests' and a source that says what they like.
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "keystore/keystore.h"
+#include "keystore/lease.h"
+#include "keystore/local_key.h"
+#include "tests/base/temp_dir.h"
+#include "tests/keystore/samples.h"
+
+namespace vhsm::keystore {
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::steady_clock;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::uint8_t kLatest = 255;  ///< the jitter of a renewal at three quarters
+
+std::atomic<BootTime::rep> g_now{BootTime(1h).count()};
+BootTime test_now() noexcept { return BootTime(g_now.load()); }
+void pass(BootTime time) { g_now += time.count(); }
+
+// ----- the state machine
+// --------------------------------------------------------------------------
+
+class LeaseTest : public ::testing::Test {
+ protected:
+  Lease lease_{GateTerms{Gate::kLease, 1h, 30min, test_now}};
+};
+
+TEST_F(LeaseTest, IsOverUntilItIsGranted) {
+  EXPECT_EQ(lease_.state(), Lease::State::kOver);
+  lease_.grant(test_now(), kLatest);
+  EXPECT_EQ(lease_.state(), Lease::State::kOpen);
+}
+
+TEST_F(LeaseTest, IsDueInItsThirdQuarterAndOverAtItsEnd) {
+  for (const int jitter : {0, 128, 255}) {
+    const BootTime begin = test_now();
+    lease_.grant(begin, static_cast<std::uint8_t>(jitter));
+    EXPECT_EQ(lease_.due(), begin + 30min + BootTime(15min) * jitter / 255);
+    g_now = (lease_.due() - 1ns).count();
+    EXPECT_EQ(lease_.state(), Lease::State::kOpen);
+    pass(1ns);
+    EXPECT_EQ(lease_.state(), Lease::State::kDue);
+    g_now = (begin + 1h - 1ns).count();
+    EXPECT_EQ(lease_.state(), Lease::State::kDue);
+    pass(1ns);
+    EXPECT_EQ(lease_.state(), Lease::State::kOver);
+  }
+}
+
+TEST_F(LeaseTest, CountsFromTheBeginOfTheProof) {
+  const BootTime asked = test_now();
+  pass(59min);  // the KBS took its time
+  lease_.grant(asked, kLatest);
+  EXPECT_EQ(lease_.state(), Lease::State::kDue);
+  pass(1min);
+  EXPECT_EQ(lease_.state(), Lease::State::kOver);
+}
+
+TEST_F(LeaseTest, AnOutageStretchesItOnceByTheGrace) {
+  const BootTime begin = test_now();
+  lease_.grant(begin, kLatest);
+  EXPECT_TRUE(lease_.stretch());
+  EXPECT_FALSE(lease_.stretch()) << "that is no news";
+  g_now = (begin + 90min - 1ns).count();
+  EXPECT_EQ(lease_.state(), Lease::State::kDue);
+  pass(1ns);
+  EXPECT_FALSE(lease_.stretch());
+  EXPECT_EQ(lease_.state(), Lease::State::kOver);
+  lease_.grant(test_now(), kLatest);
+  EXPECT_EQ(lease_.state(), Lease::State::kOpen);
+}
+
+TEST_F(LeaseTest, WhatWasNeverGrantedIsNotStretched) {
+  EXPECT_FALSE(lease_.stretch());
+  EXPECT_EQ(lease_.state(), Lease::State::kOver);
+}
+
+TEST_F(LeaseTest, IsRevokedForGood) {
+  lease_.grant(test_now(), kLatest);
+  lease_.revoke();
+  EXPECT_EQ(lease_.state(), Lease::State::kRevoked);
+  lease_.grant(test_now(), kLatest);
+  EXPECT_FALSE(lease_.stretch());
+  EXPECT_EQ(lease_.state(), Lease::State::kRevoked);
+}
+
+TEST(FirstUse, LastsOnceItIsGranted) {
+  Lease lease(GateTerms{Gate::kFirstUse, 0ms, 0ms, test_now});
+  EXPECT_EQ(lease.state(), Lease::State::kOver);
+  lease.grant(test_now(), kLatest);
+  pass(24h * 365);
+  EXPECT_EQ(lease.state(), Lease::State::kOpen);
+  EXPECT_TRUE(lease.lasts());
+}
+
+TEST(BootClock, GoesOnAndIsNotTheWallClock) {
+  const BootTime first = boot_now();
+  timespec now{};
+  ASSERT_EQ(::clock_gettime(CLOCK_BOOTTIME, &now), 0);
+  EXPECT_LE(first, std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
+  EXPECT_GE(boot_now(), first);
+}
+
+// ----- keys under a gate
+// --------------------------------------------------------------------------
+
+class FakeSource final : public KeySource {
+ public:
+  Result<SecretBytes> fetch(const KeyName& name, steady_clock::time_point /*deadline*/) override {
+    ++fetches;
+    return answer(name);
+  }
+  Result<SecretBytes> renew(const KeyName& name, steady_clock::time_point since,
+                            steady_clock::time_point /*deadline*/) override {
+    last_since = since;
+    if (std::this_thread::get_id() == user) ++renewals_by_user;
+    while (hangs) std::this_thread::sleep_for(1ms);
+    auto answered = answer(name);
+    ++renewals;
+    return answered;
+  }
+  Status prove(steady_clock::time_point since, steady_clock::time_point /*deadline*/) override {
+    last_since = since;
+    ++proofs;
+    const auto error = broken.load();
+    return error ? Status(fail(*error, "the test says so")) : Status();
+  }
+
+  std::string resource;
+  std::atomic<std::optional<Errc>> broken;
+  std::atomic<bool> hangs{false};
+  std::atomic<int> fetches{0};
+  std::atomic<int> renewals{0};
+  std::atomic<int> renewals_by_user{0};
+  std::atomic<int> proofs{0};
+  std::atomic<steady_clock::time_point> last_since;
+  const std::thread::id user = std::this_thread::get_id();
+
+ private:
+  Result<SecretBytes> answer(const KeyName& name) const {
+    const auto error = broken.load();
+    if (error) return fail(*error, "the test says so", name.uri());
+    return SecretBytes::copy(
+        {reinterpret_cast<const std::uint8_t*>(resource.data()), resource.size()});
+  }
+};
+
+class GateTest : public KeystoreTest {
+ protected:
+  void SetUp() override {
+    source_->resource = pkcs8_pem(pair_.get());
+    make_keystore(lease(1h));
+  }
+  static Policy lease(std::chrono::milliseconds lease, std::chrono::milliseconds grace = 0ms) {
+    return {{Gate::kLease, lease, grace, test_now}, false};
+  }
+  void make_keystore(const Policy& policy) {
+    auto records = std::make_shared<Records>(
+        Records{Log(LineFile::open(folder_.file("log")).value(), LogLevel::kInfo),
+                AuditLog(LineFile::open(folder_.file("audit")).value())});
+    keystore_ = make_memory_keystore(source_, {500ms, 2000ms}, std::make_shared<Metrics>(), policy,
+                                     std::move(records));
+  }
+
+  static KeyUri uri(const char* text = "vhsm:default/tls/www") {
+    return KeyUri::parse(text, "default/key").value();
+  }
+  KeyPtr opened() {
+    const auto entry = keystore_->open(uri());
+    EXPECT_TRUE(entry.ok()) << describe(entry.error());
+    return entry.value().key;
+  }
+  /// The error of a signature; nothing when it is made.
+  static std::optional<Errc> signing(const KeyPtr& key) {
+    const auto operation = key->begin({OperationKind::kSign, "SHA256"});
+    if (!operation.ok()) return operation.error().code;
+    return running(*operation.value());
+  }
+  static std::optional<Errc> running(Operation& operation) {
+    const std::array<std::uint8_t, 32> digest{};
+    std::array<std::uint8_t, 128> signature{};
+    const auto size = operation.run(digest, signature);
+    return size.ok() ? std::nullopt : std::optional(size.error().code);
+  }
+  static bool happens(const std::function<bool()>& what) {
+    const auto deadline = steady_clock::now() + 8s;
+    while (!what()) {
+      if (steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(5ms);
+    }
+    return true;
+  }
+  bool is_renewed(int times) {
+    return happens([&] { return source_->renewals >= times; });
+  }
+  static bool is_wiped(const KeyPtr& key) {
+    return static_cast<const LocalKey&>(*key).private_half()->sealed().empty();
+  }
+
+  test::TempDir folder_;
+  ossl::PKey pair_ = make_key("P-256");
+  std::shared_ptr<FakeSource> source_ = std::make_shared<FakeSource>();
+  std::shared_ptr<HoldingKeystore> keystore_;
+};
+
+TEST_F(GateTest, WithoutAGateAKeyIsNeverAskedForAgain) {
+  make_keystore({});
+  const KeyPtr key = opened();
+  source_->broken = Errc::kDenied;
+  pass(24h * 3650);
+  EXPECT_EQ(signing(key), std::nullopt);
+  EXPECT_EQ(source_->renewals, 0);
+}
+
+TEST_F(GateTest, ALeaseIsRenewedByAThreadBeforeItEndsAndNoOperationWaits) {
+  const KeyPtr key = opened();
+  EXPECT_EQ(signing(key), std::nullopt);
+  EXPECT_EQ(source_->renewals, 0);
+  source_->hangs = true;
+  pass(50min);
+  EXPECT_EQ(signing(key), std::nullopt) << "while the source does not answer";
+  EXPECT_EQ(source_->renewals, 0);
+  source_->hangs = false;
+  EXPECT_TRUE(is_renewed(1));
+  EXPECT_TRUE(happens([&] { return signing(key) == std::nullopt; }));
+  EXPECT_EQ(source_->renewals_by_user, 0);
+  pass(25min);  // beyond the first lease
+  EXPECT_EQ(signing(key), std::nullopt);
+}
+
+TEST_F(GateTest, AnIdleKeysLeaseIsRenewedToo) {
+  make_keystore({{Gate::kLease, 400ms, 0ms, boot_now}, false});
+  const KeyPtr key = opened();
+  EXPECT_EQ(signing(key), std::nullopt);  // from now on this process renews it
+  EXPECT_TRUE(is_renewed(3));
+  EXPECT_EQ(source_->renewals_by_user, 0);
+  EXPECT_EQ(source_->fetches, 1);
+}
+
+TEST_F(GateTest, ARenewalAsksForAProofThatIsLaterThanTheLast) {
+  const auto before = steady_clock::now();
+  const KeyPtr key = opened();
+  pass(50min);
+  EXPECT_EQ(signing(key), std::nullopt);
+  ASSERT_TRUE(is_renewed(1));
+  EXPECT_GE(source_->last_since.load(), before);
+  const auto first = source_->last_since.load();
+  ASSERT_TRUE(happens([&] {
+    pass(1min);
+    return signing(key) == std::nullopt && source_->renewals >= 2;
+  }));
+  EXPECT_GT(source_->last_since.load(), first);
+}
+
+TEST_F(GateTest, AfterItsLeaseAKeyIsRefusedUntilItIsRenewed) {
+  const KeyPtr key = opened();
+  source_->broken = Errc::kUnreachable;
+  pass(1h);
+  EXPECT_EQ(signing(key), Errc::kUnreachable);
+  const auto refused = key->begin({OperationKind::kSign, "SHA256"});
+  EXPECT_EQ(refused.error().subject.text(), "vhsm:default/tls/www");
+  EXPECT_EQ(key->begin({OperationKind::kVerify, "SHA256"}).ok(), true)
+      << "that needs no private key";
+  EXPECT_FALSE(is_wiped(key));
+  source_->broken = std::nullopt;
+  EXPECT_TRUE(happens([&] { return signing(key) == std::nullopt; }));
+}
+
+TEST_F(GateTest, AnOperationThatWasBegunInTimeIsRefusedAfterIt) {
+  const KeyPtr key = opened();
+  const auto operation = key->begin({OperationKind::kSign, "SHA256"});
+  EXPECT_EQ(running(*operation.value()), std::nullopt);
+  source_->broken = Errc::kUnreachable;
+  pass(1h);
+  EXPECT_EQ(running(*operation.value()), Errc::kUnreachable);
+}
+
+TEST_F(GateTest, InAnOutageAKeyServesForTheGraceAndTheLogSaysSo) {
+  make_keystore(lease(1h, 1h));
+  const KeyPtr key = opened();
+  source_->broken = Errc::kUnreachable;
+  pass(110min);
+  EXPECT_EQ(signing(key), std::nullopt);
+  EXPECT_THAT(folder_.read("log"), HasSubstr("vhsm:default/tls/www goes on serving in an outage"));
+  pass(10min);
+  EXPECT_EQ(signing(key), Errc::kUnreachable);
+  source_->broken = std::nullopt;
+  EXPECT_TRUE(happens([&] { return signing(key) == std::nullopt; }));
+}
+
+TEST_F(GateTest, AVerdictIsNoOutage) {
+  make_keystore(lease(1h, 1h));
+  const KeyPtr key = opened();
+  for (const Errc verdict : {Errc::kNotAttested, Errc::kPlatform}) {
+    source_->broken = verdict;
+    pass(1h);
+    EXPECT_TRUE(happens([&] { return signing(key) == verdict; }));
+    EXPECT_FALSE(is_wiped(key)) << "this VM may be attested again";
+    source_->broken = std::nullopt;
+    EXPECT_TRUE(happens([&] { return signing(key) == std::nullopt; }));
+  }
+  EXPECT_THAT(folder_.read("log"), Not(HasSubstr("outage")));
+}
+
+class TakenBack : public GateTest, public ::testing::WithParamInterface<Errc> {};
+
+TEST_P(TakenBack, AKeyIsWipedAtOnceInAllHandsAndGoneFromTheShelf) {
+  const KeyPtr key = opened();
+  const auto operation = key->begin({OperationKind::kSign, "SHA256"});
+  source_->broken = GetParam();
+  pass(50min);
+  EXPECT_EQ(signing(key), std::nullopt) << "due, not over: the source's word has not come";
+  EXPECT_TRUE(happens([&] { return signing(key) == GetParam(); }));
+  EXPECT_EQ(running(*operation.value()), GetParam());
+  EXPECT_TRUE(happens([&] { return is_wiped(key); }));
+  EXPECT_TRUE(key->revoked());
+  EXPECT_TRUE(keystore_->names().value().empty());
+  EXPECT_EQ(keystore_->open(uri()).error().code, GetParam());
+  EXPECT_THAT(folder_.read("audit"), HasSubstr(R"("event":"wipe","outcome":")"));
+  EXPECT_THAT(folder_.read("log"), HasSubstr("is wiped"));
+  source_->broken = std::nullopt;
+  EXPECT_EQ(signing(opened()), std::nullopt) << "released again, it is another handle's";
+  EXPECT_EQ(signing(key), GetParam());
+}
+INSTANTIATE_TEST_SUITE_P(Verdicts, TakenBack, ::testing::Values(Errc::kDenied, Errc::kMissing));
+
+TEST_F(GateTest, AKeyThatWasReplacedGivesWayToItsSuccessor) {
+  const KeyPtr key = opened();
+  const auto successor = make_key("P-256");
+  source_->resource = pkcs8_pem(successor.get());
+  pass(50min);
+  EXPECT_TRUE(happens([&] { return signing(key) == Errc::kMissing; }));
+  EXPECT_TRUE(happens([&] { return is_wiped(key); }));
+  const KeyPtr next = opened();
+  EXPECT_EQ(signing(next), std::nullopt);
+  EXPECT_EQ(source_->fetches, 1) << "the renewal brought it";
+  pass(50min);
+  EXPECT_TRUE(happens([&] { return signing(next) == std::nullopt && source_->renewals >= 2; }));
+}
+
+TEST_F(GateTest, AStandInWorksAgainWhenItsKeyIsReleasedAgain) {
+  const auto info = PublicHalf::of(pair_.get()).value().key_info().value();
+  const KeyPtr key = keystore_->open_stand_in(uri(), kEc, info).value();
+  EXPECT_EQ(signing(key), std::nullopt);
+  source_->broken = Errc::kDenied;
+  pass(50min);
+  EXPECT_TRUE(happens([&] { return signing(key) == Errc::kDenied; }));
+  source_->broken = std::nullopt;
+  EXPECT_TRUE(happens([&] { return signing(key) == std::nullopt; }));
+}
+
+TEST_F(GateTest, ASymmetricKeysRunningContextIsRefusedOnceItIsTakenBack) {
+  source_->resource = std::string(32, 'k');
+  const KeyUri secret = uri("vhsm:default/tls/mac?type=secret");
+  const auto key = keystore_->open(secret).value().symmetric;
+  const auto* const algorithm = find_symmetric_algorithm("HMAC");
+  const auto mac = keystore_->make_operation(*algorithm).value();
+  std::string digest = "SHA256";
+  const OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_utf8_string("digest", digest.data(), digest.size()),
+      OSSL_PARAM_construct_end()};
+  ASSERT_TRUE(mac->set_params(params).ok());
+  ASSERT_TRUE(mac->start({.key = key}).ok());
+  const std::array<std::uint8_t, 4> data{};
+  EXPECT_TRUE(mac->update(data, {}).ok());
+  source_->broken = Errc::kDenied;
+  pass(50min);
+  EXPECT_TRUE(happens([&] { return !mac->update(data, {}).ok(); }));
+  std::array<std::uint8_t, 64> out{};
+  EXPECT_EQ(mac->finish(out).error().code, Errc::kDenied);
+  const auto bytes = memory::run_protected([&] { return key->open(); });
+  EXPECT_FALSE(bytes.ok()) << "its bytes are gone";
+}
+
+TEST_F(GateTest, AKeyThatNobodyHasAnyMoreIsNotRenewed) {
+  make_keystore({{Gate::kLease, 400ms, 0ms, boot_now}, false});
+  EXPECT_EQ(signing(opened()), std::nullopt);
+  ASSERT_TRUE(keystore_->remove(uri().name).ok());
+  ASSERT_TRUE(is_renewed(0));
+  const int before = source_->renewals;
+  std::this_thread::sleep_for(700ms);
+  EXPECT_LE(source_->renewals, before + 1);
+}
+
+TEST_F(GateTest, WhereTheKeystoreIsGoneALeaseRunsOut) {
+  const KeyPtr key = opened();
+  keystore_.reset();
+  EXPECT_EQ(signing(key), std::nullopt);
+  pass(1h);
+  EXPECT_NE(signing(key), std::nullopt);
+}
+
+TEST_F(GateTest, ThousandKeysAreRenewedByOneThread) {
+  make_keystore({{Gate::kLease, 2000ms, 0ms, boot_now}, false});
+  std::vector<KeyPtr> keys;
+  constexpr int kKeys = 200;
+  for (int i = 0; i < kKeys; ++i) {
+    const auto entry = keystore_->open(uri(("vhsm:default/many/k" + std::to_string(i)).c_str()));
+    ASSERT_TRUE(entry.ok());
+    keys.push_back(entry.value().key);
+    EXPECT_EQ(signing(keys.back()), std::nullopt);
+  }
+  EXPECT_TRUE(is_renewed(kKeys));
+  for (const KeyPtr& key : keys) EXPECT_EQ(signing(key), std::nullopt);
+  EXPECT_EQ(source_->renewals_by_user, 0);
+}
+
+// ----- keys that were made here
+// -------------------------------------------------------------------
+
+TEST_F(GateTest, AGeneratedKeyIsProvedForAtItsFirstUse) {
+  make_keystore({{Gate::kFirstUse, 0ms, 0ms, test_now}, false});
+  source_->broken = Errc::kMissing;
+  const KeyPtr key = keystore_->generate(uri().name, kEd25519, nullptr).value();
+  EXPECT_EQ(source_->proofs, 0);
+  const auto sign = [&] {
+    const auto operation = key->begin({OperationKind::kSignMessage});
+    return operation.ok() ? running(*operation.value()) : std::optional(operation.error().code);
+  };
+  source_->broken = Errc::kNotAttested;
+  EXPECT_EQ(sign(), Errc::kNotAttested);
+  source_->broken = std::nullopt;
+  EXPECT_TRUE(happens([&] { return sign() == std::nullopt; }));
+  const int proofs = source_->proofs;
+  pass(24h * 365);
+  source_->broken = Errc::kNotAttested;
+  EXPECT_EQ(sign(), std::nullopt) << "one proof is enough";
+  EXPECT_EQ(source_->proofs, proofs);
+}
+
+TEST_F(GateTest, AKeyFromTheSourceNeedsNoOtherProofAtItsFirstUse) {
+  make_keystore({{Gate::kFirstUse, 0ms, 0ms, test_now}, false});
+  const KeyPtr key = opened();
+  source_->broken = Errc::kNotAttested;
+  EXPECT_EQ(signing(key), std::nullopt);
+  EXPECT_EQ(source_->proofs + source_->renewals, 0);
+}
+
+TEST_F(GateTest, BeforeAKeyIsGeneratedThisVmIsProvedAnew) {
+  make_keystore({{Gate::kLease, 1h, 0ms, test_now}, true});
+  source_->broken = Errc::kMissing;
+  const auto before = steady_clock::now();
+  EXPECT_EQ(keystore_->generate(uri().name, kEd25519, nullptr).error().code, Errc::kMissing)
+      << "what the proof says";
+  EXPECT_EQ(source_->proofs, 1);
+  EXPECT_GE(source_->last_since.load(), before);
+  EXPECT_TRUE(keystore_->names().value().empty());
+}
+
+TEST_F(GateTest, WithoutASourceNothingIsGeneratedThatNeedsAProof) {
+  const auto alone =
+      make_memory_keystore(nullptr, {}, std::make_shared<Metrics>(), {{Gate::kNone}, true});
+  EXPECT_EQ(alone->generate(uri().name, kEd25519, nullptr).error().code, Errc::kNoPlatform);
+}
+
+// ----- processes and threads
+// ----------------------------------------------------------------------
+
+bool ended_well(pid_t child) {
+  int status = -1;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+TEST_F(GateTest, AChildRenewsForItself) {
+  const KeyPtr key = opened();
+  EXPECT_EQ(signing(key), std::nullopt);  // the parent has its thread
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20);
+    pass(50min);
+    bool good = signing(key) == std::nullopt && is_renewed(1);
+    source_->broken = Errc::kDenied;
+    pass(1h);
+    good = good && happens([&] { return signing(key) == Errc::kDenied; });
+    ::_exit(good && happens([&] { return is_wiped(key); }) ? 0 : 1);
+  }
+  EXPECT_TRUE(ended_well(child));
+  EXPECT_EQ(source_->renewals, 0);
+  EXPECT_EQ(signing(key), std::nullopt) << "the parent's is another copy";
+}
+
+TEST_F(GateTest, WhereNoThreadCanBeHadTheCallerRenews) {
+  const KeyPtr key = opened();
+  const pid_t child = ::fork();
+  if (child == 0) {  // the limit does not bind root
+    ::alarm(20);
+    const rlimit none{0, 0};
+    const bool bound = ::setrlimit(RLIMIT_NPROC, &none) == 0 && ::setuid(65534) == 0;
+    pass(50min);
+    const bool renewed = signing(key) == std::nullopt && source_->renewals == 1;
+    source_->broken = Errc::kUnreachable;
+    pass(2h);
+    const bool refused = signing(key) == Errc::kUnreachable;
+    source_->broken = std::nullopt;
+    const bool back = happens([&] { return signing(key) == std::nullopt; });
+    ::_exit(!bound ? 77 : renewed && refused && back ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "only root can become nobody";
+  EXPECT_EQ(status, 0);
+}
+
+TEST_F(GateTest, ThreadsThatSignWhileAKeyIsTakenBackAreRefusedAndNothingElse) {
+  const KeyPtr key = opened();
+  std::atomic<int> odd{0};
+  std::atomic<int> refused{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      while (refused == 0 || signing(key) == std::nullopt) {
+        const auto error = signing(key);
+        refused += error == Errc::kDenied ? 1 : 0;
+        odd += error && error != Errc::kDenied ? 1 : 0;
+        if (error && error != Errc::kDenied) return;
+      }
+    });
+  }
+  source_->broken = Errc::kDenied;
+  pass(50min);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(odd, 0);
+  EXPECT_GT(refused, 0);
+}
+
+}  // namespace
+}  // namespace vhsm::keystore
