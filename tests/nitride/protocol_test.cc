@@ -42,7 +42,7 @@ TEST_F(ProtocolTest, TheAttestBodyIsExactlyTheProtocols) {
 class DataKeeper final : public snp::Platform {
  public:
   [[nodiscard]] snp::PlatformInfo info() const override { return {"fake", true, 0}; }
-  Result<snp::Evidence> attest(const snp::ReportData& data) override {
+  Result<snp::Evidence> attest(const snp::ReportData& data, TimePoint /*deadline*/) override {
     seen = data;
     return snp::Evidence();
   }
