@@ -427,8 +427,8 @@ Result<Client::SessionPtr> Client::share(std::size_t endpoint, Exchange& exchang
 Result<Session> Client::attest(std::size_t endpoint, Exchange& exchange) {
   if (attester_ == nullptr) return fail(Errc::kNoPlatform, "no SNP platform for an attestation");
   const auto start = Clock::now();
-  auto made = exchange.attest(*attester_, tee_key_kind_, pass());
-  const Facts facts = made.ok() ? made.value().facts : Facts();
+  Facts facts;
+  auto made = exchange.attest(*attester_, tee_key_kind_, pass(), facts);
   records_->audit.write({.event = "attestation",
                          .outcome = made.ok() ? "granted" : reason(made.error().code),
                          .endpoint = endpoints_[endpoint].url(),

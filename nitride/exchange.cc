@@ -108,14 +108,17 @@ Result<Challenge> Exchange::challenge(std::string_view tee, CookieJar& cookies) 
   return parse_challenge(answer.body);
 }
 
-Result<Session> Exchange::attest(Attester& attester, jose::TeeKeyKind kind, Pass pass) {
+Result<Session> Exchange::attest(Attester& attester, jose::TeeKeyKind kind, Pass pass,
+                                 Facts& facts) {
   const auto began = Clock::now();
   CookieJar cookies;
   const Challenge nonce = VHSM_TRY(challenge(attester.tee(), cookies));
   auto tee_key = VHSM_TRY(jose::TeeKey::generate(kind));
   const auto digest = VHSM_TRY(runtime_digest(at_.tls.library(), nonce, tee_key.public_jwk()));
-  auto id = VHSM_TRY(nonce_id(at_.tls.library(), nonce.nonce));
+  facts.nonce = VHSM_TRY(nonce_id(at_.tls.library(), nonce.nonce));
   Proof proof = VHSM_TRY(attester.prove(digest, at_.limits.deadline));
+  facts.measurement = std::move(proof.measurement);
+  facts.tcb = std::move(proof.tcb);
   const HttpAnswer answer = VHSM_TRY(
       send(post(kAttestPath, cookies, attest_body(nonce, tee_key.public_jwk(), proof.evidence))));
   if (answer.status != kHttpOk) return refused(Stage::kAttest, answer);
@@ -125,7 +128,7 @@ Result<Session> Exchange::attest(Attester& attester, jose::TeeKeyKind kind, Pass
   return Session{std::move(cookies),
                  std::move(approval.token),
                  std::move(tee_key),
-                 {std::move(id), std::move(proof.measurement), std::move(proof.tcb)},
+                 facts,
                  began,
                  began + life - kSessionMargin,
                  0};

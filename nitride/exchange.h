@@ -82,9 +82,10 @@ class Exchange {
   /// Nonce, report, token.
   /// @param attester  may block.
   /// @param pass  how the session will be shown, which decides how long it lasts.
+  /// @param facts  what is known of it by its end, which may be a refusal.
   /// @errors kNotAttested, kVersion, kUnreachable, kForged; kPlatform and kCrypto, kMemoryLimit,
   ///         kForked from this VM.
-  Result<Session> attest(Attester& attester, jose::TeeKeyKind kind, Pass pass);
+  Result<Session> attest(Attester& attester, jose::TeeKeyKind kind, Pass pass, Facts& facts);
 
   /// Asks for `name` and opens the answer, into protected memory.
   /// @errors kNotAttested, kDenied, kMissing, kVersion, kUnreachable, kForged, kMemoryLimit,

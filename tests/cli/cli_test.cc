@@ -276,7 +276,9 @@ TEST_F(WorldTest, PrefetchBringsKeysInAtTheStartAndLogsWhatDoesNotCome) {
   const std::string log = read_file(world_->file("prefetch.log"));
   EXPECT_THAT(log, HasSubstr("vhsm:default/tls/www released by"));
   EXPECT_THAT(log, HasSubstr("vhsm:default/tls/nobody"));
-  if (!World::has_daemon()) EXPECT_EQ(malformed.status, 2) << malformed.err;
+  if (!World::has_daemon()) {
+    EXPECT_EQ(malformed.status, 2) << malformed.err;
+  }
 }
 
 TEST_F(WorldTest, OnlyResourcesThatTheOwnerSignedForTheirNameAreTaken) {

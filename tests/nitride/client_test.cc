@@ -249,6 +249,18 @@ TEST_F(ClientTest, AttestationReleaseAndDenialLeaveOneAuditLineEach) {
   }
 }
 
+TEST_F(ClientTest, ARefusedAttestationsLineTellsWhatWasRefused) {
+  kbs.on_attest = refuse(401, "AttestationError");
+  static_cast<void>(fetch());
+  const auto lines = lines_of(folder.read("audit"));
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0]["event"], "attestation");
+  EXPECT_EQ(lines[0]["outcome"], "not attested");
+  EXPECT_EQ(lines[0]["measurement"], std::string(96, '0'));
+  EXPECT_EQ(std::string(lines[0]["nonce"]).size(), 16U);
+  EXPECT_EQ(lines[1]["event"], "denial");
+}
+
 TEST_F(ClientTest, NoLineTellsASecret) {
   ASSERT_TRUE(fetch().ok());
   const std::string words = folder.read("audit") + folder.read("log");

@@ -148,7 +148,7 @@ INSTANTIATE_TEST_SUITE_P(
 // ----- HTTP --------------------------------------------------------------------------------------
 
 TEST_F(ProtocolTest, ARequestIsPlainHttp11) {
-  const auto text = serialize({true, "/kbs/v0/auth", "kbs:8080", "a=1", "{}"});
+  const auto text = serialize({true, "/kbs/v0/auth", "kbs:8080", "a=1", "{}", {}});
   EXPECT_EQ(text.value(),
             "POST /kbs/v0/auth HTTP/1.1\r\nHost: kbs:8080\r\nUser-Agent: vhsm/" VHSM_VERSION
             "\r\nAccept: application/json\r\nCookie: a=1\r\nContent-Type: application/json\r\n"

@@ -31,8 +31,7 @@ class ReleaseKeyTest : public NitrideTest, public ::testing::WithParamInterface<
     const std::string kind = GetParam();
     key = kind == "ED25519" ? ossl::PKey(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"))
                             : ossl::PKey(EVP_EC_gen(kind.c_str()));
-    folder.write("release.pem", public_pem(key.get()));
-    settings.release_key = folder.file("release.pem");
+    settings.release_key = folder.write("release.pem", public_pem(key.get()));
     settings.require_signed_keys = true;
     settings.kbs = {kbs.url()};
   }
@@ -108,8 +107,7 @@ TEST_F(NitrideTest, ReleaseKeysOfOtherKindsAreRefused) {
   EXPECT_EQ(sign_resource("a/b/c", secret_of("x"), rsa.get()).error().code, Errc::kUnsupported);
   for (const std::string& text :
        {public_pem(rsa.get()), public_pem(other.get()), std::string("garbage"), std::string()}) {
-    folder.write("release.pem", text);
-    settings.release_key = folder.file("release.pem");
+    settings.release_key = folder.write("release.pem", text);
     EXPECT_EQ(ReleaseKey::load(settings).error().code, Errc::kBadConfig);
   }
   settings.release_key = folder.file("none.pem");
@@ -123,11 +121,11 @@ constexpr std::string_view kForeignObject =
     "4cdf40d7f0c62d759a1436ed0c3dd023d4378765bd2e589e52df2a45325243697cb6633ff2cea5fdf32907";
 
 TEST_F(NitrideTest, AnObjectOfAnotherImplementationIsTaken) {
-  folder.write("release.pem",
-               "-----BEGIN PUBLIC KEY-----\n"
-               "MCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=\n"
-               "-----END PUBLIC KEY-----\n");
-  settings.release_key = folder.file("release.pem");
+  settings.release_key =
+      folder.write("release.pem",
+                   "-----BEGIN PUBLIC KEY-----\n"
+                   "MCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=\n"
+                   "-----END PUBLIC KEY-----\n");
   settings.require_signed_keys = true;
   FakeKbs kbs;
   settings.kbs = {kbs.url()};
