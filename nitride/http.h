@@ -34,7 +34,7 @@ struct HttpAnswer {
   std::string body;
   std::vector<std::string> set_cookies;  ///< values of all Set-Cookie headers, in order
   bool keeps_alive = false;              ///< the connection can take another request
-  std::string retry_after;               ///< value of the header, empty when there is none
+  std::string retry_after{};             ///< value of the header, empty when there is none
 };
 
 /// The request's bytes. Never throws but for want of memory.

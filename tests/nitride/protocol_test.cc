@@ -120,7 +120,7 @@ class ClassifyTest : public ::testing::TestWithParam<Case> {};
 TEST_P(ClassifyTest, TypeDecidesThenStatus) {
   const Case& it = GetParam();
   const auto body = std::string(R"({"type":"https://x/errors/)") + it.type + R"(","detail":"d"})";
-  const Refusal refusal = classify(it.stage, {it.status, body, {}, false});
+  const Refusal refusal = classify(it.stage, {it.status, body, {}, false, {}});
   EXPECT_STREQ(reason(refusal.error.code), reason(it.code));
   EXPECT_EQ(refusal.session_ended, it.session_ended);
   EXPECT_EQ(refusal.detail, "d");
