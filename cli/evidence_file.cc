@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "jose/json.h"
@@ -38,8 +39,11 @@ Result<snp::Evidence> read_evidence(const std::string& path) {
   constexpr std::size_t kMaxEvidenceBytes = std::size_t{1} << 20;
   const auto bytes = VHSM_TRY(snp::read_file(path, kMaxEvidenceBytes));
   const auto evidence = evidence_of(bytes);
-  if (!evidence.ok()) return evidence.error().about(path);
-  return evidence;
+  if (evidence.ok()) return evidence;
+  Error error = evidence.error();
+  const std::string member(error.subject.text());
+  error.subject = member.empty() ? path : path + ": " + member;
+  return error;
 }
 
 }  // namespace vhsm::cli

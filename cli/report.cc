@@ -149,7 +149,11 @@ void add_report(CLI::App& app, Console& console) {
                    "Folder with vcek or vlek, and revocation lists (.pem, .der, .crt, .crl)")
       ->required();
   check->add_option("--product", arguments->product, "Milan, Genoa or Turin");
-  check->add_option("--at", arguments->at, "Time at which certificates must be valid (RFC 3339)");
+  check->add_option("--at", arguments->at, "Time at which certificates must be valid (RFC 3339)")
+      ->check([](const std::string& text) {
+        const auto time = parse_time(text);
+        return time.ok() ? std::string() : std::string(time.error().what.c_str());
+      });
   CLI::Option* const signature_only = check->add_flag("--signature-only", arguments->signature_only,
                                                       "Do not judge what the report says");
   check->add_option("--policy", arguments->policy, "File with a policy: vhsm-snp-policy(5)")
