@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "nitride/http.h"
@@ -34,7 +35,10 @@ void judge(const HttpAnswer& answer) {
     if (vhsm::nitride::classify(stage, answer).detail.size() > 300) std::abort();
   }
   static_cast<void>(vhsm::nitride::parse_challenge(answer.body));
-  static_cast<void>(vhsm::nitride::session_life(answer.body));
+  const auto approval = vhsm::nitride::parse_approval(answer.body);
+  // It goes into a header of the next request.
+  if (approval.ok() && approval.value().token.find_first_of(" \r\n") != std::string::npos)
+    std::abort();
   vhsm::nitride::CookieJar jar;
   for (const auto& value : answer.set_cookies) jar.take(value);
   if (jar.header().find_first_of("\r\n") != std::string::npos) std::abort();
