@@ -107,9 +107,10 @@ in_guest() {
   echo "$2 ($1 memory) passed behind a protection key"
 }
 
-# What valgrind can follow: it lacks memfd_secret, and does not return from a crash or an absurd allocation.
+# What valgrind can follow: it lacks memfd_secret and SS_AUTODISARM, and does not return from a crash or an
+# absurd allocation.
 stage_valgrind() {
-  under_valgrind memory_test '-*Thousand*:*LongWork*:*AForkInsideAScope*:*AThreadThatStays*:*StopsExceptions*:*StacksAreWiped*:*ThreadsThatEnd*'
+  under_valgrind memory_test '-*Thousand*:*LongWork*:*AForkInsideAScope*:*AThreadThatStays*:*StopsExceptions*:*StacksAreWiped*:*ThreadsThatEnd*:*IsForgotten*'
   under_valgrind keystore_test 'OperationTest.AgreesWithAPeer:OperationTest.ManyThreads*'
 }
 
