@@ -144,20 +144,25 @@ stage_fuzz() {
     return
   fi
   build fuzz
-  local target name
-  for target in build/fuzz/fuzz/*_fuzz; do
-    name=$(basename "$target" _fuzz)
-    local corpus
-    corpus=$(mktemp -d)
-    [ -d "tests/fuzz/corpus/$name" ] && cp -r "tests/fuzz/corpus/$name/." "$corpus/"
-    if ! "$target" -max_total_time="$FUZZ_SECONDS" -max_len=65536 -verbosity=1 -print_final_stats=1 \
-        -artifact_prefix="$corpus/" "$corpus" >"$corpus.log" 2>&1; then
-      tail -n 60 "$corpus.log"
-      return 1
-    fi
-    echo "$name: $(awk '/number_of_executed_units/ {print $2}' "$corpus.log") inputs, no finding"
-    rm -rf "$corpus" "$corpus.log"
-  done
+  export -f fuzz_one
+  export FUZZ_SECONDS
+  printf '%s\n' build/fuzz/fuzz/*_fuzz | xargs -P 2 -n 1 bash -c 'fuzz_one "$1"' bash
+}
+
+# fuzz_one PROGRAM: prints how many inputs it took, or what it found.
+fuzz_one() {
+  local name corpus
+  name=$(basename "$1" _fuzz)
+  corpus=$(mktemp -d)
+  [ -d "tests/fuzz/corpus/$name" ] && cp -r "tests/fuzz/corpus/$name/." "$corpus/"
+  if ! "$1" -max_total_time="$FUZZ_SECONDS" -max_len=65536 -verbosity=1 -print_final_stats=1 \
+      -artifact_prefix="$corpus/" "$corpus" >"$corpus.log" 2>&1; then
+    echo "$name: FOUND"
+    tail -n 60 "$corpus.log"
+    return 1
+  fi
+  echo "$name: $(awk '/number_of_executed_units/ {print $2}' "$corpus.log") inputs, no finding"
+  rm -rf "$corpus" "$corpus.log"
 }
 
 main() {
