@@ -12,6 +12,11 @@
 
 namespace vhsm {
 
+/// Different in each process and moment: enough to keep many from coming at once.
+[[nodiscard]] inline std::uint8_t jitter(std::chrono::steady_clock::time_point now) noexcept {
+  return static_cast<std::uint8_t>(now.time_since_epoch().count() / 1000);
+}
+
 /// Closed at first, so the first try always goes through. One thread at a time.
 class Breaker {
  public:

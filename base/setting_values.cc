@@ -9,6 +9,7 @@
 #include "base/endpoint.h"
 #include "base/log.h"
 #include "base/segment.h"
+#include "base/words.h"
 
 namespace vhsm::detail {
 namespace {
@@ -97,18 +98,6 @@ Status read_fips(Settings& settings, std::string_view value) {
   return {};
 }
 
-/// The parts of a list, separated by blanks or commas.
-std::vector<std::string_view> split(std::string_view list) {
-  constexpr std::string_view kSeparators = " \t,";
-  std::vector<std::string_view> parts;
-  for (std::size_t from = list.find_first_not_of(kSeparators); from != std::string_view::npos;) {
-    const std::size_t to = std::min(list.find_first_of(kSeparators, from), list.size());
-    parts.push_back(list.substr(from, to - from));
-    from = list.find_first_not_of(kSeparators, to);
-  }
-  return parts;
-}
-
 Status read_platform(Settings& settings, std::string_view value) {
   constexpr std::array<std::string_view, 7> kNames{"auto", "sev-guest", "tsm", "svsm",
                                                    "vtpm", "sample",    "none"};
@@ -155,7 +144,7 @@ Status read_attestation_service(Settings& settings, std::string_view value) {
 /// Whether they are URIs is found out when they are fetched: the keystore knows.
 Status read_prefetch(Settings& settings, std::string_view value) {
   settings.prefetch.clear();
-  for (const std::string_view uri : split(value)) settings.prefetch.emplace_back(uri);
+  for (const std::string_view uri : words(value)) settings.prefetch.emplace_back(uri);
   return {};
 }
 
@@ -167,7 +156,7 @@ Status read_vmpl(Settings& settings, std::string_view value) {
 
 Status read_endpoints(Settings& settings, std::string_view value) {
   settings.kbs.clear();
-  for (const std::string_view url : split(value)) {
+  for (const std::string_view url : words(value)) {
     const Endpoint endpoint = VHSM_TRY(parse_endpoint(url));
     settings.kbs.push_back(endpoint.url());
   }
@@ -177,7 +166,7 @@ Status read_endpoints(Settings& settings, std::string_view value) {
 
 Status read_pins(Settings& settings, std::string_view value) {
   settings.kbs_pin.clear();
-  for (const std::string_view pin : split(value)) {
+  for (const std::string_view pin : words(value)) {
     std::string digits(pin);
     for (char& c : digits) {
       if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');

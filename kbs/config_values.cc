@@ -7,26 +7,13 @@
 #include <charconv>
 #include <vector>
 
+#include "base/words.h"
 #include "snp/hex.h"
 
 namespace vhsm::kbs {
 namespace {
 
 using detail::Key;
-
-constexpr std::string_view kBlanks = " \t,";
-
-std::vector<std::string_view> words(std::string_view text, std::string_view separators = kBlanks) {
-  std::vector<std::string_view> found;
-  while (true) {
-    const auto from = text.find_first_not_of(separators);
-    if (from == text.npos) return found;
-    text.remove_prefix(from);
-    const auto end = std::min(text.find_first_of(separators), text.size());
-    found.push_back(text.substr(0, end));
-    text.remove_prefix(end);
-  }
-}
 
 Result<bool> yes_or_no(std::string_view text) {
   if (text == "yes") return true;

@@ -17,10 +17,6 @@ namespace {
 using std::chrono::steady_clock;
 using TimePoint = steady_clock::time_point;
 
-std::uint8_t jitter(TimePoint now) {
-  return static_cast<std::uint8_t>(now.time_since_epoch().count() / 1000);
-}
-
 }  // namespace
 
 /// The leases that one process renews, in the order in which they are due.

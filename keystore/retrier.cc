@@ -19,10 +19,6 @@ using std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kUnreachablePause{250};
 constexpr std::size_t kMostWanted = 256;
 
-std::uint8_t jitter(steady_clock::time_point now) {
-  return static_cast<std::uint8_t>(now.time_since_epoch().count() / 1000);
-}
-
 }  // namespace
 
 /// The keys that one process waits for.

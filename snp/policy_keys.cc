@@ -5,6 +5,7 @@
 #include <charconv>
 #include <vector>
 
+#include "base/words.h"
 #include "snp/files.h"
 #include "snp/hex.h"
 #include "snp/id_block.h"
@@ -23,18 +24,6 @@ constexpr std::string_view kNone = "none";
 // ---- words and numbers -------------------------------------------------------------------------
 
 Error malformed(Literal what) { return fail(Errc::kBadConfig, what); }
-
-std::vector<std::string_view> words(std::string_view text, std::string_view separators = " \t,") {
-  std::vector<std::string_view> found;
-  for (;;) {
-    const auto from = text.find_first_not_of(separators);
-    if (from == text.npos) return found;
-    text.remove_prefix(from);
-    const auto end = std::min(text.find_first_of(separators), text.size());
-    found.push_back(text.substr(0, end));
-    text.remove_prefix(end);
-  }
-}
 
 /// Decimal, or hexadecimal behind 0x.
 Result<std::uint64_t> number(std::string_view text, std::uint64_t maximum) {
