@@ -98,6 +98,17 @@ Status read_fips(Settings& settings, std::string_view value) {
   return {};
 }
 
+/// A path says yes and where init-data is.
+Status read_init_data(Settings& settings, std::string_view value) {
+  if (value.starts_with('/')) {
+    settings.init_data = value;
+    return {};
+  }
+  const bool required = VHSM_TRY(read_yes_no(value));
+  settings.init_data = required ? kDefaultInitDataPath : "";
+  return {};
+}
+
 Status read_platform(Settings& settings, std::string_view value) {
   constexpr std::array<std::string_view, 7> kNames{"auto", "sev-guest", "tsm", "svsm",
                                                    "vtpm", "sample",    "none"};
@@ -228,22 +239,22 @@ constexpr Setting kSettings[] = {
     {"platform", "auto, sev-guest, tsm, svsm, vtpm, vtpm:FILE, emulator:DIR, sample, none",
      read_platform},
     {"vmpl", "0, 1, 2, 3", read_vmpl},
-    {"kbs", "up to 8 URLs http[s]://HOST[:PORT]", read_endpoints},
-    {"kbs_ca", kFile, read_text<&Settings::kbs_ca>},
-    {"kbs_pin", "SHA-256 fingerprints, 64 hex digits each", read_pins},
+    {"kbs", "up to 8 URLs http[s]://HOST[:PORT]", read_endpoints, true},
+    {"kbs_ca", kFile, read_text<&Settings::kbs_ca>, true},
+    {"kbs_pin", "SHA-256 fingerprints, 64 hex digits each", read_pins, true},
     {"kbs_cert", kFile, read_text<&Settings::kbs_cert>},
     {"kbs_key", kFile, read_text<&Settings::kbs_key>},
-    {"kbs_insecure", kYesNo, read_flag<&Settings::kbs_insecure>},
+    {"kbs_insecure", kYesNo, read_flag<&Settings::kbs_insecure>, true},
     {"kbs_path", "two segments, e.g. default/key", read_kbs_path},
-    {"attestation_service", "one URL http[s]://HOST[:PORT]", read_attestation_service},
+    {"attestation_service", "one URL http[s]://HOST[:PORT]", read_attestation_service, true},
     {"tee_key", "P-256, P-521, RSA", read_tee_key},
-    {"release_key", kFile, read_text<&Settings::release_key>},
-    {"require_signed_keys", kYesNo, read_flag<&Settings::require_signed_keys>},
+    {"release_key", kFile, read_text<&Settings::release_key>, true},
+    {"require_signed_keys", kYesNo, read_flag<&Settings::require_signed_keys>, true},
     {"prefetch", "URIs, e.g. vhsm:default/tls/www", read_prefetch},
-    {"gate", "none, first-use, lease", read_gate},
-    {"lease", kSpan, read_long<&Settings::lease>},
-    {"offline_grace", kSpan, read_long<&Settings::offline_grace>},
-    {"attest_before_generate", kYesNo, read_flag<&Settings::attest_before_generate>},
+    {"gate", "none, first-use, lease", read_gate, true},
+    {"lease", kSpan, read_long<&Settings::lease>, true},
+    {"offline_grace", kSpan, read_long<&Settings::offline_grace>, true},
+    {"attest_before_generate", kYesNo, read_flag<&Settings::attest_before_generate>, true},
     {"import_private", kYesNo, read_flag<&Settings::import_private>},
     {"pkcs1_v15_decrypt", kYesNo, read_flag<&Settings::pkcs1_v15_decrypt>},
     {"load_wait", kWait, read_duration<&Settings::load_wait, 0>},
@@ -258,7 +269,7 @@ constexpr Setting kSettings[] = {
     {"assume_fips", kYesNo, read_flag<&Settings::assume_fips>},
     {"snp_policy", "", nullptr},
     {"trust_test_root", "", nullptr},
-    {"require_init_data", "", nullptr},
+    {"require_init_data", "yes, no, or the path of the file", read_init_data},
 };
 
 constexpr auto kNames = [] {

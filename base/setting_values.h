@@ -20,6 +20,7 @@ struct Setting {
   /// @errors kBadConfig for a value that is not allowed, kUnsupported for one of a later version;
   ///         the subject is the offending part of the value, if not all of it.
   Status (*apply)(Settings& settings, std::string_view value);
+  bool tells_trust = false;  ///< with require_init_data init-data has it, and nobody else
 };
 
 /// Every key of contract.md's list but `config`, which only a provider section has.

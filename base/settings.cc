@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -111,8 +112,24 @@ std::string subject_of(const Source& source, std::string_view key, std::string_v
          std::string(advice);
 }
 
-Status apply(Settings& settings, const Source& source, std::string_view key,
-             std::string_view value) {
+/// Where a setting stands.
+struct Place {
+  const Source* source;
+  std::string subject;
+};
+
+/// What has been read so far.
+struct Reading {
+  Settings settings;
+  std::map<std::string_view, Place> places;  ///< by the setting's name
+
+  [[nodiscard]] const Place* place(std::string_view name) const {
+    const auto found = places.find(name);
+    return found == places.end() ? nullptr : &found->second;
+  }
+};
+
+Status apply(Reading& reading, const Source& source, std::string_view key, std::string_view value) {
   const auto all = detail::all_settings();
   const auto setting = std::ranges::find(all, key, &detail::Setting::name);
   if (setting == all.end()) {
@@ -123,7 +140,8 @@ Status apply(Settings& settings, const Source& source, std::string_view key,
     return fail(Errc::kUnsupported, "this version of vhsm does not have this key yet",
                 subject_of(source, key, value, ""));
   }
-  const Status applied = setting->apply(settings, trim(value));
+  const Status applied = setting->apply(reading.settings, trim(value));
+  reading.places[setting->name] = {&source, subject_of(source, key, value, "")};
   if (applied.ok()) return {};
   Error error = applied.error();
   const std::string part(error.subject.empty() ? value : error.subject.text());
@@ -165,20 +183,47 @@ Status check_release_key(const Settings& settings, const Source& source) {
               subject_of(source, "release_key", settings.release_key, ""));
 }
 
+/// What says where keys and reports come from binds nobody who can say something else there. The
+/// guest's own devices are all the same: none of them can be given another HOST_DATA.
+Status check_beside(const Reading& reading, std::string_view name) {
+  const Place* const place = reading.place(name);
+  if (place == nullptr || place->source == reading.place("require_init_data")->source) return {};
+  return fail(Errc::kBadConfig, "with require_init_data this stands beside it, or nowhere",
+              place->subject);
+}
+
+bool is_own_device(std::string_view platform) {
+  constexpr std::array<std::string_view, 4> kDevices{"auto", "sev-guest", "tsm", "svsm"};
+  return std::ranges::find(kDevices, platform) != kDevices.end();
+}
+
+Status check_init_data(const Reading& reading) {
+  if (reading.settings.init_data.empty()) return {};
+  for (const detail::Setting& setting : detail::all_settings()) {
+    const Place* const place = setting.tells_trust ? reading.place(setting.name) : nullptr;
+    if (place == nullptr) continue;
+    return fail(Errc::kBadConfig, "with require_init_data this is for init-data alone to say",
+                place->subject);
+  }
+  VHSM_TRY(check_beside(reading, "keystore"));
+  if (is_own_device(reading.settings.platform)) return {};
+  return check_beside(reading, "platform");
+}
+
 Result<std::string> read_file(const std::string& path) {
   const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "re"), &std::fclose);
-  if (file == nullptr) return fail(Errc::kIo, "the configuration file cannot be opened", path);
+  if (file == nullptr) return fail(Errc::kIo, "this file cannot be opened", path);
   std::string text;
   std::array<char, 4096> chunk{};
   std::size_t size = 0;
   while ((size = std::fread(chunk.data(), 1, chunk.size(), file.get())) > 0) {
     if (text.size() + size > kMaxFileBytes) {
-      return fail(Errc::kIo, "the configuration file is larger than 1 MiB", path);
+      return fail(Errc::kIo, "this file is larger than 1 MiB", path);
     }
     text.append(chunk.data(), size);
   }
   if (std::ferror(file.get()) != 0) {
-    return fail(Errc::kIo, "the configuration file cannot be read", path);
+    return fail(Errc::kIo, "this file cannot be read", path);
   }
   return text;
 }
@@ -198,7 +243,20 @@ Result<ossl::Conf> parse(const Source& source) {
   return conf;
 }
 
-Status apply_file(Settings& settings, const Source& source) {
+/// What another file says is not measured.
+Status check_no_include(const Source& source) {
+  std::string_view text = source.text;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    if (trim(text.substr(0, end)).starts_with(".include")) {
+      return fail(Errc::kBadConfig, "init-data includes no other file", shown_path(source.path));
+    }
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return {};
+}
+
+Status apply_file(Reading& reading, const Source& source) {
   const ossl::Conf conf = VHSM_TRY(parse(source));
   const ossl::ErrorMark quiet;
   const STACK_OF(CONF_VALUE)* values = NCONF_get_section(conf.get(), kSection);
@@ -207,7 +265,7 @@ Status apply_file(Settings& settings, const Source& source) {
   }
   for (int i = 0; i < sk_CONF_VALUE_num(values); ++i) {
     const CONF_VALUE* value = sk_CONF_VALUE_value(values, i);
-    VHSM_TRY(apply(settings, source, value->name, value->value != nullptr ? value->value : ""));
+    VHSM_TRY(apply(reading, source, value->name, value->value != nullptr ? value->value : ""));
   }
   return {};
 }
@@ -222,26 +280,77 @@ std::string choose_file(std::span<const Override> overrides) {
   return access(fallback.c_str(), F_OK) == 0 ? fallback : std::string();
 }
 
+Status check_document(const Settings& settings, const Source& source, std::string_view key,
+                      const std::string& name) {
+  if (name.empty() || settings.documents.contains(name)) return {};
+  return fail(Errc::kBadConfig, "in init-data this names a document of it",
+              subject_of(source, key, name, ""));
+}
+
+/// The system's trust store is on the disk.
+Status check_measured_tls(const Settings& settings, const Source& source) {
+  const bool has_https =
+      std::ranges::any_of(settings.kbs,
+                          [](const auto& url) { return url.starts_with("https:"); }) ||
+      settings.attestation_service.starts_with("https:");
+  if (!has_https || !settings.kbs_ca.empty() || !settings.kbs_pin.empty()) return {};
+  return fail(Errc::kBadConfig, "init-data has to say kbs_ca or kbs_pin too", source.path);
+}
+
 }  // namespace
 
 Result<Settings> load_settings(std::span<const Override> overrides) {
-  Settings settings;
+  Reading reading;
+  Settings& settings = reading.settings;
   Source file{choose_file(overrides), {}};
   if (!file.path.empty()) {
     file.text = VHSM_TRY(read_file(file.path));
-    VHSM_TRY(apply_file(settings, file));
+    VHSM_TRY(apply_file(reading, file));
   }
   settings.source = file.path;
   const Source host;
   const std::vector<std::string> from_file = settings.kbs;
   for (const Override& given : overrides) {
     if (given.key == "config") continue;
-    VHSM_TRY(apply(settings, host, given.key, given.value));
+    VHSM_TRY(apply(reading, host, given.key, given.value));
   }
+  VHSM_TRY(check_init_data(reading));
   VHSM_TRY(check_transport(settings, settings.kbs == from_file ? file : host));
   VHSM_TRY(check_gate(settings, file));
   VHSM_TRY(check_release_key(settings, file));
-  return settings;
+  return std::move(settings);
+}
+
+Status apply_measured(Settings& settings, Documents documents) {
+  Source source{settings.init_data + ", " + std::string(kMeasuredSettings), {}};
+  const auto document = documents.find(kMeasuredSettings);
+  if (document == documents.end()) {
+    return fail(Errc::kBadConfig, "init-data has no document vhsm.cnf", settings.init_data);
+  }
+  source.text = document->second;
+  Reading reading{settings, {}};
+  reading.settings.documents = std::move(documents);
+  VHSM_TRY(check_no_include(source));
+  VHSM_TRY(apply_file(reading, source));
+  for (const detail::Setting& setting : detail::all_settings()) {
+    const Place* const place = setting.tells_trust ? nullptr : reading.place(setting.name);
+    if (place == nullptr) continue;
+    return fail(Errc::kBadConfig, "init-data says whom to trust, and nothing else", place->subject);
+  }
+  VHSM_TRY(check_transport(reading.settings, source));
+  VHSM_TRY(check_gate(reading.settings, source));
+  VHSM_TRY(check_release_key(reading.settings, source));
+  VHSM_TRY(check_measured_tls(reading.settings, source));
+  VHSM_TRY(check_document(reading.settings, source, "kbs_ca", reading.settings.kbs_ca));
+  VHSM_TRY(check_document(reading.settings, source, "release_key", reading.settings.release_key));
+  settings = std::move(reading.settings);
+  return {};
+}
+
+Result<std::string> named_text(const Settings& settings, const std::string& name) {
+  const auto document = settings.documents.find(name);
+  if (document != settings.documents.end()) return document->second;
+  return read_file(name);
 }
 
 }  // namespace vhsm

@@ -12,11 +12,13 @@
 #include <string_view>
 #include <vector>
 
+#include "base/init_data.h"
 #include "base/result.h"
 
 namespace vhsm {
 
 inline constexpr std::string_view kDefaultSettingsPath = "/etc/vhsm/vhsm.cnf";
+inline constexpr std::string_view kDefaultInitDataPath = "/etc/vhsm/init-data.toml";
 inline constexpr std::string_view kSocketScheme = "unix:";
 
 struct Settings {
@@ -37,6 +39,9 @@ struct Settings {
   std::string release_key;               ///< PEM file: the public key that signs resources
   bool require_signed_keys = false;      ///< a resource without its signature is refused
   std::vector<std::string> prefetch;     ///< URIs of keys to bring in at the start
+
+  std::string init_data;  ///< file that says whom to trust; empty: this configuration does
+  Documents documents;    ///< of it, once measured: what kbs_ca and release_key name then
 
   std::string gate = "none";                   ///< none | first-use | lease
   std::chrono::milliseconds lease{0};          ///< with gate = lease, else 0
@@ -77,5 +82,18 @@ struct Override {
 ///         values), kIo for a named file that cannot be read, kUnsupported for a key of a later
 ///         version.
 [[nodiscard]] Result<Settings> load_settings(std::span<const Override> overrides);
+
+/// The document of init-data that has section [vhsm] with the settings of whom to trust.
+inline constexpr std::string_view kMeasuredSettings = "vhsm.cnf";
+
+/// Takes those settings from init-data that is known to be this VM's.
+/// @errors kBadConfig (subject: document, line, key): no such document, another key, no KBS's CA or
+///         pin, kbs_ca or release_key that name no document.
+Status apply_measured(Settings& settings, Documents documents);
+
+/// The text that kbs_ca or release_key names: a document of init-data, where settings have come
+/// from there; else a file.
+/// @errors kIo for what cannot be read or is over 1 MiB (subject: `name`).
+[[nodiscard]] Result<std::string> named_text(const Settings& settings, const std::string& name);
 
 }  // namespace vhsm

@@ -20,6 +20,7 @@
 #include "keystore/daemon/remote_keystore.h"
 #include "keystore/fips.h"
 #include "memory/protected_memory.h"
+#include "module/measured_settings.h"
 #include "nitride/client.h"
 #include "snp/platform.h"
 #include "snp/report.h"
@@ -171,6 +172,16 @@ std::shared_ptr<snp::Platform> check_platform(const Settings& settings, Checks& 
   return platform;
 }
 
+/// @return whether it is known whom to trust.
+bool check_init_data(Settings& settings, snp::Platform* platform, Checks& checks) {
+  if (settings.init_data.empty()) return true;
+  const Status taken = take_init_data(settings, platform);
+  checks.push_back(taken.ok() ? Check{Mark::kOk, "init-data",
+                                      settings.init_data + " is what this VM was launched with", ""}
+                              : failed("init-data", taken.error()));
+  return taken.ok();
+}
+
 Check describe_probe(const nitride::Probe& probe, bool another_answers) {
   if (probe.failure.has_value()) {
     Check check = failed("KBS", *probe.failure);
@@ -232,7 +243,7 @@ Checks examine(const Console& console) {
   Checks checks;
   const auto loaded = load_settings(console.overrides());
   checks.push_back(check_settings(loaded));
-  const Settings settings = loaded.ok() ? loaded.value() : Settings{};
+  Settings settings = loaded.ok() ? loaded.value() : Settings{};
   check_fips(settings, checks);
   check_memory(settings, checks);
   const memory::Access access;  // all of this process is ours
@@ -240,7 +251,8 @@ Checks examine(const Console& console) {
     if (memory::kind() != memory::Kind::kNone) checks.push_back(check_daemon(settings));
   } else {
     auto platform = check_platform(settings, checks);
-    if (loaded.ok() && memory::kind() != memory::Kind::kNone) {
+    const bool measured = check_init_data(settings, platform.get(), checks);
+    if (loaded.ok() && measured && memory::kind() != memory::Kind::kNone) {
       check_kbs(settings, std::move(platform), checks);
     }
   }

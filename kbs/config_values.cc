@@ -111,11 +111,11 @@ Status set_products(Config& config, std::string_view value) {
   return {};
 }
 
-Status set_chips(Config& config, std::string_view value) {
+template <auto Member>
+Status add_octets(Config& config, std::string_view value) {
   for (const std::string_view word : words(value)) {
-    snp::ChipId chip;
-    VHSM_TRY(snp::from_hex(word, chip.value));
-    config.policy.chip_ids.push_back(chip);
+    auto& octets = (config.policy.*Member).emplace_back();
+    VHSM_TRY(snp::from_hex(word, octets.value));
   }
   return {};
 }
@@ -200,7 +200,8 @@ constexpr Key kKeys[] = {
     {"minimum_guest_svn", "a number", set_guest_svn},
     {"minimum_tcb", "PRODUCT:component=N:...", set_minimum_tcb},
     {"products", "Milan, Genoa, Turin", set_products},
-    {"chip_ids", "128 hex digits each", set_chips},
+    {"chip_ids", "128 hex digits each", add_octets<&snp::ReportPolicy::chip_ids>},
+    {"host_data", "64 hex digits each", add_octets<&snp::ReportPolicy::host_data>},
 };
 
 }  // namespace

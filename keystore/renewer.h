@@ -6,10 +6,10 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 
 #include "base/result.h"
 #include "keystore/permit.h"
+#include "keystore/worker.h"
 
 namespace vhsm::keystore {
 
@@ -24,11 +24,9 @@ class Renewer {
   /// @param patience  for the outcome where no thread can be had.
   /// @param limit  for one renewal on the thread.
   Renewer(std::shared_ptr<Shelf> shelf, std::chrono::milliseconds patience,
-          std::chrono::milliseconds limit) noexcept
-      : shelf_(std::move(shelf)), patience_(patience), limit_(limit) {}
+          std::chrono::milliseconds limit) noexcept;
   Renewer(const Renewer&) = delete;
   Renewer& operator=(const Renewer&) = delete;
-  /// Tells the thread to end; does not wait for it.
   ~Renewer();
 
   /// From now on the lease is renewed in this process. If it is due, that is made haste with; if it
@@ -39,16 +37,14 @@ class Renewer {
  private:
   class Round;
 
-  Result<std::shared_ptr<Round>> round();
-  bool hire(const std::shared_ptr<Round>& round);
-  static void attempt(Round& round, Shelf& shelf, const PermitPtr& permit,
+  static void attempt(Desk<Round>& desk, Shelf& shelf, const PermitPtr& permit,
                       std::chrono::milliseconds limit);
+  static void await(Desk<Round>& desk, const PermitPtr& permit);
 
   std::shared_ptr<Shelf> shelf_;
   std::chrono::milliseconds patience_;
   std::chrono::milliseconds limit_;
-  std::mutex mutex_;  ///< held inside scopes only, as the shelf's
-  std::shared_ptr<Round> round_;
+  Worker<Round> worker_;
 };
 
 }  // namespace vhsm::keystore

@@ -2,18 +2,17 @@
 #include "keystore/retrier.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <map>
 #include <optional>
 #include <utility>
 
 #include "base/breaker.h"
-#include "base/thread.h"
 
 namespace vhsm::keystore {
 namespace {
 
 using std::chrono::steady_clock;
+using TimePoint = steady_clock::time_point;
 
 /// A source that cannot be reached spares itself; it may be asked often, and is back at once.
 constexpr std::chrono::milliseconds kUnreachablePause{250};
@@ -24,74 +23,53 @@ constexpr std::size_t kMostWanted = 256;
 /// The keys that one process waits for.
 class Retrier::Wanted {
  public:
-  /// Another process's: its thread is not here, and its locks may be taken for ever.
-  [[nodiscard]] bool ours() const noexcept { return generation_ == memory::generation(); }
+  using Task = KeyUri;
 
   /// @errors kUnreachable: who asks for names that nobody has must not make us ask for ever more.
   Status add(const KeyUri& uri) {
-    const std::lock_guard lock(mutex_);
     if (keys_.size() >= kMostWanted && gone(uri.name) && !forget_one()) {
       return fail(Errc::kUnreachable, "too many keys are being fetched", uri.name.uri());
     }
-    keys_.try_emplace(uri.name, Key{uri, {}, {}, {}});
-    changed_.notify_all();
+    keys_.try_emplace(uri.name, Key{uri, {}, {}, {}, false});
     return {};
   }
 
-  /// @return whether nobody is at work; then the caller is, until next() or rest().
-  bool hire() {
-    const std::lock_guard lock(mutex_);
-    return !std::exchange(at_work_, true);
-  }
-  void rest() {
-    const std::lock_guard lock(mutex_);
-    at_work_ = false;
-  }
+  [[nodiscard]] bool empty() const noexcept { return keys_.empty(); }
 
-  /// Waits for the outcome of a key's first try.
-  /// @return why it is not here yet; nothing when it is.
-  std::optional<Error> outcome(const KeyName& name, std::chrono::milliseconds patience) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, patience, [&] { return gone(name) || tried(name); });
-    if (gone(name)) return std::nullopt;
-    if (tried(name)) return keys_.at(name).reason;
-    return fail(Errc::kUnreachable, "the key is still being fetched", name.uri());
-  }
-
-  /// A key for which a try is due now.
-  std::optional<KeyUri> due() {
-    const std::lock_guard lock(mutex_);
-    const auto soonest = this->soonest();
-    if (soonest == keys_.end() || soonest->second.due > steady_clock::now()) return std::nullopt;
+  std::optional<KeyUri> take(TimePoint now) {
+    const auto soonest = std::ranges::min_element(keys_, {}, &Wanted::when);
+    if (soonest == keys_.end() || when(*soonest) > now) return std::nullopt;
+    soonest->second.busy = true;
     return soonest->second.uri;
   }
 
-  /// Waits until a try is due.
-  /// @return nothing when the thread has to end: then somebody else starts the next.
-  std::optional<KeyUri> next() {
-    std::unique_lock lock(mutex_);
-    while (!closed_ && !keys_.empty()) {
-      const auto soonest = this->soonest();
-      if (soonest->second.due <= steady_clock::now()) return soonest->second.uri;
-      const auto due = soonest->second.due;  // the key may be gone when the wait ends
-      changed_.wait_until(lock, due);
-    }
-    at_work_ = false;
-    return std::nullopt;
+  [[nodiscard]] std::optional<TimePoint> due() const {
+    const auto soonest = std::ranges::min_element(keys_, {}, &Wanted::when);
+    if (soonest == keys_.end() || soonest->second.busy) return std::nullopt;
+    return soonest->second.due;
   }
 
   void settle(const KeyName& name, const std::optional<Error>& failure) {
-    const std::lock_guard lock(mutex_);
     const auto key = keys_.find(name);
-    if (key != keys_.end() && failure.has_value()) postpone(key->second, *failure);
-    if (key != keys_.end() && !failure.has_value()) keys_.erase(key);
-    changed_.notify_all();
+    if (key == keys_.end()) return;
+    if (!failure.has_value()) {
+      keys_.erase(key);
+    } else {
+      postpone(key->second, *failure);
+    }
   }
 
-  void close() {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-    changed_.notify_all();
+  /// Whether a key's first try has had an outcome.
+  [[nodiscard]] bool settled(const KeyName& name) const {
+    return gone(name) || keys_.at(name).reason.has_value();
+  }
+
+  /// Why it is not here yet; nothing when it is.
+  [[nodiscard]] std::optional<Error> reason(const KeyName& name) const {
+    if (gone(name)) return std::nullopt;
+    const auto& reason = keys_.at(name).reason;
+    if (reason.has_value()) return reason;
+    return fail(Errc::kUnreachable, "the key is still being fetched", name.uri());
   }
 
  private:
@@ -99,8 +77,14 @@ class Retrier::Wanted {
     KeyUri uri;
     Breaker breaker;
     std::optional<Error> reason;  ///< of the last try
-    steady_clock::time_point due;
+    TimePoint due;
+    bool busy;  ///< a try is under way
   };
+  using Keys = std::map<KeyName, Key>;
+
+  static TimePoint when(const Keys::value_type& item) {
+    return item.second.busy ? TimePoint::max() : item.second.due;
+  }
 
   /// A name that nobody has gives way to one that somebody may have.
   bool forget_one() {
@@ -115,6 +99,7 @@ class Retrier::Wanted {
 
   static void postpone(Key& key, const Error& failure) {
     const auto now = steady_clock::now();
+    key.busy = false;
     key.reason = failure;
     key.due = now + kUnreachablePause;
     if (failure.code == Errc::kUnreachable) return;
@@ -122,59 +107,45 @@ class Retrier::Wanted {
     key.due = key.breaker.until();
   }
 
-  [[nodiscard]] std::map<KeyName, Key>::const_iterator soonest() const {
-    return std::ranges::min_element(keys_, {}, [](const auto& item) { return item.second.due; });
-  }
-  bool gone(const KeyName& name) const { return !keys_.contains(name); }
-  bool tried(const KeyName& name) const { return keys_.at(name).reason.has_value(); }
+  [[nodiscard]] bool gone(const KeyName& name) const { return !keys_.contains(name); }
 
-  const std::uint64_t generation_ = memory::generation();
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<KeyName, Key> keys_;
-  bool at_work_ = false;
-  bool closed_ = false;
+  Keys keys_;
 };
 
-Retrier::~Retrier() {
-  if (wanted_ != nullptr && wanted_->ours()) wanted_->close();
-}
+Retrier::Retrier(std::shared_ptr<Shelf> shelf, const Deadlines& deadlines) noexcept
+    : shelf_(std::move(shelf)),
+      load_wait_(deadlines.load_wait),
+      fetch_timeout_(deadlines.fetch_timeout) {}
 
-/// A parent's is dropped here and never destroyed, as its thread and those who wait hold it too.
-Result<std::shared_ptr<Retrier::Wanted>> Retrier::wanted() {
-  return memory::run_protected([&]() -> Result<std::shared_ptr<Wanted>> {
-    const std::lock_guard lock(mutex_);
-    if (wanted_ == nullptr || !wanted_->ours()) wanted_ = std::make_shared<Wanted>();
-    return wanted_;
-  });
-}
+Retrier::~Retrier() = default;
 
-void Retrier::attempt(Wanted& wanted, Shelf& shelf, const KeyUri& uri,
+void Retrier::attempt(Desk<Wanted>& desk, Shelf& shelf, const KeyUri& uri,
                       std::chrono::milliseconds patience) {
   const auto entry = shelf.open(uri, steady_clock::now() + patience);
-  wanted.settle(uri.name, entry.ok() ? std::nullopt : std::optional(entry.error()));
+  const auto failure = entry.ok() ? std::nullopt : std::optional(entry.error());
+  desk.with([&](Wanted& wanted) { wanted.settle(uri.name, failure); });
 }
 
 /// HAProxy's workers may not start threads (RLIMIT_NPROC is 0): there the caller makes the try that
 /// is due, and others get the last reason meanwhile.
-void Retrier::attempt_here(Wanted& wanted) {
-  if (const auto uri = wanted.due()) attempt(wanted, *shelf_, *uri, load_wait_);
-  wanted.rest();
+void Retrier::attempt_here(Desk<Wanted>& desk) {
+  const auto uri = desk.with([](Wanted& wanted) { return wanted.take(steady_clock::now()); });
+  if (uri.has_value()) attempt(desk, *shelf_, *uri, load_wait_);
 }
 
 Result<Entry> Retrier::open(const KeyUri& uri, std::chrono::milliseconds patience) {
   for (;;) {
     auto here = VHSM_TRY(shelf_->find(uri.name));
     if (here.has_value()) return *std::move(here);
-    const auto wanted = VHSM_TRY(this->wanted());
-    VHSM_TRY(wanted->add(uri));
-    if (wanted->hire()) {
-      const bool started = start_thread([wanted, shelf = shelf_, limit = fetch_timeout_] {
-        while (const auto next = wanted->next()) attempt(*wanted, *shelf, *next, limit);
-      });
-      if (!started) attempt_here(*wanted);
-    }
-    const auto reason = wanted->outcome(uri.name, patience);
+    const auto desk = VHSM_TRY(worker_.desk());
+    VHSM_TRY(desk->with([&](Wanted& wanted) { return wanted.add(uri); }));
+    const bool has_thread =
+        worker_.hire(desk, [shelf = shelf_, limit = fetch_timeout_](auto& own, const KeyUri& next) {
+          attempt(own, *shelf, next, limit);
+        });
+    if (!has_thread) attempt_here(*desk);
+    desk->wait(patience, [&](const Wanted& wanted) { return wanted.settled(uri.name); });
+    const auto reason = desk->with([&](const Wanted& wanted) { return wanted.reason(uri.name); });
     if (reason.has_value()) return *reason;
   }
 }

@@ -6,10 +6,10 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 
 #include "keystore/keystore.h"
 #include "keystore/shelf.h"
+#include "keystore/worker.h"
 
 namespace vhsm::keystore {
 
@@ -21,13 +21,9 @@ class Retrier {
   /// client already, one that does not must not hold up the others.
   static constexpr std::chrono::milliseconds kPatience{200};
 
-  Retrier(std::shared_ptr<Shelf> shelf, const Deadlines& deadlines) noexcept
-      : shelf_(std::move(shelf)),
-        load_wait_(deadlines.load_wait),
-        fetch_timeout_(deadlines.fetch_timeout) {}
+  Retrier(std::shared_ptr<Shelf> shelf, const Deadlines& deadlines) noexcept;
   Retrier(const Retrier&) = delete;
   Retrier& operator=(const Retrier&) = delete;
-  /// Tells the thread to end; does not wait for it.
   ~Retrier();
 
   /// The key if it is here. Else it is wanted from now on, until it comes. Where the system gives
@@ -40,16 +36,14 @@ class Retrier {
  private:
   class Wanted;
 
-  Result<std::shared_ptr<Wanted>> wanted();
-  static void attempt(Wanted& wanted, Shelf& shelf, const KeyUri& uri,
+  static void attempt(Desk<Wanted>& desk, Shelf& shelf, const KeyUri& uri,
                       std::chrono::milliseconds patience);
-  void attempt_here(Wanted& wanted);
+  void attempt_here(Desk<Wanted>& desk);
 
   std::shared_ptr<Shelf> shelf_;
   std::chrono::milliseconds load_wait_;
   std::chrono::milliseconds fetch_timeout_;
-  std::mutex mutex_;  ///< held inside scopes only, as the shelf's
-  std::shared_ptr<Wanted> wanted_;
+  Worker<Wanted> worker_;
 };
 
 }  // namespace vhsm::keystore

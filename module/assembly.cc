@@ -8,6 +8,7 @@
 #include "keystore/fips.h"
 #include "keystore/warm_up.h"
 #include "memory/protected_memory.h"
+#include "module/measured_settings.h"
 
 namespace vhsm {
 namespace {
@@ -104,6 +105,7 @@ Status hold_keys(Parts& parts) {
   parts.platform = VHSM_TRY(find_platform(parts.settings));
   const auto records = VHSM_TRY(open_records(parts.settings));
   log_memory(records->log);
+  VHSM_TRY(take_init_data(parts.settings, parts.platform.get()));
   VHSM_TRY(make_nitride(parts, records));
   parts.held = keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings),
                                               parts.metrics, policy_of(parts.settings), records);

@@ -104,6 +104,9 @@ bool ends_session(std::string_view type) {
   return type == "TokenNotFound" || type == "TokenVerifierError";
 }
 
+/// What a KBS, or a proxy before it, says of itself and not of the request.
+bool is_trouble(unsigned status) { return status >= 500 || status == 408 || status == 429; }
+
 Error by_resource_status(unsigned status) {
   switch (status) {
     case 401: return fail(Errc::kNotAttested, "the KBS does not know this VM's attestation");
@@ -111,7 +114,7 @@ Error by_resource_status(unsigned status) {
     case 404: return fail(Errc::kMissing, "the KBS has no such key");
     default: break;
   }
-  if (status >= 500) return fail(Errc::kUnreachable, "the KBS has trouble of its own");
+  if (is_trouble(status)) return fail(Errc::kUnreachable, "the KBS has trouble of its own");
   return fail(Errc::kUnreachable, "the KBS's answer has an unexpected status");
 }
 
@@ -119,7 +122,7 @@ Error by_attestation_status(unsigned status) {
   if (status == 401 || status == 403) {
     return fail(Errc::kNotAttested, "the attestation service refuses this VM");
   }
-  if (status >= 500) return fail(Errc::kUnreachable, "the KBS has trouble of its own");
+  if (is_trouble(status)) return fail(Errc::kUnreachable, "the KBS has trouble of its own");
   if (status >= 300 && status < 400) {
     return fail(Errc::kUnreachable, "the KBS redirects, which is not followed");
   }

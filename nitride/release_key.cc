@@ -15,14 +15,12 @@
 #include <vector>
 
 #include "memory/protected_memory.h"
-#include "snp/files.h"
 
 namespace vhsm::nitride {
 namespace {
 
 using Bytes = std::span<const std::uint8_t>;
 
-constexpr std::size_t kMaxFileBytes = std::size_t{64} << 10;
 constexpr std::size_t kMostSignatureBytes = 2 * 66;
 
 /// How one kind of key signs.
@@ -256,7 +254,7 @@ Result<std::vector<std::uint8_t>> sign(const Algorithm& algorithm, EVP_PKEY* key
 Result<ReleaseKey> ReleaseKey::load(const Settings& settings) {
   ReleaseKey release;
   if (settings.release_key.empty()) return release;
-  const auto pem = VHSM_TRY(snp::read_file(settings.release_key, kMaxFileBytes));
+  const auto pem = VHSM_TRY(named_text(settings, settings.release_key));
   const ossl::ErrorMark quiet;
   const auto bio = VHSM_TRY(
       made(ossl::Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()))), "BIO_new"));

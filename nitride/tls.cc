@@ -76,7 +76,8 @@ struct VerifySentence {
 
 // X509_STORE_CTX_get_error(3); Literal, because an error's sentence cannot come from a library.
 constexpr VerifySentence kVerifySentences[] = {
-    {X509_V_ERR_CERT_HAS_EXPIRED, "the KBS's certificate does not verify: it has expired"},
+    {X509_V_ERR_CERT_HAS_EXPIRED,
+     "the KBS's certificate does not verify: it has expired (or this VM's clock is ahead)"},
     {X509_V_ERR_CERT_NOT_YET_VALID,
      "the KBS's certificate does not verify: it is not valid yet (check this VM's clock)"},
     {X509_V_ERR_HOSTNAME_MISMATCH,

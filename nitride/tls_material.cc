@@ -17,7 +17,6 @@
 namespace vhsm::nitride {
 namespace {
 
-constexpr std::size_t kMaxCertificatesBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxKeyBytes = std::size_t{16} << 10;
 
 // Where distributions keep their bundle in one file: Debian, Fedora, others. A hashed directory
@@ -54,18 +53,6 @@ class File {
   int descriptor_;
 };
 
-Result<std::string> read_certificates(const std::string& path) {
-  const File file(path.c_str());
-  std::string text(kMaxCertificatesBytes, '\0');
-  const ssize_t size = file.is_open() ? file.read(std::span(text)) : -1;
-  if (size < 0) return fail(Errc::kIo, "this file of certificates cannot be read", path);
-  if (static_cast<std::size_t>(size) == text.size()) {
-    return fail(Errc::kBadConfig, "this file of certificates is larger than 1 MiB", path);
-  }
-  text.resize(static_cast<std::size_t>(size));
-  return text;
-}
-
 /// Straight into protected memory, with no copy of the file in any other buffer.
 Result<SecretBytes> read_key(const std::string& path) {
   auto key = VHSM_TRY(SecretBytes::zeros(kMaxKeyBytes));
@@ -79,15 +66,18 @@ Result<SecretBytes> read_key(const std::string& path) {
   return SecretBytes::copy(std::as_const(key).expose().first(static_cast<std::size_t>(size)));
 }
 
-std::string system_bundle() {
+std::string system_bundle(const Settings& settings) {
   for (const char* path : kSystemBundles) {
-    auto text = read_certificates(path);
+    auto text = named_text(settings, path);
     if (text.ok()) return std::move(text).value();
   }
   return {};
 }
 
-bool is_https(std::string_view url) { return !url.starts_with("http:"); }
+bool needs_roots(const Settings& settings) {
+  const auto is_https = [](const std::string& url) { return url.starts_with("https:"); };
+  return std::ranges::any_of(settings.kbs, is_https) || is_https(settings.attestation_service);
+}
 
 Result<Pin> parse_pin(const std::string& hex) {
   Pin pin{};
@@ -116,15 +106,15 @@ Result<TlsMaterial> TlsMaterial::load(const Settings& settings) {
     material.pins.push_back(pin);
   }
   if (!settings.kbs_ca.empty()) {
-    material.ca_pem = VHSM_TRY(read_certificates(settings.kbs_ca));
-  } else if (std::ranges::any_of(settings.kbs, is_https)) {
-    material.ca_pem = system_bundle();
+    material.ca_pem = VHSM_TRY(named_text(settings, settings.kbs_ca));
+  } else if (needs_roots(settings)) {
+    material.ca_pem = system_bundle(settings);
   }
   if (settings.kbs_cert.empty() != settings.kbs_key.empty()) {
     return fail(Errc::kBadConfig, "kbs_cert and kbs_key go together", settings.source);
   }
   if (settings.kbs_cert.empty()) return material;
-  material.certificate_pem = VHSM_TRY(read_certificates(settings.kbs_cert));
+  material.certificate_pem = VHSM_TRY(named_text(settings, settings.kbs_cert));
   material.key_pem = VHSM_TRY(read_key(settings.kbs_key));
   return material;
 }

@@ -173,7 +173,7 @@ TEST_F(SettingsTest, RefusesValuesOutsideTheAllowedOnes) {
 
 TEST_F(SettingsTest, SaysThatAKeyComesLaterInsteadOfIgnoringIt) {
   for (const char* line : {"keystore = dir:/keys", "keystore = https://h:1", "snp_policy = x",
-                           "trust_test_root = x", "require_init_data = yes"}) {
+                           "trust_test_root = x"}) {
     const auto loaded = load_line(line);
     ASSERT_FALSE(loaded.ok()) << line;
     EXPECT_EQ(loaded.error().code, Errc::kUnsupported) << line;
@@ -181,6 +181,108 @@ TEST_F(SettingsTest, SaysThatAKeyComesLaterInsteadOfIgnoringIt) {
     EXPECT_THAT(std::string(loaded.error().subject.text()), HasSubstr(": " + key + " = "));
   }
 }
+
+// ----- init-data
+// -------------------------------------------------------------------------------
+
+TEST_F(SettingsTest, InitDataHasAPlaceAndIsNotRequiredUnlessAsked) {
+  EXPECT_EQ(load_text("[vhsm]\n").value().init_data, "");
+  EXPECT_EQ(load_line("require_init_data = no").value().init_data, "");
+  EXPECT_EQ(load_line("require_init_data = yes").value().init_data, "/etc/vhsm/init-data.toml");
+  EXPECT_EQ(load_line("require_init_data = /run/init-data").value().init_data, "/run/init-data");
+  EXPECT_EQ(load_line("require_init_data = init-data").error().code, Errc::kBadConfig);
+}
+
+TEST_F(SettingsTest, WithInitDataNothingElseSaysWhomToTrust) {
+  for (const char* line :
+       {"kbs = https://a", "kbs_ca = /ca.pem", "kbs_insecure = yes", "kbs_insecure = no",
+        "attestation_service = https://a", "release_key = /k", "require_signed_keys = yes",
+        "gate = none", "lease = 60", "offline_grace = 60", "attest_before_generate = no"}) {
+    const std::string text = std::string("[vhsm]\nrequire_init_data = yes\n") + line + "\n";
+    const auto loaded = load_text(text);
+    ASSERT_FALSE(loaded.ok()) << line;
+    EXPECT_EQ(loaded.error().code, Errc::kBadConfig);
+    EXPECT_THAT(std::string(loaded.error().subject.text()),
+                HasSubstr(std::string("vhsm.cnf:3: ") + line));
+  }
+  EXPECT_FALSE(load_text("[vhsm]\nkbs = https://a\n", {{"require_init_data", "yes"}}).ok())
+      << "wherever it is required";
+  EXPECT_FALSE(
+      load_text("[vhsm]\nrequire_init_data = yes\n", {{"kbs_pin", std::string(64, 'a')}}).ok());
+}
+
+TEST_F(SettingsTest, WithInitDataAPlatformThatCanBeMadeUpStandsBesideIt) {
+  const std::vector<Override> required{{"require_init_data", "yes"}};
+  for (const char* line : {"platform = emulator:/x", "platform = sample", "platform = vtpm:/x",
+                           "platform = none", "keystore = unix:/x"}) {
+    const std::string text = std::string("[vhsm]\n") + line + "\n";
+    const auto loaded = load_text(text, required);
+    ASSERT_FALSE(loaded.ok()) << line;
+    EXPECT_THAT(std::string(loaded.error().subject.text()), HasSubstr(line));
+    EXPECT_TRUE(load_text(text + "require_init_data = yes\n").ok()) << line;
+  }
+  for (const char* platform : {"auto", "sev-guest", "tsm", "svsm"}) {
+    EXPECT_TRUE(load_text(std::string("[vhsm]\nplatform = ") + platform + "\n", required).ok());
+  }
+}
+
+class MeasuredTest : public SettingsTest {
+ protected:
+  Status apply(const std::string& text, Documents documents = {{"ca", "PEM"}}) {
+    settings_.init_data = "/init-data";
+    documents.emplace("vhsm.cnf", text);
+    return apply_measured(settings_, std::move(documents));
+  }
+  Settings settings_;
+};
+
+TEST_F(MeasuredTest, SettingsSayWhomToTrust) {
+  ASSERT_TRUE(apply("[vhsm]\nkbs = https://a\nkbs_ca = ca\ngate = lease\n").ok());
+  EXPECT_THAT(settings_.kbs, ElementsAre("https://a:443"));
+  EXPECT_EQ(settings_.lease, std::chrono::minutes(10));
+  EXPECT_EQ(named_text(settings_, settings_.kbs_ca).value(), "PEM");
+}
+
+TEST_F(MeasuredTest, SettingsThatAreRefusedChangeNothing) {
+  EXPECT_FALSE(apply("[vhsm]\nkbs = https://a\n").ok());
+  EXPECT_THAT(settings_.kbs, IsEmpty());
+  EXPECT_TRUE(settings_.documents.empty());
+}
+
+TEST_F(MeasuredTest, SettingsOfOtherThingsAreRefused) {
+  for (const char* line : {"platform = emulator:/x", "keystore = unix:/x", "memory_limit = 1M",
+                           "require_init_data = no", "log = /x", "import_private = yes"}) {
+    const Status applied = apply(std::string("[vhsm]\n") + line + "\n");
+    ASSERT_FALSE(applied.ok()) << line;
+    EXPECT_THAT(std::string(applied.error().subject.text()),
+                HasSubstr(std::string("/init-data, vhsm.cnf:2: ") + line));
+  }
+}
+
+TEST_F(MeasuredTest, SettingsTrustNothingThatIsOnADisk) {
+  EXPECT_FALSE(apply("[vhsm]\nkbs = https://a\n").ok()) << "the system's trust store";
+  EXPECT_FALSE(apply("[vhsm]\nattestation_service = https://a\n").ok());
+  EXPECT_TRUE(apply("[vhsm]\nkbs = https://a\nkbs_pin = " + std::string(64, 'a') + "\n").ok());
+  const std::string file = folder_.write("ca.pem", "PEM");
+  EXPECT_FALSE(apply("[vhsm]\nkbs = https://a\nkbs_ca = " + file + "\n").ok());
+  EXPECT_FALSE(apply("[vhsm]\nrequire_signed_keys = yes\nrelease_key = " + file + "\n").ok());
+  const std::string more = folder_.write("more.cnf", "kbs = https://evil\n");
+  EXPECT_FALSE(apply("[vhsm]\n .include " + more + "\n").ok());
+}
+
+TEST_F(MeasuredTest, DocumentsNeedTheOneWithTheSettings) {
+  EXPECT_EQ(apply_measured(settings_, {{"aa.toml", ""}}).error().code, Errc::kBadConfig);
+}
+
+TEST_F(SettingsTest, ANamedTextIsAFileWhereThereIsNoInitData) {
+  const std::string file = folder_.write("ca.pem", "PEM");
+  EXPECT_EQ(named_text(Settings(), file).value(), "PEM");
+  EXPECT_EQ(named_text(Settings(), folder_.file("none")).error().code, Errc::kIo);
+  EXPECT_EQ(named_text(Settings(), folder_.file("")).error().code, Errc::kIo);
+}
+
+// ----- what goes together
+// ----------------------------------------------------------------------
 
 TEST_F(SettingsTest, AGateHasALeaseWhichHasAUsualLength) {
   const auto read = [this](const char* text) { return load_text(text); };

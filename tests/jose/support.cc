@@ -6,7 +6,11 @@
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 
+#include <algorithm>
+#include <array>
+
 #include "jose/base64.h"
+#include "jose/jcs.h"
 
 namespace vhsm::jose {
 namespace {
@@ -65,6 +69,20 @@ std::string text(const SecretBytes& secret) {
 
 std::span<const std::uint8_t> bytes(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+std::string flattened(const std::string& compact) {
+  constexpr std::array<const char*, 5> kMembers{"protected", "encrypted_key", "iv", "ciphertext",
+                                                "tag"};
+  if (std::ranges::count(compact, '.') != kMembers.size() - 1) return compact;
+  Json json;
+  std::size_t from = 0;
+  for (const char* member : kMembers) {
+    const std::size_t to = std::min(compact.find('.', from), compact.size());
+    json[member] = compact.substr(from, to - from);
+    from = to + 1;
+  }
+  return canonical(json);
 }
 
 }  // namespace vhsm::jose

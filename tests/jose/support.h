@@ -35,4 +35,7 @@ extern const std::string_view kVectorJwe;
 [[nodiscard]] std::string text(const SecretBytes& secret);
 [[nodiscard]] std::span<const std::uint8_t> bytes(std::string_view text);
 
+/// Compact to flattened; what has not five parts stays as it is.
+[[nodiscard]] std::string flattened(const std::string& compact);
+
 }  // namespace vhsm::jose

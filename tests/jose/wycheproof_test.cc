@@ -64,21 +64,6 @@ ossl::PKey key_of(const Json& jwk) {
   return private_key(text("x"), text("y"), text("d"));
 }
 
-/// Compact to flattened; what has not five parts stays as it is.
-std::string flattened(const std::string& compact) {
-  constexpr std::array<const char*, 5> kMembers{"protected", "encrypted_key", "iv", "ciphertext",
-                                                "tag"};
-  if (std::ranges::count(compact, '.') != kMembers.size() - 1) return compact;
-  Json json;
-  std::size_t from = 0;
-  for (const char* member : kMembers) {
-    const std::size_t to = std::min(compact.find('.', from), compact.size());
-    json[member] = compact.substr(from, to - from);
-    from = to + 1;
-  }
-  return canonical(json);
-}
-
 std::string hex_of(const SecretBytes& secret) {
   std::string hex;
   for (const unsigned byte : secret.expose()) {

@@ -45,7 +45,7 @@ TEST_F(ConfigFile, ReadsEveryKey) {
            "minimum_guest_svn = 7\n"
            "minimum_tcb = Milan:bootloader=3:snp=8 Turin:fmc=1:microcode=115\n"
            "products = Milan, Turin\nchip_ids = " +
-           std::string(128, '0') + "\n");
+           std::string(128, '0') + "\nhost_data = " + std::string(64, 'a') + "\n");
   ASSERT_TRUE(config.ok()) << error(config);
   const Config& value = config.value();
   EXPECT_EQ(value.listen.host, "::1");
@@ -73,6 +73,7 @@ TEST_F(ConfigFile, ReadsEveryKey) {
   EXPECT_EQ(policy.minimum_tcb[1].tcb.fmc, 1);
   EXPECT_EQ(policy.products.size(), 2U);
   EXPECT_EQ(policy.chip_ids.size(), 1U);
+  EXPECT_EQ(policy.host_data.size(), 1U);
   EXPECT_FALSE(policy.report_data.has_value());
 }
 
@@ -114,8 +115,8 @@ INSTANTIATE_TEST_SUITE_P(Values, BadLine,
                                          "minimum_tcb = Rome:snp=1", "minimum_tcb = Milan:snp=256",
                                          "minimum_tcb = Milan:smp=1", "minimum_tcb = Milan:snp",
                                          "minimum_tcb = :", "products = Rome", "chip_ids = 00",
-                                         "resource_policy = everybody", "log_level = loud",
-                                         "insecure_http = true", "[unclosed"));
+                                         "host_data = 00", "resource_policy = everybody",
+                                         "log_level = loud", "insecure_http = true", "[unclosed"));
 
 TEST_F(ConfigFile, NeedsItsKeys) {
   for (const char* key :

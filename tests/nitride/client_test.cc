@@ -122,6 +122,18 @@ TEST_F(ClientTest, AShortTokenEndsTheSessionEarly) {
   EXPECT_EQ(metrics->reports, 2U);
 }
 
+TEST_F(ClientTest, ATokenFromAClockThatIsTenYearsOffLivesByThatClock) {
+  constexpr std::int64_t kTenYears = 315'360'000;
+  for (const std::int64_t off : {-kTenYears, kTenYears}) {
+    kbs.token_issued = std::time(nullptr) + off;
+    kbs.forget_sessions();
+    EXPECT_EQ(outcome("default/tls/www"), "the key of www");
+    const auto reports = metrics->reports.load();
+    EXPECT_EQ(outcome("default/tls/mail"), "the key of mail");
+    EXPECT_EQ(metrics->reports, reports) << "the session lives";
+  }
+}
+
 TEST_F(ClientTest, CookiesOfAnOriginStayTogether) {
   kbs.extra_set_cookie = "balancer=node7; Path=/; Secure";
   ASSERT_TRUE(fetch().ok());

@@ -85,6 +85,45 @@ TEST_F(HostileTest, AServerThatClosesAtOnceRaisesNoSignal) {
   EXPECT_EQ(signals, 0);
 }
 
+/// Evidence that does not fit in a socket's buffers.
+class LargePlatform final : public snp::Platform {
+ public:
+  [[nodiscard]] snp::PlatformInfo info() const override { return {"large", true, 0}; }
+  Result<snp::Evidence> attest(const snp::ReportData& /*data*/, TimePoint /*deadline*/) override {
+    snp::Evidence evidence;
+    const std::vector<std::uint8_t> large(std::size_t{2} << 20);
+    evidence.certificates.push_back({snp::CertificateKind::kVcek, {}, large});
+    return evidence;
+  }
+};
+
+TEST_F(HostileTest, APeerThatDiesInTheMiddleOfAWriteRaisesNoSignal) {
+  static std::atomic<int> signals{0};
+  const auto old = ::signal(SIGPIPE, [](int) { ++signals; });
+  std::atomic<bool> in_attest{false};
+  const RawServer server([&](int descriptor) {
+    std::array<char, 4096> buffer;
+    if (::recv(descriptor, buffer.data(), buffer.size(), 0) <= 0) return;
+    const std::string challenge =
+        "HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n{\"nonce\":\"x\",\"extra-params\":\"\"}";
+    ::send(descriptor, challenge.data(), challenge.size(), MSG_NOSIGNAL);
+    in_attest = ::recv(descriptor, buffer.data(), buffer.size(), 0) > 0;
+    std::this_thread::sleep_for(50ms);  // it is still writing
+    const linger reset{1, 0};
+    ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  });
+  settings.kbs = {server.url()};
+  const auto client = Client::create(settings, std::make_shared<LargePlatform>(), metrics,
+                                     std::make_shared<Records>())
+                          .value();
+  const auto secret = client->fetch(name_of("default/tls/www"), Clock::now() + 5s);
+  ::signal(SIGPIPE, old);
+  EXPECT_TRUE(in_attest);
+  ASSERT_FALSE(secret.ok());
+  EXPECT_EQ(secret.error().code, Errc::kUnreachable);
+  EXPECT_EQ(signals, 0);
+}
+
 TEST_F(HostileTest, HalfAnAnswerIsNoAnswer) {
   EXPECT_EQ(outcome_of_raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"nonce\":"),
             "unreachable");
@@ -234,6 +273,22 @@ TEST_F(LiarTest, AfterAForgedAnswerTheVmAttestsAnew) {
   EXPECT_EQ(metrics->reports, 2U);
 }
 
+/// A session that a resource's answer slips in would be one that its giver can watch.
+TEST_F(LiarTest, AResourcesCookieIsNotTaken) {
+  kbs.hold("default/tls/www", "the key of www");
+  EXPECT_EQ(outcome(), "the key of www");
+  const std::string cookie = kbs.last_resource_cookie;
+  kbs.on_resource = [](const auto&, httplib::Response& response) {
+    response.set_header("Set-Cookie", "kbs-session-id=theirs");
+    response.status = 404;
+    return true;
+  };
+  EXPECT_EQ(outcome(), "missing");
+  kbs.on_resource = nullptr;
+  EXPECT_EQ(outcome(), "the key of www");
+  EXPECT_EQ(kbs.last_resource_cookie, cookie);
+}
+
 TEST_F(LiarTest, AChunkedAnswerIsRead) {
   kbs.on_auth = [](const httplib::Request& /*request*/, httplib::Response& response) {
     response.set_chunked_content_provider(
@@ -274,6 +329,19 @@ TEST_F(FailoverTest, AForgerIsPassedOver) {
   const RawServer first(answering("nonsense\r\n\r\n"));
   settings.kbs = {first.url(), second.url()};
   EXPECT_EQ(outcome(), "the key of www");
+}
+
+TEST_F(FailoverTest, ACookieStaysWithTheEndpointThatGaveIt) {
+  FakeKbs first;
+  first.extra_set_cookie = "spy=1; Domain=127.0.0.1; Path=/";
+  first.on_resource = refuse(500, "x");
+  second.on_auth = [](const httplib::Request& request, auto&) {
+    EXPECT_FALSE(request.has_header("Cookie"));
+    return false;
+  };
+  settings.kbs = {first.url(), second.url()};
+  EXPECT_EQ(outcome(), "the key of www");
+  EXPECT_EQ(second.last_resource_cookie.find("spy"), std::string::npos);
 }
 
 TEST_F(FailoverTest, AMissingKeyIsNotLookedForElsewhere) {

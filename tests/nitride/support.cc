@@ -39,14 +39,14 @@ void extend(X509* certificate, X509* issuer, int nid, const std::string& value) 
 }
 
 Identity make_identity(const char* name, const Identity* ca, const std::string& names,
-                       int days_left) {
+                       int days_left, int days_old) {
   static std::atomic<int> serial{1};
   Identity made{ossl::X509Cert(X509_new()), ossl::PKey(EVP_EC_gen("P-256"))};
   X509* certificate = made.certificate.get();
   X509_set_version(certificate, X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), serial++);
   constexpr long kDay = 86400;
-  X509_gmtime_adj(X509_getm_notBefore(certificate), -kDay * 60);
+  X509_gmtime_adj(X509_getm_notBefore(certificate), -kDay * days_old);
   X509_gmtime_adj(X509_getm_notAfter(certificate), kDay * days_left);
   X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC,
                              reinterpret_cast<const unsigned char*>(name), -1, -1, 0);
@@ -62,10 +62,9 @@ Identity make_identity(const char* name, const Identity* ca, const std::string& 
 }
 
 /// A token that only its own service knows again.
-std::string token(std::int64_t seconds, std::size_t number) {
-  const std::string claims = R"({"iat":1700000000,"jti":)" + std::to_string(number) + R"(,"exp":)" +
-                             std::to_string(1700000000 + seconds) + "}";
-  return jose::base64url(R"({"alg":"ES256"})") + "." + jose::base64url(claims) + ".c2ln";
+std::string token(std::int64_t issued, std::int64_t seconds, std::size_t number) {
+  const nlohmann::json claims{{"iat", issued}, {"jti", number}, {"exp", issued + seconds}};
+  return jose::base64url(R"({"alg":"ES256"})") + "." + jose::base64url(claims.dump()) + ".c2ln";
 }
 
 sockaddr_in loopback(int port) {
@@ -115,10 +114,10 @@ std::string Identity::pin() const {
   return hex;
 }
 
-Identity make_ca(const char* name) { return make_identity(name, nullptr, {}, 30); }
+Identity make_ca(const char* name) { return make_identity(name, nullptr, {}, 7000, 7000); }
 
-Identity make_leaf(const Identity& ca, const std::string& names, int days_left) {
-  return make_identity("server", &ca, names, days_left);
+Identity make_leaf(const Identity& ca, const std::string& names, int days_left, int days_old) {
+  return make_identity("server", &ca, names, days_left, days_old);
 }
 
 Result<snp::Evidence> FakePlatform::attest(const snp::ReportData& data, TimePoint /*deadline*/) {
@@ -212,7 +211,7 @@ void FakeKbs::attest(const httplib::Request& request, httplib::Response& respons
                          : evidence["attestation_report"]["report_data"] == nlohmann::json(wanted);
   if (!bound) return answer_error(response, 401, "AttestationError", "report data");
   session->key = key.value();
-  const std::string earned = token(token_seconds, tokens_.size());
+  const std::string earned = token(token_issued, token_seconds, tokens_.size());
   tokens_.emplace(earned, key.value());
   response.set_content(nlohmann::json{{"token", earned}}.dump(), "application/json");
 }

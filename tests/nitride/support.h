@@ -46,7 +46,9 @@ struct Identity {
 Identity make_ca(const char* name);
 /// @param names      subjectAltName, e.g. "DNS:localhost,IP:127.0.0.1"
 /// @param days_left  negative: expired
-Identity make_leaf(const Identity& ca, const std::string& names, int days_left = 30);
+/// @param days_old   negative: valid from a later day on
+Identity make_leaf(const Identity& ca, const std::string& names, int days_left = 30,
+                   int days_old = 60);
 
 /// Gives reports that carry the data they were asked for and no signature.
 class FakePlatform final : public snp::Platform {
@@ -88,6 +90,7 @@ class FakeKbs {
   bool takes_sample = false;       ///< evidence of TEE "sample"
   std::string extra_set_cookie;    ///< a second Set-Cookie with /auth
   std::int64_t token_seconds = 300;
+  std::int64_t token_issued = 1700000000;  ///< by its service's clock
 
  private:
   struct Session {

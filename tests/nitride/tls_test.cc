@@ -84,6 +84,23 @@ TEST_F(TlsTest, AnExpiredCertificateIsRefused) {
   expect_nothing_was_asked();
 }
 
+// The next two look so to a VM whose clock is ten years ahead or behind: the one thing that asks
+// it.
+
+TEST_F(TlsTest, ACertificateOfTheLastDecadeIsRefusedAndTheErrorSaysWhy) {
+  constexpr int kTenYears = 3652;
+  serve(make_leaf(ca_, "IP:127.0.0.1", 30 - kTenYears, kTenYears + 30));
+  EXPECT_THAT(verdict(), HasSubstr("it has expired"));
+  expect_nothing_was_asked();
+}
+
+TEST_F(TlsTest, ACertificateOfTheNextDecadeIsRefusedAndTheErrorSaysWhy) {
+  constexpr int kTenYears = 3652;
+  serve(make_leaf(ca_, "IP:127.0.0.1", kTenYears + 30, -kTenYears));
+  EXPECT_THAT(verdict(), HasSubstr("not valid yet"));
+  expect_nothing_was_asked();
+}
+
 TEST_F(TlsTest, TheSystemsTrustStoreDoesNotHelpAnUnknownCa) {
   settings.kbs_ca.clear();
   serve(good_leaf());
