@@ -96,7 +96,8 @@ Result<InitData> parse_init_data(std::string_view text) {
         Errc::kBadFormat,
         "init-data has version = \"0.1.0\", algorithm sha256, sha384 or sha512, and [data]");
   }
-  return InitData{std::string(hash->name), VHSM_TRY(texts_of(*data))};
+  auto documents = VHSM_TRY(texts_of(*data));
+  return InitData{std::string(hash->name), std::move(documents)};
 }
 
 Result<Documents> measured_documents(std::string_view text,

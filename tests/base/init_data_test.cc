@@ -83,7 +83,7 @@ TEST(InitData, HasTextsInEveryFormOfToml) {
 [vhsm]
 kbs = "https://kbs"
 '''
-'aa.toml'="one\tline\\ \"quoted\""
+'aa.toml'="\u006fne\tline\\ \"quoted\""
   plain-key_1 = 'a\b'
 lines = """
 two
