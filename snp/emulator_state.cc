@@ -90,10 +90,10 @@ Status check(const EmulatorState& state) {
 /// What SNP_LAUNCH_FINISH does with an ID block.
 Status launch_with(const SignedIdentity& identity, EmulatorState& state) {
   if (identity.guest.measurement != state.measurement) {
-    return fail(Errc::kInvalidArgument, "the ID block is for another measurement", "--id-block");
+    return fail(Errc::kInvalidArgument, "the ID block is for another measurement");
   }
   if (identity.guest.policy != state.policy) {
-    return fail(Errc::kInvalidArgument, "the ID block is for another policy", "--id-block");
+    return fail(Errc::kInvalidArgument, "the ID block is for another policy");
   }
   state.family_id = identity.guest.family_id;
   state.image_id = identity.guest.image_id;
@@ -251,7 +251,10 @@ json to_json(const EmulatorState& state) {
 Result<EmulatorState> state_from_json(const json& object) {
   if (!object.is_object()) return malformed("format");
   const std::uint32_t format = VHSM_TRY(number32(object, "format"));
-  if (format != kFormat) return malformed("format");
+  if (format != kFormat) {
+    return fail(Errc::kBadFormat, "another version made this machine: make it anew (init)",
+                "emulator.json");
+  }
   EmulatorState state;
   const std::string product = VHSM_TRY(text(object, "product"));
   state.product = VHSM_TRY(parse_product(product));

@@ -152,7 +152,7 @@ bool has_author(const IdAuthentication& whole) {
 template <std::size_t N>
 Result<std::array<std::uint8_t, N>> read_exactly(const std::string& path) {
   const auto bytes = VHSM_TRY(read_file(path, N));
-  if (bytes.size() != N) return fail(Errc::kBadLength, "this file has another size", path);
+  if (bytes.size() != N) return fail(Errc::kBadFormat, "this file has another size", path);
   std::array<std::uint8_t, N> whole{};
   std::ranges::copy(bytes, whole.begin());
   return whole;

@@ -53,7 +53,7 @@ struct SignedIdentity {
                                                     const IdAuthentication& authentication);
 
 /// The same, of two files: the block, and its authentication.
-/// @errors kIo; kBadLength; those of check_id_block(). The subject is the file.
+/// @errors kIo; kBadFormat; those of check_id_block(). The subject is the file.
 [[nodiscard]] Result<SignedIdentity> read_id_block(const std::string& block_path,
                                                    const std::string& authentication_path);
 

@@ -34,14 +34,15 @@ void* allocate(std::size_t size) {
 
 }  // namespace
 
-// For the whole program. The default forms of new[] and nothrow come here, too.
-void* operator new(std::size_t size) {
+// For the whole program. The default forms of new[] and nothrow come here, too. Not inline, or the
+// compiler sees new met by free.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   void* const memory = allocate(size);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace vhsm::snp {
 namespace {

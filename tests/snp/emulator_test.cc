@@ -124,6 +124,14 @@ TEST(EmulatorTest, BrokenFoldersAreRefused) {
   }
 }
 
+TEST(EmulatorTest, AMachineThatAnotherVersionMadeIsToBeMadeAnew) {
+  const TemporaryFolder folder;
+  const std::string copy = folder.copy_of(kFolder);
+  change_emulator(copy, [](nlohmann::json& state) { state["format"] = 2; });
+  EXPECT_EQ(outcome(open_emulator(copy, {})),
+            "malformed data: another version made this machine: make it anew (init)");
+}
+
 TEST(EmulatorTest, EachProductAndVersionVerifies) {
   for (const Product product : {Product::kMilan, Product::kGenoa, Product::kTurin}) {
     for (std::uint32_t version = kOldestVersion; version <= kNewestVersion; ++version) {

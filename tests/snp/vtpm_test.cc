@@ -149,6 +149,9 @@ TEST_F(VtpmTest, ToolsThatFailHangOrTalkTooMuchAreErrors) {
   script("tpm2_nvread", "exec sleep 60");
   EXPECT_EQ(outcome(attest({}, seconds(2))),
             "platform failure: this program did not answer in time");
+  script("tpm2_nvread", "cat " + file("blob") + "; exec >&-; exec sleep 60");
+  EXPECT_EQ(outcome(attest({}, seconds(2))),
+            "platform failure: this program did not answer in time");
   std::filesystem::remove(file("tpm2_nvread"));
   EXPECT_EQ(attest({}).error().code, Errc::kIo);
 }
