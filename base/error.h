@@ -116,8 +116,10 @@ struct Error {
 };
 static_assert(std::is_trivially_copyable_v<Error>);
 
-[[nodiscard]] constexpr Error fail(Errc code, Literal what, const Subject& subject = {},
-                                   const Where& where = Where::here()) {
+/// Cold: the compiler keeps what leads to it apart from the code that succeeds, so that a signature
+/// reads fewer lines of it.
+[[nodiscard, gnu::cold]] constexpr Error fail(Errc code, Literal what, const Subject& subject = {},
+                                              const Where& where = Where::here()) {
   return {code, what, subject, where};
 }
 
