@@ -32,7 +32,7 @@ constexpr std::array<Text, 31> kTexts{{
     {"refused by key policy", "see the key's policy with: vhsm key show"},
     {"no platform", "run in an SEV-SNP VM, or set platform in vhsm.cnf; vhsm doctor tells more"},
     {"platform failure", "run vhsm doctor"},
-    {"untrusted chain", "check the pinned roots"},
+    {"untrusted chain", "check who signed this, and which roots are trusted here"},
     {"bad signature", "the data was changed or signed by someone else"},
     {"refused by policy", "check the report against the policy"},
     {"not attested", "the KBS's audit table names the check that failed"},

@@ -43,6 +43,10 @@ void add_attest(CLI::App& app, Console& console);
 void add_report(CLI::App& app, Console& console);
 void add_measure(CLI::App& app, Console& console);
 
+/// Makes an empty value of any option wrong usage, here and in all subcommands: --policy "$POLICY"
+/// of a script that has lost its variable must not ask for less.
+void refuse_empty_values(CLI::App& app);
+
 /// Adds --json to a command.
 void add_json(CLI::App& command, Console& console);
 

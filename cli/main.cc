@@ -32,6 +32,7 @@ void declare(CLI::App& app, Console& console) {
   add_attest(app, console);
   add_report(app, console);
   add_measure(app, console);
+  refuse_empty_values(app);
   app.footer("See vhsm(1), vhsm(7) and vhsm.cnf(5).");
 }
 
