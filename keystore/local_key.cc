@@ -2,6 +2,8 @@
 #include "keystore/local_key.h"
 
 #include <openssl/core_dispatch.h>
+#include <openssl/encoder.h>
+#include <openssl/x509.h>
 
 #include <span>
 #include <string_view>
@@ -12,6 +14,28 @@
 #include "keystore/pair_check.h"
 
 namespace vhsm::keystore {
+namespace {
+
+using Pkcs8 = ossl::Handle<PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free>;
+
+/// In a scope: what OpenSSL allocates lies in protected memory, and is wiped when it is freed.
+Result<SecretBytes> encode(const EVP_PKEY* pair) {
+  const auto info = VHSM_TRY(made(Pkcs8(EVP_PKEY2PKCS8(pair)), "the key has no PKCS#8 form"));
+  unsigned char* der = nullptr;
+  const int size = i2d_PKCS8_PRIV_KEY_INFO(info.get(), &der);
+  if (size <= 0) return fail(Errc::kCrypto, "the key cannot be encoded");
+  auto secret = SecretBytes::copy({der, static_cast<std::size_t>(size)});
+  OPENSSL_clear_free(der, static_cast<std::size_t>(size));
+  return secret;
+}
+
+/// OpenSSL keeps what it learns of its encoders at the first look; that has no place in protected
+/// memory.
+void know_encoders() {
+  OSSL_ENCODER_free(OSSL_ENCODER_fetch(nullptr, "RSA", "output=der,structure=PrivateKeyInfo"));
+}
+
+}  // namespace
 
 void LocalKey::count_operation() const noexcept {
   if (metrics_ != nullptr) metrics_->operations.fetch_add(1, std::memory_order_relaxed);
@@ -81,6 +105,17 @@ Result<std::unique_ptr<Operation>> LocalKey::begin(const OperationRequest& reque
   auto operation = std::make_unique<LocalOperation>(shared_from_this(), std::move(inner));
   VHSM_TRY(operation->set_params(request.params));
   return std::unique_ptr<Operation>(std::move(operation));
+}
+
+Result<SecretBytes> LocalKey::encoded() const {
+  const ossl::ErrorMark quiet;
+  know_encoders();
+  auto encoded = run_with_room([this]() -> Result<SecretBytes> {
+    const auto pair = VHSM_TRY(private_->use(public_half()));
+    return encode(pair.get());
+  });
+  memory::wipe_stacks();
+  return encoded;
 }
 
 Result<KeyPtr> Key::with_public(std::span<const std::uint8_t> encoded) const {

@@ -12,6 +12,7 @@
 #include "keystore/key.h"
 #include "keystore/permit.h"
 #include "keystore/private_half.h"
+#include "memory/secret_bytes.h"
 
 namespace vhsm::keystore {
 
@@ -53,6 +54,11 @@ class LocalKey final : public Key, public std::enable_shared_from_this<LocalKey>
   void wipe() const noexcept override {
     if (private_ != nullptr) private_->wipe();
   }
+
+  /// PKCS#8 (RFC 5958) of the private half, in protected memory: for what seals it. Outside a
+  /// scope.
+  /// @errors kMemoryLimit, kCrypto, kDamaged.
+  Result<SecretBytes> encoded() const;
 
   /// Null for a public key.
   [[nodiscard]] const PrivateHalf* private_half() const noexcept { return private_.get(); }

@@ -164,7 +164,7 @@ void Retrier::attempt_here(Wanted& wanted) {
 
 Result<Entry> Retrier::open(const KeyUri& uri, std::chrono::milliseconds patience) {
   for (;;) {
-    auto here = VHSM_TRY(shelf_->find(uri.name));
+    auto here = VHSM_TRY(shelf_->find(uri));
     if (here.has_value()) return *std::move(here);
     const auto wanted = VHSM_TRY(this->wanted());
     VHSM_TRY(wanted->add(uri));
