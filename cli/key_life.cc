@@ -24,6 +24,7 @@ struct LifeArguments {
   std::string name;
   std::string algorithm;
   std::string file;
+  std::vector<std::string> rules;
   bool secret = false;
   bool successor = false;
   bool wipe_source = false;
@@ -42,14 +43,16 @@ Json describe(const KeyLine& line) {
   json["algorithm"] = line.type;
   json["origin"] = line.imported ? "imported" : "generated";
   json["created"] = time_of(line.created);
+  if (!line.policy.empty()) json["policy"] = line.policy;
   return json;
 }
 
 std::string as_text(const KeyLine& line) {
   if (line.version == 0) return fmt::format("{:40}    in memory\n", line.name.uri());
-  return fmt::format("{:40} {:3} {:8} {:12} {:9} {}\n", line.name.uri(), line.version,
+  return fmt::format("{:40} {:3} {:8} {:12} {:9} {} {}\n", line.name.uri(), line.version,
                      line.enabled ? "enabled" : "disabled", printable(line.type),
-                     line.imported ? "imported" : "generated", time_of(line.created));
+                     line.imported ? "imported" : "generated", time_of(line.created),
+                     printable(line.policy));
 }
 
 Result<Exit> print_lines(const Console& console, const std::vector<KeyLine>& lines) {
@@ -134,6 +137,16 @@ Result<Exit> set_enabled(const Console& console, const LifeArguments& arguments)
   return print_lines(console, lines);
 }
 
+Result<Exit> set_policy(const Console& console, const LifeArguments& arguments) {
+  const auto parts = VHSM_TRY(assemble(console.overrides()));
+  const auto uri = VHSM_TRY(uri_of(arguments, parts.settings));
+  const bool clears = arguments.rules == std::vector<std::string>{"none"};
+  VHSM_TRY(parts.keystore->set_policy(
+      uri, clears ? std::string() : fmt::format("{}", fmt::join(arguments.rules, " "))));
+  const auto lines = VHSM_TRY(lines_of(parts, uri));
+  return print_lines(console, lines);
+}
+
 Result<Exit> remove(const Console& console, const LifeArguments& arguments) {
   const auto parts = VHSM_TRY(assemble(console.overrides()));
   const auto uri = VHSM_TRY(uri_of(arguments, parts.settings));
@@ -150,13 +163,14 @@ struct Command {
   Result<Exit> (*run)(const Console&, const LifeArguments&);
   bool has_name = true;
 };
-constexpr std::array<Command, 7> kCommands{{
+constexpr std::array<Command, 8> kCommands{{
     {"generate", "Make a key", generate},
     {"import", "Seal a key that is in a file, or comes on standard input", import},
     {"list", "List the keys that are here, with all versions", list, false},
     {"rotate", "Make a new version of a key; open handles keep theirs", rotate},
     {"enable", "Let a key, or one version of it, be used again", set_enabled<true>},
     {"disable", "Let a key, or one version of it, no longer be used", set_enabled<false>},
+    {"policy", "Say what a key, or one version of it, may be used for", set_policy},
     {"delete", "Remove a key from the folder or from vhsmd's memory, or one version", remove},
 }};
 
@@ -181,6 +195,10 @@ void add_key_life(CLI::App& key, Console& console) {
   key.get_subcommand("generate")
       ->add_option("--algorithm", arguments->algorithm,
                    "EC:P-256, RSA:3072, ED25519, SECRET:256, ...")
+      ->required();
+  key.get_subcommand("policy")
+      ->add_option("RULE", arguments->rules,
+                   "none, or operations=, digests=, paddings=, not-before=, not-after=")
       ->required();
   CLI::App* const importing = key.get_subcommand("import");
   importing->add_option("FILE", arguments->file, "The key; - is standard input")->required();

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/log.h"
@@ -45,6 +46,7 @@ struct KeyLine {
   bool imported = false;
   std::uint64_t created = 0;  ///< seconds since 1970; 0: not known
   std::string type{};         ///< as algorithm_text.h writes it; empty: not known
+  std::string policy{};       ///< as key_policy.h writes it
 
   friend bool operator==(const KeyLine&, const KeyLine&) = default;
 };
@@ -97,6 +99,13 @@ class Keystore {
   /// Lets a key in the folder be used, or no longer; without a version all of its versions.
   /// @errors kMissing, kUnsupported without a folder, kNotGranted.
   virtual Status set_enabled(const KeyUri& uri, bool enabled) = 0;
+
+  /// Says what the private half of a key in the folder may be used for; without a version, of all
+  /// of its versions. Handles that are open go on with what was said before.
+  /// @param policy  as key_policy.h reads it; empty: for everything.
+  /// @errors kInvalidArgument; kMissing; kUnsupported for a symmetric key, and without a folder;
+  ///         kNotGranted.
+  virtual Status set_policy(const KeyUri& uri, std::string_view policy) = 0;
 
   /// Takes away what is here under `name`, or one version; what the KeySource has stays there. Keys
   /// that are open in this process go on working.

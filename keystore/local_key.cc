@@ -5,6 +5,7 @@
 #include <openssl/encoder.h>
 #include <openssl/x509.h>
 
+#include <chrono>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -54,12 +55,24 @@ Error LocalKey::named(const Error& error) const noexcept {
   return uri() == nullptr ? error : error.about(uri()->name.uri());
 }
 
+Status LocalKey::ask_policy(OperationKind kind) const {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  const Status allowed = policy_->allow(kind, static_cast<std::uint64_t>(seconds));
+  return allowed.ok() ? allowed : Status(named(allowed.error()));
+}
+
+Status LocalKey::check_policy(const InnerContext& context) const {
+  const Status allowed = policy_->allow(context);
+  return allowed.ok() ? allowed : Status(named(allowed.error()));
+}
+
 Status LocalKey::validate(Selection selection, bool quick) const {
   VHSM_TRY(public_half().validate(quick));
   const bool wants_private = (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
   if (!wants_private) return {};
   if (!has_private()) return fail(Errc::kNoPrivateKey, "only the public half is here");
-  VHSM_TRY(ask());
+  if (permit_ != nullptr) VHSM_TRY(permit_->ask());
   const auto pair = run_with_room([this] { return private_->use(public_half()); });
   if (!pair.ok()) return named(pair.error());
   return check_pair(public_half(), pair.value().get());
@@ -97,7 +110,7 @@ Result<std::unique_ptr<Operation>> LocalKey::begin(const OperationRequest& reque
   if (held && !has_private()) {
     return fail(Errc::kNoPrivateKey, "the operation needs a private key");
   }
-  if (held) VHSM_TRY(ask());
+  if (held) VHSM_TRY(ask(request.kind));
   auto inner = request.peer == nullptr ? take(request.kind, request.digest, {}) : nullptr;
   if (inner == nullptr) {
     inner = VHSM_TRY(held ? begin_held(request) : begin_public(request));

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "keystore/algorithm_text.h"
+#include "keystore/key_policy.h"
 #include "keystore/keystore.h"
 #include "keystore/local_key.h"
 #include "keystore/renewer.h"
@@ -32,7 +33,8 @@ KeyLine line_of(const KeyName& name, const sealed::Version& version) {
           .symmetric = version.content == sealed::Content::kSecret,
           .imported = version.origin == sealed::Origin::kImported,
           .created = version.created,
-          .type = version.type};
+          .type = version.type,
+          .policy = std::string(sealed::text(version.policy))};
 }
 
 constexpr auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
@@ -146,6 +148,20 @@ class MemoryKeystore final : public HoldingKeystore {
     if (folder_ == nullptr) return has_no_folder(uri.name);
     VHSM_TRY(folder_->set_state(uri.name.path(), uri.version,
                                 enabled ? sealed::State::kEnabled : sealed::State::kDisabled));
+    return shelf_->forget(uri.name);
+  }
+
+  Status set_policy(const KeyUri& uri, std::string_view policy) override {
+    if (folder_ == nullptr) return has_no_folder(uri.name);
+    const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
+    if (!record.has_value()) return no_such_key(uri.name);
+    if (record->versions.front().content == sealed::Content::kSecret) {
+      return fail(Errc::kUnsupported, "a symmetric key has its terms in its JWK", uri.name.uri());
+    }
+    const KeyPolicy parsed = VHSM_TRY(KeyPolicy::parse(policy));
+    const std::string text = parsed.text();
+    const auto bytes = sealed::view(text);
+    VHSM_TRY(folder_->set_policy(uri.name.path(), uri.version, {bytes.begin(), bytes.end()}));
     return shelf_->forget(uri.name);
   }
 

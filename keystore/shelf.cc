@@ -206,7 +206,8 @@ Result<std::optional<Place>> Shelf::place_in_folder(const KeyUri& uri, Deadline 
   const sealed::Version version = VHSM_TRY(sealed::usable_version(*record, uri.version));
   const bool is_secret = version.content == sealed::Content::kSecret;
   if (is_secret == (uri.type == ObjectType::kSecret)) {
-    return std::optional(Place{uri.name, version.number});
+    return std::optional(
+        Place{uri.name, version.number, std::string(sealed::text(version.policy))});
   }
   return is_secret
              ? fail(Errc::kMissing, "a symmetric key stands there: name it with type=secret",
@@ -225,8 +226,18 @@ Result<Entry> Shelf::unseal(const Place& place, Deadline deadline) {
   auto read = this->read(uri, opened.content);
   if (!read.ok()) return read.error().about(place.name.uri());
   Entry entry = std::move(read).value();
+  VHSM_TRY(put_under_policy(opened.version, entry));
   put_under_gate(uri, false, entry, std::nullopt);
   return entry;
+}
+
+/// A symmetric key has its terms in itself (a JWK).
+Status Shelf::put_under_policy(const sealed::Version& version, const Entry& entry) {
+  if (version.policy.empty() || entry.key == nullptr) return {};
+  auto policy = VHSM_TRY(KeyPolicy::parse(sealed::text(version.policy)));
+  static_cast<const LocalKey&>(*entry.key)
+      .bind(std::make_shared<const KeyPolicy>(std::move(policy)));
+  return {};
 }
 
 // ----- the source --------------------------------------------------------------------------------

@@ -9,12 +9,18 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <tuple>
 #include <vector>
 
 #include "keystore/keystore.h"
 #include "keystore/material.h"
 
 namespace vhsm::keystore {
+
+namespace sealed {
+struct Version;
+}
 
 class Flight;
 class Renewer;
@@ -23,9 +29,10 @@ class Renewer;
 struct Place {
   KeyName name;
   std::uint32_t version = 0;  ///< in the folder; 0: it came from the source, or was made here
+  std::string policy{};       ///< under another one it stands elsewhere
 
   friend bool operator<(const Place& a, const Place& b) noexcept {
-    return a.name == b.name ? a.version < b.version : a.name < b.name;
+    return std::tie(a.name, a.version, a.policy) < std::tie(b.name, b.version, b.policy);
   }
 };
 
@@ -104,6 +111,7 @@ class Shelf {
   Result<Claim> claim(const Place& place);
   Result<Entry> fetch(const KeyUri& uri, Deadline deadline);
   Result<Entry> unseal(const Place& place, Deadline deadline);
+  static Status put_under_policy(const sealed::Version& version, const Entry& entry);
   Result<Entry> unseal_at(const Place& place, Deadline deadline);
   Result<Entry> shelve(const KeyUri& uri, Material material) const;
   Result<Entry> shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const;

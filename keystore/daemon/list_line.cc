@@ -9,7 +9,7 @@
 namespace vhsm::keystore {
 namespace {
 
-constexpr std::size_t kWords = 6;  // and the type, if it is known
+constexpr std::size_t kWords = 6;  // and the type, if it is known, and the rules of its policy
 
 using Choice = std::array<std::string_view, 2>;  ///< false, true
 constexpr Choice kStates{"off", "on"};
@@ -45,12 +45,15 @@ std::string to_line(const KeyLine& line) {
     text.append(" ").append(word);
   }
   text.append(" ").append(std::to_string(line.created));
-  return line.type.empty() ? text : text + " " + line.type;
+  for (const std::string& more : {line.type, line.policy}) {
+    if (!more.empty()) text.append(" ").append(more);
+  }
+  return text;
 }
 
 Result<KeyLine> parse_list_line(std::string_view text) {
-  const auto parts = words(text);
-  if (parts.size() < kWords || parts.size() > kWords + 1) return malformed(text);
+  const auto parts = words(text, " ");
+  if (parts.size() < kWords) return malformed(text);
   auto name = VHSM_TRY(KeyName::parse(parts[0]));
   KeyLine line{.name = std::move(name)};
   VHSM_TRY(read_number(parts[1], line.version));
@@ -59,6 +62,9 @@ Result<KeyLine> parse_list_line(std::string_view text) {
   line.imported = VHSM_TRY(read_choice(kOrigins, parts[4]));
   VHSM_TRY(read_number(parts[5], line.created));
   if (parts.size() > kWords) line.type = parts[kWords];
+  for (std::size_t i = kWords + 1; i < parts.size(); ++i) {
+    line.policy.append(line.policy.empty() ? "" : " ").append(parts[i]);
+  }
   return line;
 }
 

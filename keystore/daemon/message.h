@@ -65,7 +65,8 @@ enum class Ask : std::uint8_t {
   kRotate,      ///< name -> one line
   kEnable,      ///< name, version (none: all)
   kDisable,     ///< the same
-  kLast = kDisable,
+  kSetPolicy,   ///< the same, and type: the policy
+  kLast = kSetPolicy,
 };
 
 /// What a symmetric key is to do: an operation from its start, of which only one piece of the
@@ -100,7 +101,7 @@ struct Request {
   ByteView input{};
   std::size_t capacity = 0;  ///< bytes of output that the client has room for
 
-  std::string_view type{};  ///< kGenerate: of the key, as KeyType::name
+  std::string_view type{};  ///< kGenerate: of the key, as KeyType::name; kSetPolicy: the policy
   RuleText rule{};
   SymmetricStep step{};
 };

@@ -94,6 +94,12 @@ class Client final : public RemoteKeystore {
     return manage(about(enabled ? Ask::kEnable : Ask::kDisable, uri));
   }
 
+  Status set_policy(const KeyUri& uri, std::string_view policy) override {
+    Request request = about(Ask::kSetPolicy, uri);
+    request.type = policy;
+    return manage(request);
+  }
+
   Status remove(const KeyUri& uri) override { return manage(about(Ask::kRemove, uri)); }
 
   Result<std::unique_ptr<SymmetricOperation>> make_operation(

@@ -6,6 +6,7 @@
 #include <openssl/params.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "keystore/daemon/list_line.h"
@@ -170,7 +171,9 @@ Result<Reply> describe(const Entry& entry) {
 bool same(ByteView a, ByteView b) noexcept { return std::ranges::equal(a, b); }
 
 bool is_management(Ask ask) noexcept {
-  return ask == Ask::kRemove || ask == Ask::kRotate || ask == Ask::kEnable || ask == Ask::kDisable;
+  constexpr std::array kManagement{Ask::kRemove, Ask::kRotate, Ask::kEnable, Ask::kDisable,
+                                   Ask::kSetPolicy};
+  return std::ranges::find(kManagement, ask) != kManagement.end();
 }
 
 bool opens(Ask ask) noexcept { return ask == Ask::kOpen || ask == Ask::kOpenSecret; }
@@ -292,6 +295,9 @@ Result<Reply> Service::manage(const Request& request, const Peer& peer) {
     what = " rotates ";
   } else if (request.ask == Ask::kRemove) {
     VHSM_TRY(keystore_->remove(uri));
+  } else if (request.ask == Ask::kSetPolicy) {
+    VHSM_TRY(keystore_->set_policy(uri, request.type));
+    what = " sets the policy of ";
   } else {
     const bool enabled = request.ask == Ask::kEnable;
     VHSM_TRY(keystore_->set_enabled(uri, enabled));
@@ -355,6 +361,7 @@ Result<Reply> Service::reply_at_once(const Request& request, const Peer& peer, b
     case Ask::kRotate:
     case Ask::kEnable:
     case Ask::kDisable:
+    case Ask::kSetPolicy:
     case Ask::kRemove:
       VHSM_TRY(check_owner(peer));
       has_to_wait = true;  // they ask the KBS, take long, or wait for another process

@@ -182,6 +182,28 @@ TEST_F(KeyLifeTest, AGeneratedSecretServesForMacs) {
   EXPECT_THAT(list(), HasSubstr("SECRET:256"));
 }
 
+TEST_F(KeyLifeTest, OpensslIsRefusedWhatTheKeysPolicyForbids) {
+  must({"key", "generate", kUri, "--algorithm", "RSA:2048"});
+  must({"key", "policy", kUri, "operations=sign", "digests=SHA256", "paddings=pss"});
+  EXPECT_THAT(list(), HasSubstr("operations=sign digests=SHA256 paddings=pss"));
+  const auto sign_with = [&](const std::string& digest, const std::string& padding) {
+    return world_.openssl({"dgst", "-provider", "vhsm", "-provider", "default", "-" + digest,
+                           "-sign", kUri, "-sigopt", "rsa_padding_mode:" + padding, "-out",
+                           world_.file("signature"), world_.file("message")});
+  };
+  const auto allowed = sign_with("sha256", "pss");
+  EXPECT_EQ(allowed.status, 0) << allowed.err;
+  EXPECT_THAT(sign_with("sha256", "pkcs1").err,
+              AllOf(HasSubstr("refused by key policy"), HasSubstr("(paddings)")));
+  EXPECT_THAT(sign_with("sha512", "pss").err, HasSubstr("(digests)"));
+  must({"key", "policy", kUri, "operations=decrypt"});
+  EXPECT_THAT(sign_with("sha256", "pss").err, HasSubstr("(operations)"));
+  must({"key", "policy", kUri, "not-after=1000000000"});
+  EXPECT_THAT(sign_with("sha256", "pss").err, HasSubstr("(not-after)"));
+  must({"key", "policy", kUri, "none"});
+  EXPECT_EQ(sign_with("sha256", "pss").status, 0);
+}
+
 TEST_F(KeyLifeTest, AChangedFileIsNoticedByOpensslAndNamedByCheck) {
   must({"key", "generate", kUri, "--algorithm", "EC:P-256"});
   for (const auto& entry : std::filesystem::directory_iterator(folder())) {
