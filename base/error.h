@@ -46,7 +46,10 @@ enum class Errc : std::uint8_t {
   kNoDaemon,       ///< vhsmd does not answer
   kInUse,          ///< something that somebody else has
   kDamaged,        ///< a key of this process that was overwritten in memory
-  kLast = kDamaged,
+  kTampered,     ///< a file of a sealed folder that is not as it was sealed, or not the current one
+  kTooFewSlots,  ///< a sealed folder whose root key could be lost with one machine
+  kSealed,       ///< a sealed folder whose root key cannot be had here
+  kLast = kSealed,
 };
 
 /// A string literal. Only the compiler can make one, so run-time bytes -- a PIN, a key, a

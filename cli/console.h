@@ -35,7 +35,9 @@ struct Console {
 /// Each adds its command to `app`; `console` outlives it.
 void add_doctor(CLI::App& app, Console& console);
 void add_key(CLI::App& app, Console& console);
-/// Adds its commands to `key`.
+void add_keystore(CLI::App& app, Console& console);
+/// Each adds its commands to `key`.
+void add_key_life(CLI::App& key, Console& console);
 void add_grants(CLI::App& key, Console& console);
 void add_fetch(CLI::App& app, Console& console);
 void add_resource(CLI::App& app, Console& console);

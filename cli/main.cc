@@ -27,6 +27,7 @@ void declare(CLI::App& app, Console& console) {
   app.add_option("--config", console.config, "Configuration instead of /etc/vhsm/vhsm.cnf");
   add_doctor(app, console);
   add_key(app, console);
+  add_keystore(app, console);
   add_fetch(app, console);
   add_resource(app, console);
   add_attest(app, console);
