@@ -38,6 +38,9 @@ class Flight {
 
 namespace {
 
+/// For another thread that unseals the same key.
+constexpr std::chrono::seconds kDiskPatience{5};
+
 Error taken(const KeyName& name) {
   return fail(Errc::kInvalidArgument, "the name is taken: choose another one, or delete that key",
               name.uri());
@@ -91,7 +94,7 @@ Result<std::optional<Entry>> Shelf::here(const Place& place) {
 
 Result<std::optional<Entry>> Shelf::find(const KeyUri& uri) {
   if (folder_ == nullptr || !folder_->is_unlocked()) return here({uri.name});
-  const auto deadline = std::chrono::steady_clock::now();  // nobody but the disk is waited for
+  const auto deadline = std::chrono::steady_clock::now() + kDiskPatience;
   const auto place = VHSM_TRY(place_in_folder(uri, deadline));
   if (!place.has_value()) return here({uri.name});
   Entry entry = VHSM_TRY(unseal_at(*place, deadline));

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "keystore/key_source.h"
-#include "keystore/sealed/slots.h"
+#include "keystore/sealed/folder.h"
 #include "snp/platform.h"
 
 namespace vhsm {
