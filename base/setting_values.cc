@@ -110,9 +110,9 @@ Status read_init_data(Settings& settings, std::string_view value) {
 }
 
 Status read_platform(Settings& settings, std::string_view value) {
-  constexpr std::array<std::string_view, 7> kNames{"auto", "sev-guest", "tsm", "svsm",
-                                                   "vtpm", "sample",    "none"};
-  constexpr std::array<std::string_view, 2> kPrefixes{"emulator:", "vtpm:"};
+  constexpr std::array<std::string_view, 8> kNames{"auto", "sev-guest", "tsm",    "svsm",
+                                                   "vtpm", "agent",     "sample", "none"};
+  constexpr std::array<std::string_view, 3> kPrefixes{"emulator:", "vtpm:", "agent:"};
   const bool known = std::ranges::find(kNames, value) != kNames.end();
   const bool has_argument = std::ranges::any_of(kPrefixes, [&](std::string_view prefix) {
     return value.starts_with(prefix) && value.size() > prefix.size();
@@ -258,7 +258,8 @@ constexpr Setting kSettings[] = {
     {"keystore", "memory:, dir:/PATH, unix:/PATH of at most 100 bytes", read_keystore},
     {"vhsmd_keystore", "memory:, dir:/PATH", read_vhsmd_keystore},
     {"keystore_kbs_key", "three segments, e.g. default/keystore/root", read_keystore_kbs_key},
-    {"platform", "auto, sev-guest, tsm, svsm, vtpm, vtpm:FILE, emulator:DIR, sample, none",
+    {"platform",
+     "auto, sev-guest, tsm, svsm, vtpm, vtpm:FILE, agent, agent:PATH, emulator:DIR, sample, none",
      read_platform},
     {"vmpl", "0, 1, 2, 3", read_vmpl},
     {"kbs", "up to 8 URLs http[s]://HOST[:PORT]", read_endpoints, true},

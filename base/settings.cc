@@ -149,18 +149,19 @@ Status apply(Reading& reading, const Source& source, std::string_view key, std::
   return error;
 }
 
+Status check_url(const Source& source, std::string_view key, const std::string& url) {
+  const Endpoint endpoint = VHSM_TRY(parse_endpoint(url));
+  if (endpoint.scheme == "https" || endpoint.is_loopback) return {};
+  return fail(Errc::kBadConfig, "plain http reaches other hosts only with kbs_insecure = yes",
+              subject_of(source, key, url, "; allowed: https://"));
+}
+
 /// Plain http gives the KBS's answers to everyone on the way, unless there is no way.
 Status check_transport(const Settings& settings, const Source& source) {
   if (settings.kbs_insecure) return {};
-  std::vector<std::string> urls = settings.kbs;
-  if (!settings.attestation_service.empty()) urls.push_back(settings.attestation_service);
-  for (const std::string& url : urls) {
-    const Endpoint endpoint = VHSM_TRY(parse_endpoint(url));
-    if (endpoint.scheme == "https" || endpoint.is_loopback) continue;
-    return fail(Errc::kBadConfig, "plain http reaches other hosts only with kbs_insecure = yes",
-                subject_of(source, "kbs", url, "; allowed: https://"));
-  }
-  return {};
+  for (const std::string& url : settings.kbs) VHSM_TRY(check_url(source, "kbs", url));
+  const std::string& service = settings.attestation_service;
+  return service.empty() ? Status() : check_url(source, "attestation_service", service);
 }
 
 /// What goes together: no setting is ever ignored.
@@ -205,7 +206,7 @@ Status check_init_data(const Reading& reading) {
     return fail(Errc::kBadConfig, "with require_init_data this is for init-data alone to say",
                 place->subject);
   }
-  VHSM_TRY(check_beside(reading, "keystore"));
+  if (!reading.settings.daemon_socket().empty()) VHSM_TRY(check_beside(reading, "keystore"));
   if (is_own_device(reading.settings.platform)) return {};
   return check_beside(reading, "platform");
 }

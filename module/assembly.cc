@@ -90,13 +90,21 @@ keystore::Policy policy_of(const Settings& settings) {
   return policy;
 }
 
+Result<keystore::KeyUri> prefetched(const std::string& text, const Settings& settings) {
+  auto uri = keystore::KeyUri::parse(text, settings.kbs_path);
+  if (uri.ok()) return uri;
+  Error error = uri.error();
+  error.subject = settings.source + ": prefetch = " + text;
+  return error;
+}
+
 /// Brings keys in before traffic, within load_wait together. What does not come in time, or at all,
 /// is fetched when it is used: the log says why.
 /// @errors kBadUri.
 Status prefetch(const Parts& parts, const Log& log) {
   const auto deadline = Clock::now() + parts.settings.load_wait;
   for (const std::string& text : parts.settings.prefetch) {
-    const auto uri = VHSM_TRY(keystore::KeyUri::parse(text, parts.settings.kbs_path));
+    const auto uri = VHSM_TRY(prefetched(text, parts.settings));
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
     if (left.count() <= 0) continue;
     const auto entry = parts.held->fetch(uri, left);

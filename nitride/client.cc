@@ -125,9 +125,14 @@ struct Client::Attempt {
   bool asked = false;  ///< an endpoint: what a breaker refused leaves no line in the audit log
 
   [[nodiscard]] std::string key() const { return name == nullptr ? "" : name->path(); }
+  /// Names key and endpoint, unless a deeper layer has named another thing.
   [[nodiscard]] Error about(const Error& error) const {
     const std::string what = name == nullptr ? "attestation" : name->uri();
-    return error.about(endpoint.empty() ? what : what + " from " + endpoint);
+    const bool is_endpoint = error.subject.text().starts_with("http");
+    const std::string from(is_endpoint ? error.subject.text() : std::string_view(endpoint));
+    Error full = error;
+    if (is_endpoint) full.subject = {};
+    return full.about(from.empty() ? what : what + " from " + from);
   }
 };
 

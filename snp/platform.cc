@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "snp/agent.h"
 #include "snp/emulator.h"
 #include "snp/report.h"
 #include "snp/sev_guest.h"
@@ -16,6 +17,7 @@ using Opened = Result<std::unique_ptr<Platform>>;
 using Vmpl = std::optional<unsigned>;
 
 constexpr std::string_view kEmulatorPrefix = "emulator:";
+constexpr std::string_view kAgentPrefix = "agent:";
 constexpr std::string_view kVtpmPrefix = "vtpm:";
 
 /// A platform with its reason.
@@ -50,6 +52,7 @@ Opened open_sev_guest(Vmpl vmpl) {
 Opened open_tsm_reports(Vmpl vmpl) { return open_tsm(kTsmRoot, TsmService::kNone, vmpl); }
 Opened open_svsm(Vmpl vmpl) { return open_tsm(kTsmRoot, TsmService::kSvsm, vmpl); }
 Opened open_azure(Vmpl) { return open_vtpm(); }
+Opened open_usual_agent(Vmpl) { return open_agent(std::string(kAgentSocket)); }
 
 struct Kind {
   std::string_view name;
@@ -57,11 +60,12 @@ struct Kind {
   const char* reason;  ///< why auto takes it when it is here; null: auto does not
 };
 /// In the order in which auto looks for them.
-constexpr std::array<Kind, 4> kKinds{{
+constexpr std::array<Kind, 5> kKinds{{
     {"sev-guest", open_sev_guest, "/dev/sev-guest is here"},
     {"tsm", open_tsm_reports, "no /dev/sev-guest is here, but configfs-tsm of an SEV-SNP guest"},
     {"vtpm", open_azure, "no guest device is here, but the vTPM of an Azure VM"},
     {"svsm", open_svsm, nullptr},
+    {"agent", open_usual_agent, nullptr},
 }};
 
 /// The first kind that is here. One that is, but cannot be opened, is an error: the next would be a
@@ -106,12 +110,17 @@ Opened open_platform(std::string_view name, Vmpl vmpl) {
   if (has_name(name, kEmulatorPrefix)) {
     return open_emulator(std::string(name.substr(kEmulatorPrefix.size())), vmpl);
   }
+  if (has_name(name, kAgentPrefix)) {
+    return open_agent(std::string(name.substr(kAgentPrefix.size())));
+  }
   if (has_name(name, kVtpmPrefix)) {
     return open_vtpm_file(std::string(name.substr(kVtpmPrefix.size())));
   }
-  return fail(Errc::kBadConfig,
-              "platform is auto, sev-guest, tsm, svsm, vtpm, vtpm:FILE, emulator:DIR or none",
-              name);
+  return fail(
+      Errc::kBadConfig,
+      "platform is auto, sev-guest, tsm, svsm, vtpm, vtpm:FILE, agent, agent:PATH, emulator:DIR "
+      "or none",
+      name);
 }
 
 }  // namespace vhsm::snp

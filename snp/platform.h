@@ -50,7 +50,7 @@ struct Evidence {
 
 /// How far a report can be trusted, for doctor, status and log.
 struct PlatformInfo {
-  std::string kind;          ///< "sev-guest", "tsm", "svsm", "vtpm", "emulator"
+  std::string kind;          ///< "sev-guest", "tsm", "svsm", "vtpm", "agent", "emulator"
   bool development = false;  ///< true: no hardware behind it
   unsigned vmpl = 0;         ///< the level that reports are asked for
   std::string reason{};      ///< why this one, where the configuration says auto
@@ -81,10 +81,10 @@ class Platform {
   virtual Result<SecretBytes> derive_key(const DerivedKeyRequest& request, TimePoint deadline);
 };
 
-/// Opens what `name` says: a row of the table in platform.cc, emulator:DIR, vtpm:FILE or none; auto
-/// takes the first row that is here, and says why in info().
-/// The device or the emulator's key is opened here, once, so that attest() works after setuid and
-/// chroot (configfs-tsm: as far as the user may make folders there).
+/// Opens what `name` says: a row of the table in platform.cc, emulator:DIR, vtpm:FILE, agent:PATH
+/// or none; auto takes the first row that is here, and says why in info(). The device or the
+/// emulator's key is opened here, once, so that attest() works after setuid and chroot
+/// (configfs-tsm: as far as the user may make folders there).
 /// @param vmpl  level to ask reports for; unset: the level that the guest runs at.
 /// @errors kNoPlatform, kBadConfig for another name, kIo.
 [[nodiscard]] Result<std::unique_ptr<Platform>> open_platform(std::string_view name,

@@ -107,7 +107,7 @@ TEST_F(BadInputTest, ADisabledKeyIsDenied) {
 
 TEST_F(BadInputTest, TheKbsIsDown) {
   world_->stop_kbs();
-  expect_refused("vhsm:default/tls/www", {"unreachable", "default/tls/www", "kbs"});
+  expect_refused("vhsm:default/tls/www", {"unreachable", "vhsm:default/tls/www from https", "kbs"});
   world_->start_kbs();
   EXPECT_EQ(sign("vhsm:default/tls/www").status, 0);
 }
@@ -174,6 +174,9 @@ TEST_F(BadInputTest, MalformedConfiguration) {
   refuse("platform = tpm", {"platform = tpm", "allowed: auto", "vhsm.cnf:3"});
   refuse("connect_timeout = soon", {"connect_timeout = soon", "vhsm.cnf:3"});
   refuse("kbs = http://192.0.2.1", {"kbs = http://192.0.2.1", "kbs_insecure"});
+  refuse("kbs = https://a\nattestation_service = http://192.0.2.1",
+         {"vhsm.cnf:4: attestation_service = http://192.0.2.1", "kbs_insecure"});
+  refuse("prefetch = a/../b", {"vhsm.cnf: prefetch = a/../b"});
   refuse("kbs_ca = /nonexistent/ca.pem\nkbs = https://127.0.0.1:1", {"/nonexistent/ca.pem"});
   refuse("lease = 60", {"lease"});
 }

@@ -213,13 +213,14 @@ TEST_F(SettingsTest, WithInitDataNothingElseSaysWhomToTrust) {
 TEST_F(SettingsTest, WithInitDataAPlatformThatCanBeMadeUpStandsBesideIt) {
   const std::vector<Override> required{{"require_init_data", "yes"}};
   for (const char* line : {"platform = emulator:/x", "platform = sample", "platform = vtpm:/x",
-                           "platform = none", "keystore = unix:/x"}) {
+                           "platform = none", "platform = agent", "keystore = unix:/x"}) {
     const std::string text = std::string("[vhsm]\n") + line + "\n";
     const auto loaded = load_text(text, required);
     ASSERT_FALSE(loaded.ok()) << line;
     EXPECT_THAT(std::string(loaded.error().subject.text()), HasSubstr(line));
     EXPECT_TRUE(load_text(text + "require_init_data = yes\n").ok()) << line;
   }
+  EXPECT_TRUE(load_text("[vhsm]\nkeystore = memory:\n", required).ok());
   for (const char* platform : {"auto", "sev-guest", "tsm", "svsm"}) {
     EXPECT_TRUE(load_text(std::string("[vhsm]\nplatform = ") + platform + "\n", required).ok());
   }

@@ -157,6 +157,14 @@ TEST_F(ClientTest, ANewerStatusForAMissingKeyIsUnderstood) {
   EXPECT_EQ(outcome(), "missing");
 }
 
+TEST_F(ClientTest, AnErrorNamesKeyAndEndpoint) {
+  settings.kbs = {dead_url()};
+  const auto unreachable = fetch();
+  EXPECT_EQ(unreachable.error().subject.text(), "vhsm:default/tls/www from " + settings.kbs[0]);
+  const auto proof = client().prove(TimePoint::min(), Clock::now() + 10s);
+  EXPECT_EQ(proof.error().subject.text(), "attestation from " + settings.kbs[0]);
+}
+
 TEST_F(ClientTest, ADenialIsADenial) {
   kbs.on_resource = refuse(401, "PolicyDeny", "Access denied by policy");
   EXPECT_EQ(outcome(), "denied");

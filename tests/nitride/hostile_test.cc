@@ -100,14 +100,18 @@ class LargePlatform final : public snp::Platform {
 TEST_F(HostileTest, APeerThatDiesInTheMiddleOfAWriteRaisesNoSignal) {
   static std::atomic<int> signals{0};
   const auto old = ::signal(SIGPIPE, [](int) { ++signals; });
-  std::atomic<bool> in_attest{false};
+  std::atomic<int> deaths{0};
   const RawServer server([&](int descriptor) {
     std::array<char, 4096> buffer;
     if (::recv(descriptor, buffer.data(), buffer.size(), 0) <= 0) return;
-    const std::string challenge =
-        "HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n{\"nonce\":\"x\",\"extra-params\":\"\"}";
-    ::send(descriptor, challenge.data(), challenge.size(), MSG_NOSIGNAL);
-    in_attest = ::recv(descriptor, buffer.data(), buffer.size(), 0) > 0;
+    if (deaths == 0) {  // the next connection repeats the attestation
+      const std::string challenge =
+          "HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n"
+          R"({"nonce":"x","extra-params":""})";
+      ::send(descriptor, challenge.data(), challenge.size(), MSG_NOSIGNAL);
+      if (::recv(descriptor, buffer.data(), buffer.size(), 0) <= 0) return;
+    }
+    ++deaths;
     std::this_thread::sleep_for(50ms);  // it is still writing
     const linger reset{1, 0};
     ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
@@ -118,7 +122,7 @@ TEST_F(HostileTest, APeerThatDiesInTheMiddleOfAWriteRaisesNoSignal) {
                           .value();
   const auto secret = client->fetch(name_of("default/tls/www"), Clock::now() + 5s);
   ::signal(SIGPIPE, old);
-  EXPECT_TRUE(in_attest);
+  EXPECT_GE(deaths, 1);
   ASSERT_FALSE(secret.ok());
   EXPECT_EQ(secret.error().code, Errc::kUnreachable);
   EXPECT_EQ(signals, 0);
