@@ -13,7 +13,7 @@ struct Text {
 };
 
 // In the order of Errc. A cure names the command, option or file that helps.
-constexpr std::array<Text, 31> kTexts{{
+constexpr std::array<Text, 34> kTexts{{
     {"invalid argument", "check the arguments of the call"},
     {"bad length", "check the lengths of the call"},
     {"wrong state", "initialise the operation first"},
@@ -32,7 +32,7 @@ constexpr std::array<Text, 31> kTexts{{
     {"refused by key policy", "see the key's policy with: vhsm key show"},
     {"no platform", "run in an SEV-SNP VM, or set platform in vhsm.cnf; vhsm doctor tells more"},
     {"platform failure", "run vhsm doctor"},
-    {"untrusted chain", "check the pinned roots"},
+    {"untrusted chain", "check who signed this, and which roots are trusted here"},
     {"bad signature", "the data was changed or signed by someone else"},
     {"refused by policy", "check the report against the policy"},
     {"not attested", "the KBS's audit table names the check that failed"},
@@ -45,6 +45,10 @@ constexpr std::array<Text, 31> kTexts{{
     {"no vhsmd", "start vhsmd, after an upgrade anew; keystore in vhsm.cnf names its socket"},
     {"in use", "end the other one first"},
     {"key damaged", "something overwrote this program's memory: restart it and look for the cause"},
+    {"keystore damaged",
+     "restore the folder of keys from a backup; vhsm keystore check names what is wrong"},
+    {"too few slots", "add one: vhsm keystore add-slot, see vhsm(1)"},
+    {"keystore sealed", "open it by another slot: vhsm keystore add-slot snp --recovery-key FILE"},
 }};
 
 const Text& text_of(Errc code) noexcept {

@@ -46,7 +46,10 @@ enum class Errc : std::uint8_t {
   kNoDaemon,       ///< vhsmd does not answer
   kInUse,          ///< something that somebody else has
   kDamaged,        ///< a key of this process that was overwritten in memory
-  kLast = kDamaged,
+  kTampered,     ///< a file of a sealed folder that is not as it was sealed, or not the current one
+  kTooFewSlots,  ///< a sealed folder whose root key could be lost with one machine
+  kSealed,       ///< a sealed folder whose root key cannot be had here
+  kLast = kSealed,
 };
 
 /// A string literal. Only the compiler can make one, so run-time bytes -- a PIN, a key, a
@@ -116,8 +119,10 @@ struct Error {
 };
 static_assert(std::is_trivially_copyable_v<Error>);
 
-[[nodiscard]] constexpr Error fail(Errc code, Literal what, const Subject& subject = {},
-                                   const Where& where = Where::here()) {
+/// Cold: the compiler keeps what leads to it apart from the code that succeeds, so that a signature
+/// reads fewer lines of it.
+[[nodiscard, gnu::cold]] constexpr Error fail(Errc code, Literal what, const Subject& subject = {},
+                                              const Where& where = Where::here()) {
   return {code, what, subject, where};
 }
 

@@ -71,9 +71,10 @@ template <class Handle>
 
 // The one control-flow macro: the value of `expr`, or return its error from this function.
 // Use it as a whole initialiser or a whole statement, never inside a larger expression.
-#define VHSM_TRY(expr)                               \
-  __extension__({                                    \
-    auto try_result = (expr);                        \
-    if (!try_result.ok()) return try_result.error(); \
-    std::move(try_result).value();                   \
+#define VHSM_TRY(expr)                 \
+  __extension__({                      \
+    auto try_result = (expr);          \
+    if (!try_result.ok()) [[unlikely]] \
+      return try_result.error();       \
+    std::move(try_result).value();     \
   })

@@ -122,15 +122,35 @@ Status read_platform(Settings& settings, std::string_view value) {
   return {};
 }
 
+bool is_path_of(std::string_view scheme, std::string_view value) {
+  return value.starts_with(scheme) && value.substr(scheme.size()).starts_with('/');
+}
+
 Status read_keystore(Settings& settings, std::string_view value) {
-  for (const std::string_view scheme : {"dir:", "https:"}) {
-    if (value.starts_with(scheme)) return later();
-  }
-  const bool socket = value.starts_with(kSocketScheme) &&
-                      value.substr(kSocketScheme.size()).starts_with('/') &&
+  if (value.starts_with("https:")) return later();
+  const bool socket = is_path_of(kSocketScheme, value) &&
                       value.size() <= kSocketScheme.size() + kMaxSocketPathBytes;
-  if (value != "memory:" && !socket) return refuse();
+  if (value != "memory:" && !socket && !is_path_of(kFolderScheme, value)) return refuse();
   settings.keystore = value;
+  return {};
+}
+
+Status read_vhsmd_keystore(Settings& settings, std::string_view value) {
+  if (value != "memory:" && !is_path_of(kFolderScheme, value)) return refuse();
+  settings.vhsmd_keystore = value;
+  return {};
+}
+
+Status read_keystore_kbs_key(Settings& settings, std::string_view value) {
+  std::size_t segments = 0;
+  for (std::string_view rest = value; segments < 4; ++segments) {
+    const std::size_t slash = rest.find('/');
+    if (!is_segment(rest.substr(0, slash))) return refuse();
+    if (slash == std::string_view::npos) break;
+    rest.remove_prefix(slash + 1);
+  }
+  if (segments != 2) return refuse();
+  settings.keystore_kbs_key = value;
   return {};
 }
 
@@ -235,7 +255,9 @@ Status read_limit(Settings& settings, std::string_view value) {
 }
 
 constexpr Setting kSettings[] = {
-    {"keystore", "memory:, unix:/PATH of at most 100 bytes", read_keystore},
+    {"keystore", "memory:, dir:/PATH, unix:/PATH of at most 100 bytes", read_keystore},
+    {"vhsmd_keystore", "memory:, dir:/PATH", read_vhsmd_keystore},
+    {"keystore_kbs_key", "three segments, e.g. default/keystore/root", read_keystore_kbs_key},
     {"platform",
      "auto, sev-guest, tsm, svsm, vtpm, vtpm:FILE, agent, agent:PATH, emulator:DIR, sample, none",
      read_platform},

@@ -20,25 +20,28 @@ namespace vhsm {
 inline constexpr std::string_view kDefaultSettingsPath = "/etc/vhsm/vhsm.cnf";
 inline constexpr std::string_view kDefaultInitDataPath = "/etc/vhsm/init-data.toml";
 inline constexpr std::string_view kSocketScheme = "unix:";
+inline constexpr std::string_view kFolderScheme = "dir:";
 
 struct Settings {
   std::string source;  ///< the file that was read, empty when there was none
 
-  std::string keystore = "memory:";      ///< memory: | unix:PATH
-  std::string platform = "auto";         ///< as snp/platform.h: auto | sev-guest | ...; or sample
-  std::optional<unsigned> vmpl;          ///< 0..3; unset: the level that the guest runs at
-  std::vector<std::string> kbs;          ///< https://host[:port], in order of preference
-  std::string kbs_ca;                    ///< PEM file; empty: the system's trust store
-  std::string kbs_cert;                  ///< PEM file with our TLS client certificate (chain)
-  std::string kbs_key;                   ///< PEM file with its key
-  std::vector<std::string> kbs_pin;      ///< SHA-256 of the server's SubjectPublicKeyInfo, hex
-  bool kbs_insecure = false;             ///< plain http to other hosts than loopback
-  std::string kbs_path = "default/key";  ///< leading segments of a URI with fewer than three
-  std::string attestation_service;       ///< https://host[:port]; empty: each KBS attests by itself
-  std::string tee_key = "P-256";         ///< P-256 | P-521 | RSA: what a KBS encrypts to
-  std::string release_key;               ///< PEM file: the public key that signs resources
-  bool require_signed_keys = false;      ///< a resource without its signature is refused
-  std::vector<std::string> prefetch;     ///< URIs of keys to bring in at the start
+  std::string keystore = "memory:";        ///< memory: | dir:PATH | unix:PATH
+  std::string vhsmd_keystore = "memory:";  ///< memory: | dir:PATH: where vhsmd keeps its keys
+  std::string keystore_kbs_key;            ///< name of the KBS resource that opens a slot of dir:
+  std::string platform = "auto";           ///< as snp/platform.h: auto | sev-guest | ...; or sample
+  std::optional<unsigned> vmpl;            ///< 0..3; unset: the level that the guest runs at
+  std::vector<std::string> kbs;            ///< https://host[:port], in order of preference
+  std::string kbs_ca;                      ///< PEM file; empty: the system's trust store
+  std::string kbs_cert;                    ///< PEM file with our TLS client certificate (chain)
+  std::string kbs_key;                     ///< PEM file with its key
+  std::vector<std::string> kbs_pin;        ///< SHA-256 of the server's SubjectPublicKeyInfo, hex
+  bool kbs_insecure = false;               ///< plain http to other hosts than loopback
+  std::string kbs_path = "default/key";    ///< leading segments of a URI with fewer than three
+  std::string attestation_service;    ///< https://host[:port]; empty: each KBS attests by itself
+  std::string tee_key = "P-256";      ///< P-256 | P-521 | RSA: what a KBS encrypts to
+  std::string release_key;            ///< PEM file: the public key that signs resources
+  bool require_signed_keys = false;   ///< a resource without its signature is refused
+  std::vector<std::string> prefetch;  ///< URIs of keys to bring in at the start
 
   std::string init_data;  ///< file that says whom to trust; empty: this configuration does
   Documents documents;    ///< of it, once measured: what kbs_ca and release_key name then
@@ -64,6 +67,12 @@ struct Settings {
   /// The socket of vhsmd, if the keystore is there; else empty.
   [[nodiscard]] std::string daemon_socket() const {
     return keystore.starts_with(kSocketScheme) ? keystore.substr(kSocketScheme.size()) : "";
+  }
+
+  /// The folder of sealed keys of the process that holds the keys; empty: it has none.
+  [[nodiscard]] std::string key_folder() const {
+    const std::string& held = daemon_socket().empty() ? keystore : vhsmd_keystore;
+    return held.starts_with(kFolderScheme) ? held.substr(kFolderScheme.size()) : "";
   }
 };
 

@@ -19,6 +19,17 @@ std::vector<Override> Console::overrides() const {
   return {{"config", config}};
 }
 
+void refuse_empty_values(CLI::App& app) {
+  for (CLI::Option* const option : app.get_options()) {
+    option->check([](const std::string& value) {
+      return value.empty() ? std::string("a value is missing") : std::string();
+    });
+  }
+  for (CLI::App* const command : app.get_subcommands([](CLI::App*) { return true; })) {
+    refuse_empty_values(*command);
+  }
+}
+
 void add_json(CLI::App& command, Console& console) {
   command.add_flag("--json", console.json, "Print JSON");
 }

@@ -35,13 +35,19 @@ struct Console {
 /// Each adds its command to `app`; `console` outlives it.
 void add_doctor(CLI::App& app, Console& console);
 void add_key(CLI::App& app, Console& console);
-/// Adds its commands to `key`.
+void add_keystore(CLI::App& app, Console& console);
+/// Each adds its commands to `key`.
+void add_key_life(CLI::App& key, Console& console);
 void add_grants(CLI::App& key, Console& console);
 void add_fetch(CLI::App& app, Console& console);
 void add_resource(CLI::App& app, Console& console);
 void add_attest(CLI::App& app, Console& console);
 void add_report(CLI::App& app, Console& console);
 void add_measure(CLI::App& app, Console& console);
+
+/// Makes an empty value of any option wrong usage, here and in all subcommands: --policy "$POLICY"
+/// of a script that has lost its variable must not ask for less.
+void refuse_empty_values(CLI::App& app);
 
 /// Adds --json to a command.
 void add_json(CLI::App& command, Console& console);

@@ -25,8 +25,9 @@ bool is_json(std::span<const std::uint8_t> bytes) {
 /// A raw report, or evidence in Trustee's JSON form.
 Result<snp::Evidence> evidence_of(std::span<const std::uint8_t> bytes) {
   if (!is_json(bytes)) {
-    const auto report = VHSM_TRY(snp::UnverifiedReport::parse(bytes));
-    return snp::Evidence{report.raw(), {}};
+    const auto report = snp::UnverifiedReport::parse(bytes);
+    if (report.ok()) return snp::Evidence{report.value().raw(), {}};
+    return fail(Errc::kBadFormat, "neither a report of 1184 bytes nor evidence as JSON");
   }
   const auto json =
       VHSM_TRY(jose::parse_object({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));

@@ -38,8 +38,9 @@ std::optional<std::chrono::seconds> delay_of(const std::string& retry_after) {
 }
 
 Result<Endpoint> endpoint_of(const FetchArguments& arguments) {
-  const Endpoint endpoint = VHSM_TRY(parse_endpoint(arguments.kds));
-  if (endpoint.scheme == "https" || endpoint.is_loopback) return endpoint;
+  const auto endpoint = parse_endpoint(arguments.kds);
+  if (!endpoint.ok()) return fail(Errc::kInvalidArgument, endpoint.error().what, "--kds");
+  if (endpoint.value().scheme == "https" || endpoint.value().is_loopback) return endpoint;
   return fail(Errc::kInvalidArgument, "plain http reaches this machine alone", "--kds");
 }
 
@@ -74,10 +75,10 @@ Result<snp::Product> product_of(const snp::UnverifiedReport& report,
 }
 
 Result<Exit> run(const Console& console, const FetchArguments& arguments) {
+  const Endpoint endpoint = VHSM_TRY(endpoint_of(arguments));
   const auto evidence = VHSM_TRY(read_evidence(arguments.file));
   const snp::UnverifiedReport report(evidence.report);
   const snp::Product product = VHSM_TRY(product_of(report, arguments));
-  const Endpoint endpoint = VHSM_TRY(endpoint_of(arguments));
   VHSM_TRY(memory::initialise({.protection_key = false}));
   const auto tls = VHSM_TRY(tls_of(arguments));
   const auto files = VHSM_TRY(

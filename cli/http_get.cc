@@ -38,8 +38,12 @@ Result<nitride::HttpAnswer> ask(const Endpoint& endpoint, const nitride::TlsCont
 Result<nitride::HttpAnswer> http_get(const Endpoint& endpoint, const nitride::TlsContext& tls,
                                      const std::string& target, TimePoint deadline) {
   auto answer = ask(endpoint, tls, target, deadline);
-  if (!answer.ok()) return answer.error().about(endpoint.url());
-  return answer;
+  if (answer.ok()) return answer;
+  if (answer.error().code == Errc::kUnreachable) {  // what lies below knows KBSs alone
+    return fail(Errc::kUnreachable, "this server does not answer, or there is no way to it",
+                endpoint.url());
+  }
+  return answer.error().about(endpoint.url());
 }
 
 }  // namespace vhsm::cli

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// vhsm key: what is publicly known of a key, its PEM stand-in, and its end in vhsmd's memory. The
-// private half is fetched into protected memory on the way and ends with the command.
+// vhsm key: what is publicly known of a key, and its PEM stand-in. The private half is fetched into
+// protected memory on the way and ends with the command.
 #include "keystore/key.h"
 
 #include <fmt/format.h>
@@ -43,6 +43,9 @@ Result<OpenedKey> open_key(const Console& console, const std::string& name) {
   OpenedKey opened;
   opened.uri = uri.name.uri();
   opened.entry = VHSM_TRY(parts.keystore->open(uri));
+  if (opened.entry.key != nullptr && opened.entry.key->uri() != nullptr) {
+    opened.uri = opened.entry.key->uri()->text();
+  }
   opened.took =
       std::chrono::round<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
   opened.by_daemon = parts.daemon != nullptr;
@@ -163,16 +166,6 @@ Result<Exit> pem(const Console& console, const KeyArguments& arguments) {
   return Exit::kDone;
 }
 
-Result<Exit> remove(const Console& console, const KeyArguments& arguments) {
-  const auto parts = VHSM_TRY(assemble(console.overrides()));
-  const auto uri = VHSM_TRY(keystore::KeyUri::parse(arguments.name, parts.settings.kbs_path, true));
-  VHSM_TRY(parts.keystore->remove(uri.name));
-  const std::string deleted = uri.name.uri();
-  VHSM_TRY(console.json ? print_json(Json{{"deleted", deleted}})
-                        : print(fmt::format("deleted {}\n", deleted)));
-  return Exit::kDone;
-}
-
 CLI::App* add_command(CLI::App& parent, const char* name, const char* what, Console& console,
                       const std::shared_ptr<KeyArguments>& arguments,
                       Result<Exit> (*run)(const Console&, const KeyArguments&)) {
@@ -189,14 +182,15 @@ CLI::App* add_command(CLI::App& parent, const char* name, const char* what, Cons
 
 void add_key(CLI::App& app, Console& console) {
   const auto arguments = std::make_shared<KeyArguments>();
-  CLI::App* const key = app.add_subcommand("key", "Look at keys, and say who may use them");
+  CLI::App* const key =
+      app.add_subcommand("key", "Make keys, look at them, and say who may use them");
   key->require_subcommand(1);
   add_command(*key, "show", "Print what is public of a key", console, arguments, show);
   CLI::App* const stand_in =
       add_command(*key, "pem", "Write the PEM stand-in, for programs that take only files", console,
                   arguments, pem);
   stand_in->add_option("--out", arguments->out, "File to write instead of standard output");
-  add_command(*key, "delete", "Take a key out of vhsmd's memory", console, arguments, remove);
+  add_key_life(*key, console);
   add_grants(*key, console);
 }
 

@@ -27,11 +27,13 @@ void declare(CLI::App& app, Console& console) {
   app.add_option("--config", console.config, "Configuration instead of /etc/vhsm/vhsm.cnf");
   add_doctor(app, console);
   add_key(app, console);
+  add_keystore(app, console);
   add_fetch(app, console);
   add_resource(app, console);
   add_attest(app, console);
   add_report(app, console);
   add_measure(app, console);
+  refuse_empty_values(app);
   app.footer("See vhsm(1), vhsm(7) and vhsm.cnf(5).");
 }
 

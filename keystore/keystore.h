@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/log.h"
@@ -18,8 +20,13 @@
 #include "keystore/permit.h"
 #include "keystore/symmetric_key.h"
 #include "keystore/symmetric_operation.h"
+#include "memory/secret_bytes.h"
 
 namespace vhsm::keystore {
+
+namespace sealed {
+class Folder;
+}
 
 /// What stands behind a URI.
 struct Entry {
@@ -28,6 +35,20 @@ struct Entry {
   std::vector<std::uint8_t> public_key_info{};          ///< DER of the key's public half
   SymmetricKeyPtr symmetric{};  ///< alone: what was asked for by type=secret
   PermitPtr permit{};           ///< of the key; null: it is under no gate
+};
+
+/// What a list says of one version of a key.
+struct KeyLine {
+  KeyName name;
+  std::uint32_t version = 0;  ///< 0: it has none, and is in memory alone
+  bool enabled = true;
+  bool symmetric = false;
+  bool imported = false;
+  std::uint64_t created = 0;  ///< seconds since 1970; 0: not known
+  std::string type{};         ///< as algorithm_text.h writes it; empty: not known
+  std::string policy{};       ///< as key_policy.h writes it
+
+  friend bool operator==(const KeyLine&, const KeyLine&) = default;
 };
 
 /// Thread-safe.
@@ -57,9 +78,12 @@ class Keystore {
   virtual Result<std::vector<KeyUri>> names() = 0;
 
   /// What is here. Fetches nothing.
-  virtual Result<std::optional<Entry>> find(const KeyName& name) = 0;
+  virtual Result<std::optional<Entry>> find(const KeyUri& uri) = 0;
 
-  /// Makes a key pair under `name`, which ends with this keystore.
+  /// All versions of all keys that are here, in the order of their names.
+  virtual Result<std::vector<KeyLine>> list() = 0;
+
+  /// Makes a key pair under `name`. Where there is no folder of keys it ends with this keystore.
   /// @param settings  as Generator::settings().
   /// @errors kInvalidArgument when the name is taken, here or at the KeySource; those of
   ///         KeySource::fetch when it cannot tell, and with attest_before_generate those of
@@ -67,10 +91,26 @@ class Keystore {
   virtual Result<KeyPtr> generate(const KeyName& name, const KeyType& type,
                                   const OSSL_PARAM settings[]) = 0;
 
-  /// Takes away what is here under `name`; what the KeySource has stays there. Keys that are open
-  /// in this process go on working.
+  /// Makes a new version of a key in the folder, of the same type as the newest. Handles that are
+  /// open go on with the version that they have.
+  /// @errors kMissing, kUnsupported without a folder, kNotGranted, those of generate().
+  virtual Result<KeyLine> rotate(const KeyName& name) = 0;
+
+  /// Lets a key in the folder be used, or no longer; without a version all of its versions.
+  /// @errors kMissing, kUnsupported without a folder, kNotGranted.
+  virtual Status set_enabled(const KeyUri& uri, bool enabled) = 0;
+
+  /// Says what the private half of a key in the folder may be used for; without a version, of all
+  /// of its versions. Handles that are open go on with what was said before.
+  /// @param policy  as key_policy.h reads it; empty: for everything.
+  /// @errors kInvalidArgument; kMissing; kUnsupported for a symmetric key, and without a folder;
+  ///         kNotGranted.
+  virtual Status set_policy(const KeyUri& uri, std::string_view policy) = 0;
+
+  /// Takes away what is here under `name`, or one version; what the KeySource has stays there. Keys
+  /// that are open in this process go on working.
   /// @errors kMissing, kNotGranted.
-  virtual Status remove(const KeyName& name) = 0;
+  virtual Status remove(const KeyUri& uri) = 0;
 
   /// An operation that takes symmetric keys of this keystore, and ephemeral ones.
   /// @errors as make_local_operation().
@@ -102,12 +142,25 @@ class HoldingKeystore : public Keystore {
   /// why it is not here yet: that of the last try, after `patience` at most for the first.
   /// @errors as open().
   virtual Result<Entry> expect(const KeyUri& uri, std::chrono::milliseconds patience) = 0;
+
+  /// Seals what a KBS would store for a key, after it has been read as one.
+  /// @param type  kSecret: it is a symmetric key.
+  /// @param successor  of the key that has this name: a new version.
+  /// @errors kUnsupported without a folder; kInvalidArgument when the name is taken; kMissing for a
+  ///         successor of nothing; kBadFormat, kTooFewSlots.
+  virtual Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored, bool successor) = 0;
+
+  /// Makes a symmetric key in the folder.  @errors as import().
+  virtual Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes) = 0;
 };
 
-/// `keystore = memory:`. Without a `source` every key that is not there is kMissing.
+/// `keystore = memory:`, or with a folder `dir:`. Without a `source` every key that is not there is
+/// kMissing.
 /// @param records  where it is told when a key is wiped, or serves in an outage; null: nowhere.
+/// @param folder  what is there comes before what the source has; null: none.
 std::unique_ptr<HoldingKeystore> make_memory_keystore(
     std::shared_ptr<KeySource> source, const Deadlines& deadlines, std::shared_ptr<Metrics> metrics,
-    const Policy& policy = {}, std::shared_ptr<const Records> records = nullptr);
+    const Policy& policy = {}, std::shared_ptr<const Records> records = nullptr,
+    std::shared_ptr<sealed::Folder> folder = nullptr);
 
 }  // namespace vhsm::keystore

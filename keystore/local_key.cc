@@ -2,7 +2,10 @@
 #include "keystore/local_key.h"
 
 #include <openssl/core_dispatch.h>
+#include <openssl/encoder.h>
+#include <openssl/x509.h>
 
+#include <chrono>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -12,6 +15,28 @@
 #include "keystore/pair_check.h"
 
 namespace vhsm::keystore {
+namespace {
+
+using Pkcs8 = ossl::Handle<PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free>;
+
+/// In a scope: what OpenSSL allocates lies in protected memory, and is wiped when it is freed.
+Result<SecretBytes> encode(const EVP_PKEY* pair) {
+  const auto info = VHSM_TRY(made(Pkcs8(EVP_PKEY2PKCS8(pair)), "the key has no PKCS#8 form"));
+  unsigned char* der = nullptr;
+  const int size = i2d_PKCS8_PRIV_KEY_INFO(info.get(), &der);
+  if (size <= 0) return fail(Errc::kCrypto, "the key cannot be encoded");
+  auto secret = SecretBytes::copy({der, static_cast<std::size_t>(size)});
+  OPENSSL_clear_free(der, static_cast<std::size_t>(size));
+  return secret;
+}
+
+/// OpenSSL keeps what it learns of its encoders at the first look; that has no place in protected
+/// memory.
+void know_encoders() {
+  OSSL_ENCODER_free(OSSL_ENCODER_fetch(nullptr, "RSA", "output=der,structure=PrivateKeyInfo"));
+}
+
+}  // namespace
 
 void LocalKey::count_operation() const noexcept {
   if (metrics_ != nullptr) metrics_->operations.fetch_add(1, std::memory_order_relaxed);
@@ -30,12 +55,24 @@ Error LocalKey::named(const Error& error) const noexcept {
   return uri() == nullptr ? error : error.about(uri()->name.uri());
 }
 
+Status LocalKey::ask_policy(OperationKind kind) const {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  const Status allowed = policy_->allow(kind, static_cast<std::uint64_t>(seconds));
+  return allowed.ok() ? allowed : Status(named(allowed.error()));
+}
+
+Status LocalKey::check_policy(const InnerContext& context) const {
+  const Status allowed = policy_->allow(context);
+  return allowed.ok() ? allowed : Status(named(allowed.error()));
+}
+
 Status LocalKey::validate(Selection selection, bool quick) const {
   VHSM_TRY(public_half().validate(quick));
   const bool wants_private = (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
   if (!wants_private) return {};
   if (!has_private()) return fail(Errc::kNoPrivateKey, "only the public half is here");
-  VHSM_TRY(ask());
+  if (permit_ != nullptr) VHSM_TRY(permit_->ask());
   const auto pair = run_with_room([this] { return private_->use(public_half()); });
   if (!pair.ok()) return named(pair.error());
   return check_pair(public_half(), pair.value().get());
@@ -73,7 +110,7 @@ Result<std::unique_ptr<Operation>> LocalKey::begin(const OperationRequest& reque
   if (held && !has_private()) {
     return fail(Errc::kNoPrivateKey, "the operation needs a private key");
   }
-  if (held) VHSM_TRY(ask());
+  if (held) VHSM_TRY(ask(request.kind));
   auto inner = request.peer == nullptr ? take(request.kind, request.digest, {}) : nullptr;
   if (inner == nullptr) {
     inner = VHSM_TRY(held ? begin_held(request) : begin_public(request));
@@ -81,6 +118,17 @@ Result<std::unique_ptr<Operation>> LocalKey::begin(const OperationRequest& reque
   auto operation = std::make_unique<LocalOperation>(shared_from_this(), std::move(inner));
   VHSM_TRY(operation->set_params(request.params));
   return std::unique_ptr<Operation>(std::move(operation));
+}
+
+Result<SecretBytes> LocalKey::encoded() const {
+  const ossl::ErrorMark quiet;
+  know_encoders();
+  auto encoded = run_with_room([this]() -> Result<SecretBytes> {
+    const auto pair = VHSM_TRY(private_->use(public_half()));
+    return encode(pair.get());
+  });
+  memory::wipe_stacks();
+  return encoded;
 }
 
 Result<KeyPtr> Key::with_public(std::span<const std::uint8_t> encoded) const {

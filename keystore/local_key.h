@@ -10,8 +10,10 @@
 #include "base/metrics.h"
 #include "keystore/inner_context.h"
 #include "keystore/key.h"
+#include "keystore/key_policy.h"
 #include "keystore/permit.h"
 #include "keystore/private_half.h"
+#include "memory/secret_bytes.h"
 
 namespace vhsm::keystore {
 
@@ -44,9 +46,19 @@ class LocalKey final : public Key, public std::enable_shared_from_this<LocalKey>
 
   /// Puts the key under a gate. Once, before anybody else has it.
   void bind(PermitPtr permit) const noexcept { permit_ = std::move(permit); }
-  /// Before each use of the private half; nearly nothing for a key without a gate.
-  /// @errors as Permit::ask().
-  Status ask() const { return permit_ == nullptr ? Status() : permit_->ask(); }
+  /// What its owner allows. Once, before anybody else has the key; null: everything.
+  void bind(KeyPolicyPtr policy) const noexcept { policy_ = std::move(policy); }
+  /// Before each use of the private half; nearly nothing for a key without gate and policy.
+  /// @errors as Permit::ask() and KeyPolicy::allow().
+  Status ask(OperationKind kind) const {
+    if (permit_ != nullptr) VHSM_TRY(permit_->ask());
+    return policy_ == nullptr ? Status() : ask_policy(kind);
+  }
+  /// What is set in a context, just before the private half is used. In a scope.
+  /// @errors as KeyPolicy::allow().
+  Status check(const InnerContext& context) const {
+    return policy_ == nullptr ? Status() : check_policy(context);
+  }
   [[nodiscard]] bool revoked() const noexcept override {
     return permit_ != nullptr && permit_->revoked();
   }
@@ -54,18 +66,26 @@ class LocalKey final : public Key, public std::enable_shared_from_this<LocalKey>
     if (private_ != nullptr) private_->wipe();
   }
 
+  /// PKCS#8 (RFC 5958) of the private half, in protected memory: for what seals it. Outside a
+  /// scope.
+  /// @errors kMemoryLimit, kCrypto, kDamaged.
+  Result<SecretBytes> encoded() const;
+
   /// Null for a public key.
   [[nodiscard]] const PrivateHalf* private_half() const noexcept { return private_.get(); }
 
  private:
+  Status ask_policy(OperationKind kind) const;
+  Status check_policy(const InnerContext& context) const;
   Result<InnerContextPtr> begin_held(const OperationRequest& request) const;
   Result<InnerContextPtr> begin_public(const OperationRequest& request) const;
   [[nodiscard]] Error named(const Error& error) const noexcept;
 
   const std::unique_ptr<PrivateHalf> private_;
   std::shared_ptr<Metrics> metrics_;
-  mutable PermitPtr permit_;  ///< null: no gate
-  mutable ContextPool idle_;  ///< of the public half
+  mutable PermitPtr permit_;     ///< null: no gate
+  mutable KeyPolicyPtr policy_;  ///< null: none
+  mutable ContextPool idle_;     ///< of the public half
 };
 
 }  // namespace vhsm::keystore

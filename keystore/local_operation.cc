@@ -38,6 +38,7 @@ bool one_of(const std::array<std::string_view, N>& names, const char* key) noexc
 ///                  for every signature.
 Result<std::vector<OSSL_PARAM>> fenced(const OSSL_PARAM params[], const OSSL_PARAM* settable) {
   std::vector<OSSL_PARAM> kept;
+  kept.reserve(4);
   for (const OSSL_PARAM* p = params; p != nullptr && p->key != nullptr; ++p) {
     if (one_of(kHostOnly, p->key)) continue;
     const bool known = settable != nullptr && OSSL_PARAM_locate_const(settable, p->key) != nullptr;
@@ -50,11 +51,13 @@ Result<std::vector<OSSL_PARAM>> fenced(const OSSL_PARAM params[], const OSSL_PAR
   return kept;
 }
 
-/// The parameters in a form that can be compared; empty where they cannot be told by their bytes,
-/// are long, or might be secret (octets).
-std::string described(const std::vector<OSSL_PARAM>& params) {
+/// `settings` and the parameters in a form that can be compared; empty where they cannot be told by
+/// their bytes, are long, or might be secret (octets).
+std::string extended(const std::string& settings, const std::vector<OSSL_PARAM>& params) {
   constexpr std::size_t kMaxBytes = 64;
   std::string text;
+  text.reserve(256);  // at once: this is done for each TLS handshake
+  text = settings;
   for (const OSSL_PARAM& param : std::span(params).first(params.size() - 1)) {
     const bool plain = param.data_type == OSSL_PARAM_INTEGER ||
                        param.data_type == OSSL_PARAM_UNSIGNED_INTEGER ||
@@ -84,14 +87,14 @@ Status LocalOperation::set_params(const OSSL_PARAM params[]) {
   if (params == nullptr || params->key == nullptr) return {};
   const auto kept = VHSM_TRY(fenced(params, settable_params()));
   if (kept.front().key == nullptr) return {};
-  const std::string settings = inner_->settings + described(kept);
-  const bool known = inner_->reusable && settings.size() > inner_->settings.size();
+  std::string settings = extended(inner_->settings, kept);
+  const bool known = inner_->reusable && !settings.empty();
   if (known && trade(settings)) return {};
   inner_->reusable = false;  // until it is known what it has become
   VHSM_TRY(scoped_if(inner_->held, [&] {
     return crypto(EVP_PKEY_CTX_set_params(inner_->get(), kept.data()), "the parameter is refused");
   }));
-  inner_->settings = settings;
+  inner_->settings = std::move(settings);
   inner_->reusable = known;
   return {};
 }
@@ -190,7 +193,7 @@ Result<Encapsulated> LocalOperation::encapsulate(std::span<std::uint8_t> wrapped
       inner_->kind != OperationKind::kAuthEncapsulate) {
     return fail(Errc::kWrongState, "the operation was not begun as an encapsulation");
   }
-  if (needs_private(inner_->kind)) VHSM_TRY(key_->ask());
+  if (needs_private(inner_->kind)) VHSM_TRY(key_->ask(inner_->kind));
   const auto made = scoped_if(inner_->held, [&] { return make_secret(wrapped, secret); });
   const bool counts = needs_private(inner_->kind) && wrapped.data() != nullptr;
   if (made.ok() && counts) key_->count_operation();
@@ -203,11 +206,14 @@ Result<std::size_t> LocalOperation::run(std::span<const std::uint8_t> in,
     const std::size_t longest = VHSM_TRY(key_->public_half().room_for_signature(out));
     if (out.data() == nullptr) return longest;
   }
-  if (needs_private(inner_->kind)) VHSM_TRY(key_->ask());
+  if (needs_private(inner_->kind)) VHSM_TRY(key_->ask(inner_->kind));
   // Counted whatever comes of it: all users see vhsmd's counter, which must not tell them whose
   // decryption failed.
   if (needs_private(inner_->kind) && out.data() != nullptr) key_->count_operation();
-  return scoped_if(inner_->held, [&] { return perform(in, out.data(), out.size()); });
+  return scoped_if(inner_->held, [&]() -> Result<std::size_t> {
+    if (needs_private(inner_->kind)) VHSM_TRY(key_->check(*inner_));
+    return perform(in, out.data(), out.size());
+  });
 }
 
 namespace {

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <openssl/core_dispatch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <utility>
 
+#include "keystore/algorithm_text.h"
+#include "keystore/key_policy.h"
 #include "keystore/keystore.h"
 #include "keystore/local_key.h"
 #include "keystore/renewer.h"
 #include "keystore/retrier.h"
+#include "keystore/sealed/folder.h"
 #include "keystore/shelf.h"
 #include "keystore/stand_in_key.h"
 
@@ -17,13 +21,33 @@ namespace {
 
 using std::chrono::steady_clock;
 
+Error has_no_folder(const KeyName& name) {
+  return fail(Errc::kUnsupported, "keys are in memory alone here: set keystore = dir:PATH",
+              name.uri());
+}
+
+KeyLine line_of(const KeyName& name, const sealed::Version& version) {
+  return {.name = name,
+          .version = version.number,
+          .enabled = version.state == sealed::State::kEnabled,
+          .symmetric = version.content == sealed::Content::kSecret,
+          .imported = version.origin == sealed::Origin::kImported,
+          .created = version.created,
+          .type = version.type,
+          .policy = std::string(sealed::text(version.policy))};
+}
+
+constexpr auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
+
+/// Keys in this process; with a folder those that are sealed there too.
 class MemoryKeystore final : public HoldingKeystore {
  public:
   MemoryKeystore(std::shared_ptr<KeySource> source, const Deadlines& deadlines,
                  std::shared_ptr<Metrics> metrics, const Policy& policy,
-                 std::shared_ptr<const Records> records)
-      : shelf_(
-            std::make_shared<Shelf>(std::move(source), metrics, policy.gate, std::move(records))),
+                 std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder)
+      : folder_(std::move(folder)),
+        shelf_(std::make_shared<Shelf>(std::move(source), metrics, policy.gate, std::move(records),
+                                       folder_)),
         retrier_(std::make_shared<Retrier>(shelf_, deadlines)),
         renewer_(std::make_shared<Renewer>(shelf_, deadlines.load_wait, deadlines.fetch_timeout)),
         deadlines_(deadlines),
@@ -55,11 +79,40 @@ class MemoryKeystore final : public HoldingKeystore {
     return KeyPtr(std::move(key));
   }
 
-  Result<std::optional<Entry>> find(const KeyName& name) override { return shelf_->find(name); }
+  Result<std::optional<Entry>> find(const KeyUri& uri) override { return shelf_->find(uri); }
   Result<Entry> expect(const KeyUri& uri, std::chrono::milliseconds patience) override {
     return retrier_->open(uri, patience);
   }
-  Result<std::vector<KeyUri>> names() override { return shelf_->names(); }
+
+  Result<std::vector<KeyUri>> names() override {
+    auto names = VHSM_TRY(shelf_->names());
+    const auto records = VHSM_TRY(this->records());
+    for (const sealed::Record& record : records) {
+      const sealed::Version* const version = record.version(std::nullopt);
+      if (version == nullptr) continue;  // disabled
+      auto name = VHSM_TRY(KeyName::parse(record.name));
+      KeyUri uri{std::move(name), std::nullopt, std::nullopt};
+      if (version->content == sealed::Content::kSecret) uri.type = ObjectType::kSecret;
+      names.push_back(std::move(uri));
+    }
+    std::ranges::sort(names, by_name);
+    return names;
+  }
+
+  Result<std::vector<KeyLine>> list() override {
+    std::vector<KeyLine> lines;
+    const auto in_memory = VHSM_TRY(shelf_->names());
+    for (const KeyUri& uri : in_memory) {
+      lines.push_back({.name = uri.name, .symmetric = uri.type == ObjectType::kSecret});
+    }
+    const auto records = VHSM_TRY(this->records());
+    for (const sealed::Record& record : records) {
+      const auto name = VHSM_TRY(KeyName::parse(record.name));
+      for (const auto& version : record.versions) lines.push_back(line_of(name, version));
+    }
+    std::ranges::stable_sort(lines, by_name);
+    return lines;
+  }
 
   Result<KeyPtr> generate(const KeyName& name, const KeyType& type,
                           const OSSL_PARAM settings[]) override {
@@ -67,16 +120,79 @@ class MemoryKeystore final : public HoldingKeystore {
     const auto start = steady_clock::now();
     VHSM_TRY(shelf_->check_free(uri, start + deadlines_.fetch_timeout));
     const auto proven = VHSM_TRY(prove_if_needed(start));
-    const auto generator = VHSM_TRY(Generator::create(type, OSSL_KEYMGMT_SELECT_KEYPAIR, metrics_));
-    VHSM_TRY(generator->set_params(settings));
-    const KeyPtr key = VHSM_TRY(generator->generate(uri));
+    const KeyPtr key = VHSM_TRY(make_pair(uri, type, settings));
+    if (folder_ != nullptr) return seal_new(name, *key);
     Entry entry{.key = key, .certificates = {}};
     entry.public_key_info = VHSM_TRY(key->public_key_info());
     VHSM_TRY(shelf_->add(name, std::move(entry), proven));
     return key;
   }
 
-  Status remove(const KeyName& name) override { return shelf_->remove(name); }
+  Result<KeyLine> rotate(const KeyName& name) override {
+    if (folder_ == nullptr) return has_no_folder(name);
+    const auto record = VHSM_TRY(folder_->find(name.path(), deadline()));
+    if (!record.has_value() || record->versions.empty()) return no_such_key(name);
+    auto algorithm = VHSM_TRY(AlgorithmText::parse(record->versions.back().type));
+    const auto start = steady_clock::now();
+    [[maybe_unused]] const auto proven = VHSM_TRY(prove_if_needed(start));
+    if (algorithm.type() == nullptr) return rotate_secret(*record, name, algorithm.secret_bytes());
+    const KeyUri uri{name, std::nullopt, std::nullopt};
+    const KeyPtr key = VHSM_TRY(make_pair(uri, *algorithm.type(), algorithm.settings()));
+    const auto sealed = VHSM_TRY(static_cast<const LocalKey&>(*key).encoded());
+    const auto made = VHSM_TRY(folder_->add_version(
+        name.path(), {.type = AlgorithmText::of(*key), .policy = policy_of(*record)}, sealed));
+    return line_of(name, made);
+  }
+
+  Status set_enabled(const KeyUri& uri, bool enabled) override {
+    if (folder_ == nullptr) return has_no_folder(uri.name);
+    VHSM_TRY(folder_->set_state(uri.name.path(), uri.version,
+                                enabled ? sealed::State::kEnabled : sealed::State::kDisabled));
+    return shelf_->forget(uri.name);
+  }
+
+  Status set_policy(const KeyUri& uri, std::string_view policy) override {
+    if (folder_ == nullptr) return has_no_folder(uri.name);
+    const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
+    if (!record.has_value()) return no_such_key(uri.name);
+    if (record->versions.front().content == sealed::Content::kSecret) {
+      return fail(Errc::kUnsupported, "a symmetric key has its terms in its JWK", uri.name.uri());
+    }
+    const KeyPolicy parsed = VHSM_TRY(KeyPolicy::parse(policy));
+    const std::string text = parsed.text();
+    const auto bytes = sealed::view(text);
+    VHSM_TRY(folder_->set_policy(uri.name.path(), uri.version, {bytes.begin(), bytes.end()}));
+    return shelf_->forget(uri.name);
+  }
+
+  Status remove(const KeyUri& uri) override {
+    if (folder_ == nullptr) return remove_from_memory(uri);
+    const Status removed = folder_->remove(uri.name.path(), uri.version);
+    if (removed.ok()) return shelf_->forget(uri.name);
+    const bool elsewhere = removed.error().code == Errc::kMissing && !uri.version.has_value();
+    return elsewhere ? shelf_->remove(uri.name) : removed;
+  }
+
+  Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored, bool successor) override {
+    if (folder_ == nullptr) return has_no_folder(uri.name);
+    const Entry entry = VHSM_TRY(shelf_->read(uri, stored));
+    const bool is_secret = entry.symmetric != nullptr;
+    if (!is_secret && entry.key == nullptr) {
+      return fail(Errc::kNoPrivateKey, "only certificates are there, and no key", uri.name.uri());
+    }
+    const sealed::NewVersion version{
+        .content = is_secret ? sealed::Content::kSecret : sealed::Content::kPair,
+        .origin = sealed::Origin::kImported,
+        .type = is_secret ? AlgorithmText::of_secret(entry.symmetric->size())
+                          : AlgorithmText::of(*entry.key)};
+    return seal(uri.name, version, stored, successor);
+  }
+
+  Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes) override {
+    if (folder_ == nullptr) return has_no_folder(name);
+    const auto secret = VHSM_TRY(sealed::random_secret(bytes));
+    return seal(name, secret_version(bytes), secret, false);
+  }
 
  private:
   Result<std::optional<Moment>> prove_if_needed(steady_clock::time_point since) {
@@ -86,6 +202,69 @@ class MemoryKeystore final : public HoldingKeystore {
     return std::optional(proven);
   }
 
+  [[nodiscard]] steady_clock::time_point deadline() const {
+    return steady_clock::now() + deadlines_.fetch_timeout;
+  }
+
+  Result<std::vector<sealed::Record>> records() {
+    if (folder_ == nullptr) return std::vector<sealed::Record>();
+    return folder_->records(deadline());
+  }
+
+  static Error no_such_key(const KeyName& name) {
+    return fail(Errc::kMissing, "there is no such key here", name.uri());
+  }
+
+  static sealed::NewVersion secret_version(std::size_t bytes) {
+    return {.content = sealed::Content::kSecret, .type = AlgorithmText::of_secret(bytes)};
+  }
+
+  static sealed::Bytes policy_of(const sealed::Record& record) {
+    return record.versions.back().policy;
+  }
+
+  Result<KeyPtr> make_pair(const KeyUri& uri, const KeyType& type, const OSSL_PARAM settings[]) {
+    const auto generator = VHSM_TRY(Generator::create(type, OSSL_KEYMGMT_SELECT_KEYPAIR, metrics_));
+    VHSM_TRY(generator->set_params(settings));
+    return generator->generate(uri);
+  }
+
+  /// What is handed out is what was read back: a key that cannot be is none.
+  Result<KeyPtr> seal_new(const KeyName& name, const Key& key) {
+    const auto encoded = VHSM_TRY(static_cast<const LocalKey&>(key).encoded());
+    const auto made =
+        VHSM_TRY(folder_->add(name.path(), {.type = AlgorithmText::of(key)}, encoded));
+    Entry entry = VHSM_TRY(shelf_->open({name, std::nullopt, made.number}, deadline()));
+    return entry.key;
+  }
+
+  Result<KeyLine> seal(const KeyName& name, const sealed::NewVersion& version,
+                       const SecretBytes& content, bool successor) {
+    if (!successor) {
+      VHSM_TRY(shelf_->check_free({name, std::nullopt, std::nullopt}, deadline()));
+    }
+    const auto made = VHSM_TRY(successor ? folder_->add_version(name.path(), version, content)
+                                         : folder_->add(name.path(), version, content));
+    return line_of(name, made);
+  }
+
+  /// What was imported may be a JWK, whose terms a random successor would not have.
+  Result<KeyLine> rotate_secret(const sealed::Record& record, const KeyName& name,
+                                std::size_t bytes) {
+    if (record.versions.back().origin == sealed::Origin::kImported) {
+      return fail(Errc::kUnsupported, "an imported symmetric key is replaced by importing another",
+                  name.uri());
+    }
+    const auto secret = VHSM_TRY(sealed::random_secret(bytes));
+    return seal(name, secret_version(bytes), secret, true);
+  }
+
+  Status remove_from_memory(const KeyUri& uri) {
+    if (uri.version.has_value()) return has_no_folder(uri.name);
+    return shelf_->remove(uri.name);
+  }
+
+  std::shared_ptr<sealed::Folder> folder_;  ///< null: keys are in memory alone
   std::shared_ptr<Shelf> shelf_;
   std::shared_ptr<Retrier> retrier_;
   std::shared_ptr<Renewer> renewer_;
@@ -100,9 +279,10 @@ std::unique_ptr<HoldingKeystore> make_memory_keystore(std::shared_ptr<KeySource>
                                                       const Deadlines& deadlines,
                                                       std::shared_ptr<Metrics> metrics,
                                                       const Policy& policy,
-                                                      std::shared_ptr<const Records> records) {
+                                                      std::shared_ptr<const Records> records,
+                                                      std::shared_ptr<sealed::Folder> folder) {
   return std::make_unique<MemoryKeystore>(std::move(source), deadlines, std::move(metrics), policy,
-                                          std::move(records));
+                                          std::move(records), std::move(folder));
 }
 
 }  // namespace vhsm::keystore

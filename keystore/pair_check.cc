@@ -5,6 +5,7 @@
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/objects.h>
+#include <openssl/rsa.h>
 
 #include <algorithm>
 #include <array>
@@ -107,7 +108,7 @@ Status check_modulus(const EVP_PKEY* pair) {
 /// public half accepts says as much about the two belonging together.
 Status check_by_signature(const PublicHalf& half, EVP_PKEY* pair) {
   constexpr std::array<std::uint8_t, EVP_MAX_MD_SIZE> kZeros{};
-  std::array<std::uint8_t, 512> signature{};
+  std::array<std::uint8_t, OPENSSL_RSA_MAX_MODULUS_BITS / 8> signature{};
   const std::string_view digest = half.default_digest().empty() ? "SHA256" : half.default_digest();
   const EVP_MD* md = EVP_get_digestbyname(std::string(digest).c_str());
   if (md == nullptr) return fail(Errc::kUnsupported, "the key's digest is not known");

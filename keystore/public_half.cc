@@ -5,6 +5,7 @@
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 #include <openssl/params.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 
 #include <algorithm>
@@ -20,7 +21,7 @@ namespace vhsm::keystore {
 namespace {
 
 constexpr int kSmallestRsaBits = 2048;
-constexpr int kLargestRsaBits = 4096;
+constexpr int kLargestRsaBits = OPENSSL_RSA_MAX_MODULUS_BITS;
 constexpr int kPublicSelection = EVP_PKEY_PUBLIC_KEY;
 
 std::vector<OSSL_PARAM> without(std::span<const char* const> names, const OSSL_PARAM params[]) {
@@ -45,7 +46,7 @@ Status supported_curve(const EVP_PKEY* key) {
 Status supported_size(const EVP_PKEY* key) {
   const int bits = EVP_PKEY_get_bits(key);
   if (bits >= kSmallestRsaBits && bits <= kLargestRsaBits) return {};
-  return fail(Errc::kUnsupported, "RSA keys are held from 2048 to 4096 bits",
+  return fail(Errc::kUnsupported, "RSA keys are held from 2048 to 16384 bits",
               std::to_string(bits) + " bits");
 }
 

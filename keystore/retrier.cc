@@ -135,7 +135,7 @@ void Retrier::attempt_here(Desk<Wanted>& desk) {
 
 Result<Entry> Retrier::open(const KeyUri& uri, std::chrono::milliseconds patience) {
   for (;;) {
-    auto here = VHSM_TRY(shelf_->find(uri.name));
+    auto here = VHSM_TRY(shelf_->find(uri));
     if (here.has_value()) return *std::move(here);
     const auto desk = VHSM_TRY(worker_.desk());
     VHSM_TRY(desk->with([&](Wanted& wanted) { return wanted.add(uri); }));

@@ -6,6 +6,7 @@
 
 #include "keystore/local_key.h"
 #include "keystore/pair_check.h"
+#include "keystore/sealed/folder.h"
 #include "keystore/secret_material.h"
 
 namespace vhsm::keystore {
@@ -57,6 +58,15 @@ bool same_key(const Entry& a, const Entry& b) {
   return a.key != nullptr && b.key != nullptr && a.public_key_info == b.public_key_info;
 }
 
+/// Whatever happens, the flight lands: others wait for it.
+Result<Entry> fly(const std::function<Result<Entry>()>& bring) noexcept {
+  try {
+    return bring();
+  } catch (...) {
+    return fail(Errc::kOutOfMemory, "no memory to fetch the key");
+  }
+}
+
 /// What a URI must ask for to get `entry` again.
 std::optional<ObjectType> type_of(const Entry& entry) {
   if (entry.symmetric == nullptr) return std::nullopt;
@@ -71,24 +81,39 @@ struct Shelf::Claim {
   bool mine = false;               ///< the caller has to fly
 };
 
-Result<std::optional<Entry>> Shelf::find(const KeyName& name) {
+Result<std::optional<Entry>> Shelf::here(const Place& place) {
   return memory::run_protected([&]() -> Result<std::optional<Entry>> {
     const std::lock_guard lock(mutex_);
-    const auto found = entries_.find(name);
+    const auto found = entries_.find(place);
     return found == entries_.end() ? std::nullopt : std::optional(found->second);
   });
+}
+
+Result<std::optional<Entry>> Shelf::find(const KeyUri& uri) {
+  if (folder_ == nullptr || !folder_->is_unlocked()) return here({uri.name});
+  const auto deadline = std::chrono::steady_clock::now();  // nobody but the disk is waited for
+  const auto place = VHSM_TRY(place_in_folder(uri, deadline));
+  if (!place.has_value()) return here({uri.name});
+  Entry entry = VHSM_TRY(unseal_at(*place, deadline));
+  return std::optional(std::move(entry));
 }
 
 Result<std::vector<KeyUri>> Shelf::names() {
   return memory::run_protected([&]() -> Result<std::vector<KeyUri>> {
     const std::lock_guard lock(mutex_);
     std::vector<KeyUri> all;
-    for (const auto& [name, entry] : entries_) all.push_back({name, type_of(entry), std::nullopt});
+    for (const auto& [place, entry] : entries_) {
+      if (place.version == 0) all.push_back({place.name, type_of(entry), std::nullopt});
+    }
     return all;
   });
 }
 
 Status Shelf::check_free(const KeyUri& uri, Deadline deadline) {
+  if (folder_ != nullptr) {
+    const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline));
+    if (record.has_value()) return taken(uri.name);
+  }
   const auto there = open(uri, deadline);
   if (there.ok()) return taken(uri.name);
   return there.error().code == Errc::kMissing ? Status() : Status(there.error());
@@ -98,66 +123,124 @@ Status Shelf::add(const KeyName& name, Entry entry, std::optional<Moment> proven
   put_under_gate(KeyUri{name, std::nullopt, std::nullopt}, false, entry, proven);
   const bool added = VHSM_TRY(memory::run_protected([&]() -> Result<bool> {
     const std::lock_guard lock(mutex_);
-    return entries_.emplace(name, entry).second;
+    return entries_.emplace(Place{name}, entry).second;
   }));
   return added ? Status() : Status(taken(name));
 }
 
 Status Shelf::remove(const KeyName& name) {
-  std::map<KeyName, Entry>::node_type removed;  // ends when the lock is free again
+  std::map<Place, Entry>::node_type removed;  // ends when the lock is free again
   VHSM_TRY(memory::run_protected([&]() -> Status {
     const std::lock_guard lock(mutex_);
-    removed = entries_.extract(name);
+    removed = entries_.extract({name});
     return {};
   }));
   if (!removed.empty()) return {};
   return fail(Errc::kMissing, "there is no such key here", name.uri());
 }
 
-Result<Shelf::Claim> Shelf::claim(const KeyName& name) {
+Status Shelf::forget(const KeyName& name) {
+  std::vector<Entry> removed;  // end when the lock is free again
+  return memory::run_protected([&]() -> Status {
+    const std::lock_guard lock(mutex_);
+    const auto first = entries_.lower_bound({name, 1});
+    auto last = first;
+    for (; last != entries_.end() && last->first.name == name; ++last) {
+      removed.push_back(last->second);
+    }
+    entries_.erase(first, last);
+    return {};
+  });
+}
+
+Result<Shelf::Claim> Shelf::claim(const Place& place) {
   return memory::run_protected([&]() -> Result<Claim> {
     const std::lock_guard lock(mutex_);
-    if (const auto found = entries_.find(name); found != entries_.end()) {
+    if (const auto found = entries_.find(place); found != entries_.end()) {
       return Claim{found->second, nullptr, false};
     }
-    auto& flight = flights_[name];
+    auto& flight = flights_[place];
     const bool mine = flight == nullptr || !flight->ours();
     if (mine) flight = std::make_shared<Flight>();
     return Claim{std::nullopt, flight, mine};
   });
 }
 
-void Shelf::land(const KeyName& name, const std::shared_ptr<Flight>& flight,
+void Shelf::land(const Place& place, const std::shared_ptr<Flight>& flight,
                  const Result<Entry>& entry) {
   static_cast<void>(memory::run_protected([&]() -> Status {
     const std::lock_guard lock(mutex_);
-    if (entry.ok()) entries_.emplace(name, entry.value());
-    flights_.erase(name);
+    if (entry.ok()) entries_.emplace(place, entry.value());
+    flights_.erase(place);
     return {};
   }));
   flight->land(entry);
 }
 
 Result<Entry> Shelf::open(const KeyUri& uri, Deadline deadline) {
+  const auto place = VHSM_TRY(place_in_folder(uri, deadline));
+  if (place.has_value()) return unseal_at(*place, deadline);
   if (uri.version) {
-    return fail(Errc::kUnsupported, "this keystore has no versions", uri.name.uri());
+    return fail(Errc::kUnsupported, "only keys in a folder (keystore = dir:) have versions",
+                uri.name.uri());
   }
-  auto claimed = VHSM_TRY(claim(uri.name));
+  return open_at({uri.name}, deadline, [&] { return fetch(uri, deadline); });
+}
+
+Result<Entry> Shelf::open_at(const Place& place, Deadline deadline, const Bring& bring) {
+  auto claimed = VHSM_TRY(claim(place));
   if (claimed.entry) return *std::move(claimed.entry);
-  if (!claimed.mine) return claimed.flight->wait(uri.name, deadline);
-  const Result<Entry> entry = fly(uri, deadline);
-  land(uri.name, claimed.flight, entry);
+  if (!claimed.mine) return claimed.flight->wait(place.name, deadline);
+  const Result<Entry> entry = fly(bring);
+  land(place, claimed.flight, entry);
   return entry;
 }
 
-/// Whatever happens, the flight lands: others wait for it.
-Result<Entry> Shelf::fly(const KeyUri& uri, Deadline deadline) noexcept {
-  try {
-    return fetch(uri, deadline);
-  } catch (...) {
-    return fail(Errc::kOutOfMemory, "no memory to fetch the key");
+// ----- the folder --------------------------------------------------------------------------------
+
+/// Nothing when the folder has no such key: then the source is asked.
+Result<std::optional<Place>> Shelf::place_in_folder(const KeyUri& uri, Deadline deadline) {
+  if (folder_ == nullptr) return std::optional<Place>();
+  const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline));
+  if (!record.has_value()) return std::optional<Place>();
+  const sealed::Version version = VHSM_TRY(sealed::usable_version(*record, uri.version));
+  const bool is_secret = version.content == sealed::Content::kSecret;
+  if (is_secret == (uri.type == ObjectType::kSecret)) {
+    return std::optional(
+        Place{uri.name, version.number, std::string(sealed::text(version.policy))});
   }
+  return is_secret
+             ? fail(Errc::kMissing, "a symmetric key stands there: name it with type=secret",
+                    uri.name.uri())
+             : fail(Errc::kMissing, "a key pair stands there, not a symmetric key", uri.name.uri());
 }
+
+Result<Entry> Shelf::unseal_at(const Place& place, Deadline deadline) {
+  return open_at(place, deadline, [&] { return unseal(place, deadline); });
+}
+
+Result<Entry> Shelf::unseal(const Place& place, Deadline deadline) {
+  const auto opened = VHSM_TRY(folder_->open(place.name.path(), place.version, deadline));
+  KeyUri uri{place.name, std::nullopt, place.version};
+  if (opened.version.content == sealed::Content::kSecret) uri.type = ObjectType::kSecret;
+  auto read = this->read(uri, opened.content);
+  if (!read.ok()) return read.error().about(place.name.uri());
+  Entry entry = std::move(read).value();
+  VHSM_TRY(put_under_policy(opened.version, entry));
+  put_under_gate(uri, false, entry, std::nullopt);
+  return entry;
+}
+
+/// A symmetric key has its terms in itself (a JWK).
+Status Shelf::put_under_policy(const sealed::Version& version, const Entry& entry) {
+  if (version.policy.empty() || entry.key == nullptr) return {};
+  auto policy = VHSM_TRY(KeyPolicy::parse(sealed::text(version.policy)));
+  static_cast<const LocalKey&>(*entry.key)
+      .bind(std::make_shared<const KeyPolicy>(std::move(policy)));
+  return {};
+}
+
+// ----- the source --------------------------------------------------------------------------------
 
 Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
   if (source_ == nullptr) {
@@ -166,20 +249,23 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
   const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
   const auto secret = source_->fetch(uri.name, deadline);
   if (!secret.ok()) return secret.error().about(uri.name.uri());
-  auto entry = read(uri, secret.value());
-  if (entry.ok()) {
-    Entry kept = std::move(entry).value();
-    put_under_gate(uri, true, kept, begun);
-    return kept;
-  }
-  memory::wipe_stacks();
-  return entry.error().about(uri.name.uri());
+  auto read = this->read(uri, secret.value());
+  if (!read.ok()) return read.error().about(uri.name.uri());
+  Entry entry = std::move(read).value();
+  put_under_gate(uri, true, entry, begun);
+  return entry;
 }
 
-Result<Entry> Shelf::read(const KeyUri& uri, const SecretBytes& secret) const {
-  if (uri.type == ObjectType::kSecret) return shelve_symmetric(uri, secret);
-  auto material = VHSM_TRY(parse_material(secret));
-  return shelve(uri, std::move(material));
+/// What is left of a key that could not be read goes from the stacks.
+Result<Entry> Shelf::read(const KeyUri& uri, const SecretBytes& stored) const {
+  const auto shelved = [&]() -> Result<Entry> {
+    if (uri.type == ObjectType::kSecret) return shelve_symmetric(uri, stored);
+    auto material = VHSM_TRY(parse_material(stored));
+    return shelve(uri, std::move(material));
+  };
+  auto entry = shelved();
+  if (!entry.ok()) memory::wipe_stacks();
+  return entry;
 }
 
 Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
@@ -189,7 +275,7 @@ Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
   VHSM_TRY(check_pair(half, material.pair.get()));
   entry.public_key_info = VHSM_TRY(half.key_info());
   entry.key = VHSM_TRY(LocalKey::hold(std::move(half), std::move(material.pair),
-                                      KeyUri{uri.name, std::nullopt, std::nullopt}, metrics_));
+                                      KeyUri{uri.name, std::nullopt, uri.version}, metrics_));
   return entry;
 }
 
@@ -197,7 +283,7 @@ Result<Entry> Shelf::shelve_symmetric(const KeyUri& uri, const SecretBytes& secr
   const auto material = VHSM_TRY(parse_secret(secret));
   Entry entry{.key = nullptr, .certificates = {}};
   entry.symmetric =
-      VHSM_TRY(SymmetricKey::hold(material, KeyUri{uri.name, uri.type, std::nullopt}, metrics_));
+      VHSM_TRY(SymmetricKey::hold(material, KeyUri{uri.name, uri.type, uri.version}, metrics_));
   return entry;
 }
 
@@ -251,11 +337,9 @@ Status Shelf::renew_at_source(Permit& permit, Deadline deadline) {
 /// A key that was replaced is gone; its successor takes its place here.
 Status Shelf::compare(Permit& permit, const SecretBytes& secret) {
   const KeyName& name = permit.uri().name;
-  const auto here = VHSM_TRY(find(name));
+  const auto here = VHSM_TRY(this->here({name}));
   if (!here.has_value() || here->permit.get() != &permit) return {};  // deleted: nobody decides
-  auto read = this->read(permit.uri(), secret);
-  if (!read.ok()) memory::wipe_stacks();
-  Entry fresh = VHSM_TRY(std::move(read));
+  Entry fresh = VHSM_TRY(read(permit.uri(), secret));
   if (same_key(*here, fresh)) return {};
   put_under_gate(permit.uri(), true, fresh, Moment{gate_.now(), std::chrono::steady_clock::now()});
   withdraw(permit, Errc::kMissing, &fresh);
@@ -265,13 +349,13 @@ Status Shelf::compare(Permit& permit, const SecretBytes& secret) {
 /// Wipes the key, and puts `successor` in its place, or nothing.
 void Shelf::withdraw(Permit& permit, Errc why, const Entry* successor) {
   const KeyName& name = permit.uri().name;
-  std::map<KeyName, Entry>::node_type removed;  // ends when the lock is free again
+  std::map<Place, Entry>::node_type removed;  // ends when the lock is free again
   static_cast<void>(memory::run_protected([&]() -> Status {
     const std::lock_guard lock(mutex_);
-    const auto found = entries_.find(name);
+    const auto found = entries_.find({name});
     if (found == entries_.end() || found->second.permit.get() != &permit) return {};
     removed = entries_.extract(found);
-    if (successor != nullptr) entries_.emplace(name, *successor);
+    if (successor != nullptr) entries_.emplace(Place{name}, *successor);
     return {};
   }));
   permit.revoke(why);

@@ -4,10 +4,13 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <tuple>
 #include <vector>
 
 #include "keystore/keystore.h"
@@ -15,8 +18,23 @@
 
 namespace vhsm::keystore {
 
+namespace sealed {
+struct Version;
+}
+
 class Flight;
 class Renewer;
+
+/// Where a key stands.
+struct Place {
+  KeyName name;
+  std::uint32_t version = 0;  ///< in the folder; 0: it came from the source, or was made here
+  std::string policy{};       ///< under another one it stands elsewhere
+
+  friend bool operator<(const Place& a, const Place& b) noexcept {
+    return std::tie(a.name, a.version, a.policy) < std::tie(b.name, b.version, b.policy);
+  }
+};
 
 /// One point in time on two clocks: what a lease counts by, and what waiting ends by.
 struct Moment {
@@ -30,19 +48,21 @@ class Shelf {
  public:
   using Deadline = std::chrono::steady_clock::time_point;
 
+  /// @param folder  null: there is none.
   Shelf(std::shared_ptr<KeySource> source, std::shared_ptr<Metrics> metrics, const GateTerms& gate,
-        std::shared_ptr<const Records> records) noexcept
+        std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder) noexcept
       : source_(std::move(source)),
         metrics_(std::move(metrics)),
         gate_(gate),
-        records_(std::move(records)) {}
+        records_(std::move(records)),
+        folder_(std::move(folder)) {}
 
   /// Who renews the leases of keys that come from now on.
   void set_renewer(std::weak_ptr<Renewer> renewer) noexcept { renewer_ = std::move(renewer); }
 
-  /// What is here. Takes no time.
-  /// @errors kForked.
-  Result<std::optional<Entry>> find(const KeyName& name);
+  /// What is here, or in a folder that is open. Waits for nothing but the disk.
+  /// @errors kForked; those of the folder.
+  Result<std::optional<Entry>> find(const KeyUri& uri);
 
   /// The names of all that is here; of symmetric keys with their type.
   /// @errors kForked.
@@ -62,8 +82,14 @@ class Shelf {
   /// @errors as KeySource::prove().
   Result<Moment> prove(Deadline since, Deadline deadline);
 
-  /// @errors kMissing, kForked.
+  /// Of what is not in the folder.  @errors kMissing, kForked.
   Status remove(const KeyName& name);
+  /// Lets go of what was read from the folder under this name.
+  Status forget(const KeyName& name);
+
+  /// What `stored` is, without putting it anywhere.
+  /// @errors kBadFormat, kUnsupported, kMemoryLimit.
+  Result<Entry> read(const KeyUri& uri, const SecretBytes& stored) const;
 
   /// Asks anew whether a key may be used. One that the source denies, has no more, or has replaced
   /// is wiped, and gone from here.
@@ -77,10 +103,16 @@ class Shelf {
  private:
   struct Claim;
 
-  Result<Claim> claim(const KeyName& name);
+  using Bring = std::function<Result<Entry>()>;
+
+  Result<std::optional<Entry>> here(const Place& place);
+  Result<std::optional<Place>> place_in_folder(const KeyUri& uri, Deadline deadline);
+  Result<Entry> open_at(const Place& place, Deadline deadline, const Bring& bring);
+  Result<Claim> claim(const Place& place);
   Result<Entry> fetch(const KeyUri& uri, Deadline deadline);
-  Result<Entry> fly(const KeyUri& uri, Deadline deadline) noexcept;
-  Result<Entry> read(const KeyUri& uri, const SecretBytes& secret) const;
+  Result<Entry> unseal(const Place& place, Deadline deadline);
+  static Status put_under_policy(const sealed::Version& version, const Entry& entry);
+  Result<Entry> unseal_at(const Place& place, Deadline deadline);
   Result<Entry> shelve(const KeyUri& uri, Material material) const;
   Result<Entry> shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const;
   void put_under_gate(const KeyUri& uri, bool at_source, Entry& entry,
@@ -89,16 +121,17 @@ class Shelf {
   Status compare(Permit& permit, const SecretBytes& secret);
   void withdraw(Permit& permit, Errc why, const Entry* successor);
   void note_failure(Permit& permit, const Error& error);
-  void land(const KeyName& name, const std::shared_ptr<Flight>& flight, const Result<Entry>& entry);
+  void land(const Place& place, const std::shared_ptr<Flight>& flight, const Result<Entry>& entry);
 
   std::shared_ptr<KeySource> source_;
   std::shared_ptr<Metrics> metrics_;
   GateTerms gate_;
   std::shared_ptr<const Records> records_;
+  std::shared_ptr<sealed::Folder> folder_;
   std::weak_ptr<Renewer> renewer_;
   std::mutex mutex_;
-  std::map<KeyName, Entry> entries_;
-  std::map<KeyName, std::shared_ptr<Flight>> flights_;
+  std::map<Place, Entry> entries_;
+  std::map<Place, std::shared_ptr<Flight>> flights_;
 };
 
 }  // namespace vhsm::keystore

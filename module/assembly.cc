@@ -9,8 +9,12 @@
 #include "keystore/warm_up.h"
 #include "memory/protected_memory.h"
 #include "module/measured_settings.h"
+#include "module/slot_keys.h"
 
 namespace vhsm {
+
+namespace sealed = keystore::sealed;
+
 namespace {
 
 /// `auto` on a machine without SNP leaves the platform out: keys that are here can still be used.
@@ -109,19 +113,58 @@ Status prefetch(const Parts& parts, const Log& log) {
   return {};
 }
 
-Status hold_keys(Parts& parts) {
+/// Platform, KBS, and where they are told of.
+Result<std::shared_ptr<const Records>> connect(Parts& parts) {
   parts.platform = VHSM_TRY(find_platform(parts.settings));
-  const auto records = VHSM_TRY(open_records(parts.settings));
+  auto records = VHSM_TRY(open_records(parts.settings));
   log_memory(records->log);
   VHSM_TRY(take_init_data(parts.settings, parts.platform.get()));
   VHSM_TRY(make_nitride(parts, records));
-  parts.held = keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings),
-                                              parts.metrics, policy_of(parts.settings), records);
+  return records;
+}
+
+/// A folder whose slots do not open now may open later: a KBS may be away. One that was changed by
+/// somebody else never will.
+Status unlock(sealed::Folder& folder, const Settings& settings, const Log& log) {
+  const Status unlocked = folder.unlock(Clock::now() + settings.load_wait);
+  if (unlocked.ok() || unlocked.error().code != Errc::kSealed) return unlocked;
+  log.error(unlocked.error());
+  return {};
+}
+
+/// Null: keys are in memory alone. The root key is got now, while the device can be opened.
+Result<std::shared_ptr<sealed::Folder>> open_folder(const Parts& parts, const Log& log) {
+  if (parts.settings.key_folder().empty()) return std::shared_ptr<sealed::Folder>();
+  auto keys = std::make_shared<PlatformSlotKeys>(parts.platform, parts.nitride,
+                                                 parts.settings.keystore_kbs_key);
+  auto folder = VHSM_TRY(find_folder(parts.settings, std::move(keys)));
+  VHSM_TRY(unlock(*folder, parts.settings, log));
+  return folder;
+}
+
+Status hold_keys(Parts& parts) {
+  const auto records = VHSM_TRY(connect(parts));
+  auto folder = VHSM_TRY(open_folder(parts, records->log));
+  parts.held =
+      keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings), parts.metrics,
+                                     policy_of(parts.settings), records, std::move(folder));
   parts.keystore = parts.held;
   return prefetch(parts, records->log);
 }
 
 }  // namespace
+
+Result<Parts> assemble_keyless(std::span<const Override> overrides) {
+  auto parts = VHSM_TRY(prepare(overrides, Process::kOurs));
+  [[maybe_unused]] const auto records = VHSM_TRY(connect(parts));
+  return parts;
+}
+
+Result<std::shared_ptr<sealed::Folder>> find_folder(const Settings& settings,
+                                                    std::shared_ptr<sealed::SlotKeys> keys) {
+  auto files = VHSM_TRY(sealed::open_files(settings.key_folder()));
+  return std::make_shared<sealed::Folder>(std::move(files), std::move(keys));
+}
 
 Result<Log> open_log(const Settings& settings) {
   const LogLevel level = VHSM_TRY(parse_log_level(settings.log_level));

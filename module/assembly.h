@@ -14,6 +14,7 @@
 #include "base/settings.h"
 #include "keystore/daemon/remote_keystore.h"
 #include "keystore/keystore.h"
+#include "keystore/sealed/folder.h"
 #include "nitride/client.h"
 #include "snp/platform.h"
 
@@ -42,6 +43,15 @@ Result<Parts> assemble(std::span<const Override> overrides, Process process = Pr
 /// For vhsmd: the keys are in this process, whatever `keystore` says.
 /// @errors as assemble().
 Result<Parts> assemble_held(std::span<const Override> overrides);
+
+/// For who makes or opens a folder of sealed keys: platform and KBS, and no keystore.
+/// @errors as assemble().
+Result<Parts> assemble_keyless(std::span<const Override> overrides);
+
+/// The folder that the settings name, not opened by any slot yet.
+/// @errors kIo when there is none; kBadConfig for its owner or mode.
+Result<std::shared_ptr<keystore::sealed::Folder>> find_folder(
+    const Settings& settings, std::shared_ptr<keystore::sealed::SlotKeys> keys);
 
 /// The file that `log` names.  @errors kIo, kBadConfig.
 Result<Log> open_log(const Settings& settings);

@@ -82,11 +82,11 @@ Result<std::unique_ptr<StoreLoader>> StoreLoader::open(Provider& provider, std::
 
 Status StoreLoader::remove(Provider& provider, std::string_view uri) {
   const auto parsed = VHSM_TRY(KeyUri::parse(uri, provider.settings().kbs_path));
-  if (parsed.type.has_value() || parsed.version.has_value()) {
+  if (parsed.type.has_value()) {
     return fail(Errc::kInvalidArgument,
-                "a key is deleted as a whole: without type= and version=", parsed.name.uri());
+                "a key is deleted as a whole: without type=", parsed.name.uri());
   }
-  return provider.keystore().remove(parsed.name);
+  return provider.keystore().remove(parsed);
 }
 
 const ossl::Core& StoreLoader::core() const noexcept { return provider_->core(); }
@@ -150,7 +150,7 @@ Status StoreLoader::search_folder(const KeyFolder& folder, const StoreSearch& se
                 *search.alias() + " (" + names[0].name.uri() + ", " + names[1].name.uri() + ")");
   }
   for (const KeyUri& uri : names) {
-    auto entry = VHSM_TRY(provider_->keystore().find(uri.name));
+    auto entry = VHSM_TRY(provider_->keystore().find(uri));
     if (entry.has_value()) append(search.narrow(*std::move(entry)));
   }
   return {};

@@ -4,7 +4,7 @@
 # bench.sh [OPTION...]: the time that verifying an SEV-SNP report takes; then vhsm, in the process and in
 # vhsmd, against the same key in a file, and that key where vhsm is not loaded: signatures a second, and
 # CPU time of nginx's worker for a TLS handshake; where Debian has pkcs11-provider (13 and later), a SoftHSM
-# token beside them. Options go to bench_sign; BENCH_ROUNDS and BENCH_HANDSHAKES to bench_handshake.
+# token beside them. Options go to bench_sign; BENCH_STARTS, BENCH_ROUNDS and BENCH_HANDSHAKES to bench_handshake.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh

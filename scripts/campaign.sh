@@ -5,13 +5,15 @@
 #   reloads   nginx and HAProxy, RSA and EC: 200 reloads each under constant load (4 minutes)
 #   bench     signatures and handshakes against a file key (5 minutes)
 #   hosts     the module in the OpenSSL of other Debian releases, 4.0 among them (5 minutes; root, network)
-#   fuzz      each fuzzer for FUZZ_MINUTES (60)
+#   crash     VHSM_KILL_POINTS (2000) points at which a change of a sealed folder is killed, 5 times as many
+#             power losses (5 minutes)
+#   fuzz      each fuzzer for FUZZ_MINUTES (10)
 # The last results stand in docs/campaign.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
 
-readonly CAMPAIGNS=(reloads bench hosts fuzz)
+readonly CAMPAIGNS=(reloads bench hosts crash fuzz)
 readonly RELOADS=${RELOADS:-200}
 
 build() {
@@ -49,7 +51,13 @@ campaign_hosts() {
   as_root scripts/hosts.sh ${HOSTS:-trixie sid experimental}
 }
 
-campaign_fuzz() { FUZZ_SECONDS=$((${FUZZ_MINUTES:-60} * 60)) scripts/test.sh packages fuzz; }
+campaign_crash() {
+  build
+  cmake --build --preset release --target crash_test >/dev/null
+  VHSM_KILL_POINTS=${VHSM_KILL_POINTS:-2000} timeout 3600 build/release/bin/crash_test --gtest_brief=1
+}
+
+campaign_fuzz() { FUZZ_SECONDS=$((${FUZZ_MINUTES:-10} * 60)) scripts/test.sh packages fuzz; }
 
 main() {
   local wanted=("$@") campaign

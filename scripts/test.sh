@@ -16,6 +16,14 @@ stage_packages() {
   install_packages $BUILD_PACKAGES $TEST_PACKAGES $GUEST_PACKAGES
   # shellcheck disable=SC2046
   install_packages $(lint_packages) $(newer_packages)
+  measure_tool
+}
+
+# A third opinion on launch digests; where PyPI cannot be reached, its test is skipped.
+measure_tool() {
+  [ ! -x build/tools/bin/sev-snp-measure ] || return 0
+  { python3 -m venv build/tools && build/tools/bin/pip install sev-snp-measure==0.0.13; } >/dev/null 2>&1 ||
+    echo "skipped: sev-snp-measure cannot be installed"
 }
 
 # The formatter and the fuzzers need LLVM 14, which Debian 13 does not have.

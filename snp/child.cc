@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "base/descriptor.h"
@@ -19,6 +21,8 @@ namespace vhsm::snp {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
+
+Error too_late() { return fail(Errc::kPlatform, "this program did not answer in time"); }
 
 struct Pipe {
   Descriptor read;
@@ -31,7 +35,7 @@ Result<Pipe> make_pipe() {
   return Pipe{clear_of_streams(Descriptor(ends[0])), clear_of_streams(Descriptor(ends[1]))};
 }
 
-/// A child of ours, waited for on every way out. A host may take its status first.
+/// A child of ours, ended and waited for on every way out. A host may take its status first.
 class Child {
  public:
   explicit Child(pid_t pid) : pid_(pid) {}
@@ -42,21 +46,33 @@ class Child {
   ~Child() {
     if (pid_ <= 0) return;
     ::kill(pid_, SIGKILL);
-    static_cast<void>(wait());
+    int status = 0;
+    static_cast<void>(take(status, 0));
   }
 
-  /// @return whether it ended well, as far as anyone can tell.
-  bool wait() {
+  /// It has closed its output, so it will have ended soon, or hangs.
+  /// @errors kIo when it ended with a failure, as far as anyone can tell; kPlatform.
+  Status wait(TimePoint deadline) {
+    constexpr std::chrono::milliseconds kRest{5};
     int status = 0;
-    pid_t ended = 0;
-    do {
-      ended = ::waitpid(pid_, &status, 0);
-    } while (ended < 0 && errno == EINTR);
+    while (take(status, WNOHANG) == 0) {
+      if (Clock::now() > deadline) return too_late();
+      std::this_thread::sleep_for(kRest);
+    }
     pid_ = -1;
-    return ended < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+    return fail(Errc::kIo, "this program ended with a failure");
   }
 
  private:
+  /// @return 0 while it runs.
+  [[nodiscard]] pid_t take(int& status, int flags) const {
+    for (;;) {
+      const pid_t ended = ::waitpid(pid_, &status, flags);
+      if (ended >= 0 || errno != EINTR) return ended;
+    }
+  }
+
   pid_t pid_;
 };
 
@@ -80,9 +96,7 @@ Result<Bytes> read_all(int from, std::size_t max_bytes, TimePoint deadline) {
   Bytes output(max_bytes + 1);
   std::size_t size = 0;
   while (size < output.size()) {
-    if (!wait_until_ready(from, POLLIN, deadline)) {
-      return fail(Errc::kPlatform, "this program did not answer in time");
-    }
+    if (!wait_until_ready(from, POLLIN, deadline)) return too_late();
     const ssize_t got = ::read(from, output.data() + size, output.size() - size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail(Errc::kIo, "what this program prints cannot be read");
@@ -117,7 +131,8 @@ Result<Bytes> run_program(const std::vector<std::string>& command,
   from.write = {};
   auto output = read_all(from.read.get(), max_bytes, deadline);
   if (!output.ok()) return output.error().about(command.front());
-  if (!child.wait()) return fail(Errc::kIo, "this program ended with a failure", command.front());
+  const Status ended = child.wait(deadline);
+  if (!ended.ok()) return ended.error().about(command.front());
   return output;
 }
 

@@ -2,11 +2,12 @@
 #include "snp/ecdsa_p384.h"
 
 #include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/obj_mac.h>
+#include <openssl/params.h>
 
 #include <vector>
-
-#include "base/handle.h"
 
 namespace vhsm::snp {
 namespace {
@@ -57,7 +58,38 @@ Result<std::vector<std::uint8_t>> sign(EVP_PKEY* key, Bytes message) {
   return der;
 }
 
+constexpr std::size_t kCoordinateBytes = 48;
+
+/// As X9.62 writes it.
+Status put_coordinate(Bytes little_endian, std::span<std::uint8_t> into) {
+  const auto number = VHSM_TRY(from_little_endian(little_endian));
+  const int size = static_cast<int>(into.size());
+  if (BN_bn2binpad(number.get(), into.data(), size) == size) return {};
+  return fail(Errc::kBadFormat, "a coordinate of a public key is too long");
+}
+
 }  // namespace
+
+Result<ossl::PKey> public_p384(std::span<const std::uint8_t, kP384NumberBytes> x,
+                               std::span<const std::uint8_t, kP384NumberBytes> y) {
+  const ossl::ErrorMark mark;
+  std::array<std::uint8_t, 1 + 2 * kCoordinateBytes> point{POINT_CONVERSION_UNCOMPRESSED};
+  VHSM_TRY(put_coordinate(x, std::span(point).subspan(1, kCoordinateBytes)));
+  VHSM_TRY(put_coordinate(y, std::span(point).last(kCoordinateBytes)));
+  char group[] = SN_secp384r1;
+  OSSL_PARAM parts[]{
+      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size()),
+      OSSL_PARAM_construct_end()};
+  const auto ctx = VHSM_TRY(
+      made(ossl::PKeyCtx(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr)), "no EC keys"));
+  ossl::PKey key;
+  if (EVP_PKEY_fromdata_init(ctx.get()) != 1 ||
+      EVP_PKEY_fromdata(ctx.get(), ossl::Receive(key), EVP_PKEY_PUBLIC_KEY, parts) != 1) {
+    return fail(Errc::kBadFormat, "a public key is no point of P-384");
+  }
+  return key;
+}
 
 Status verify_p384(EVP_PKEY* key, Bytes message,
                    std::span<const std::uint8_t, 2 * kP384NumberBytes> signature) {
@@ -67,9 +99,9 @@ Status verify_p384(EVP_PKEY* key, Bytes message,
   const auto ctx = VHSM_TRY(made(ossl::MdCtx(EVP_MD_CTX_new()), "no digest context"));
   VHSM_TRY(
       crypto(EVP_DigestVerifyInit_ex(ctx.get(), nullptr, kDigest, nullptr, nullptr, key, nullptr),
-             "the certificate's key does not verify"));
+             "this key does not verify"));
   if (EVP_DigestVerify(ctx.get(), der.data(), der.size(), message.data(), message.size()) != 1) {
-    return fail(Errc::kBadSignature, "the report was not signed by the certificate's key");
+    return fail(Errc::kBadSignature, "the signature is not by this key");
   }
   return {};
 }

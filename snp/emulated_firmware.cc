@@ -102,6 +102,8 @@ class Context {
                   sizeof request.field_selection));
     add(field_of(field::kChipId));
     add(field_of(field::kHostData));
+    add(field_of(field::kIdKeyDigest));
+    add(field_of(field::kAuthorKeyDigest));
     add(field_of(field::kVmpl));
     if (selects(request, derived_key_field::kPolicy)) add(field_of(field::kPolicy));
     if (selects(request, derived_key_field::kImageId)) add(field_of(field::kImageId));

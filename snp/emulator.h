@@ -11,14 +11,12 @@
 #include <string>
 
 #include "base/result.h"
+#include "snp/id_block.h"
 #include "snp/platform.h"
 #include "snp/product.h"
 #include "snp/report.h"
 
 namespace vhsm::snp {
-
-using FamilyId = Octets<struct FamilyIdTag, field::kFamilyId.size>;
-using ImageId = Octets<struct ImageIdTag, field::kImageId.size>;
 
 inline constexpr const char* kTestRootName = "ARK-VHSM-TEST";
 inline constexpr const char* kTestIntermediateName = "SEV-VHSM-TEST";
@@ -44,6 +42,9 @@ struct EmulatorOptions {
   std::optional<Tcb> committed_tcb;   ///< unset: the same
   std::optional<FamilyId> family_id;
   std::optional<ImageId> image_id;
+  /// What the guest is launched with. Its measurement and policy must be the guest's (an unset
+  /// `measurement` is its own); FAMILY_ID, IMAGE_ID and GUEST_SVN are what it says.
+  std::optional<SignedIdentity> id_block;
   EmulatedSigner signer = EmulatedSigner::kVcek;
   std::uint64_t mitigations = 0;  ///< both vectors; reports of version 5 have them
 };

@@ -19,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kTurinChipIdBytes = 8;
-constexpr std::uint32_t kFormat = 2;  // of emulator.json
+constexpr std::uint32_t kFormat = 3;  // of emulator.json
 
 /// The stepping that a real machine of each product shows, and a TCB like that of a patched one.
 struct Machine {
@@ -56,7 +56,9 @@ Result<ChipId> default_chip_id(Product product) {
   return chip_id;
 }
 
-Result<Measurement> default_measurement() {
+Result<Measurement> measurement_of(const EmulatorOptions& options) {
+  if (options.measurement) return *options.measurement;
+  if (options.id_block) return options.id_block->guest.measurement;
   Measurement measurement;
   VHSM_TRY(digest_of("vhsm emulator measurement", "SHA384", measurement.value));
   return measurement;
@@ -82,6 +84,22 @@ Status check(const EmulatorState& state) {
                    is_zero)) {
     return fail(Errc::kInvalidArgument, "a Turin's chip id is 8 bytes, then zeros");
   }
+  return {};
+}
+
+/// What SNP_LAUNCH_FINISH does with an ID block.
+Status launch_with(const SignedIdentity& identity, EmulatorState& state) {
+  if (identity.guest.measurement != state.measurement) {
+    return fail(Errc::kInvalidArgument, "the ID block is for another measurement");
+  }
+  if (identity.guest.policy != state.policy) {
+    return fail(Errc::kInvalidArgument, "the ID block is for another policy");
+  }
+  state.family_id = identity.guest.family_id;
+  state.image_id = identity.guest.image_id;
+  state.guest_svn = identity.guest.guest_svn;
+  state.id_key_digest.value = identity.id_key;
+  state.author_key_digest.value = identity.author_key.value_or(KeyDigest{});
   return {};
 }
 
@@ -143,7 +161,7 @@ void put(RawReport& report, const Field& field, std::uint64_t value) {
   }
 }
 
-std::uint64_t key_info_of(EmulatedSigner signer) {
+std::uint32_t signing_key_of(EmulatedSigner signer) {
   constexpr std::uint32_t kNoKey = key_bit::kSigningKeyMask;
   switch (signer) {
     case EmulatedSigner::kVcek: return key_bit::kSignedByVcek;
@@ -151,6 +169,11 @@ std::uint64_t key_info_of(EmulatedSigner signer) {
     case EmulatedSigner::kMasked: break;
   }
   return key_bit::kMaskChipKey | kNoKey;
+}
+
+std::uint32_t key_info_of(const EmulatorState& state) {
+  const bool has_author = state.author_key_digest != AuthorKeyDigest{};
+  return signing_key_of(state.signer) | (has_author ? key_bit::kAuthorKey : 0U);
 }
 
 void put_machine(RawReport& report, const EmulatorState& state) {
@@ -186,7 +209,7 @@ Result<EmulatorState> make_state(const EmulatorOptions& options) {
   state.policy = options.policy;
   state.guest_svn = options.guest_svn;
   state.platform_info = platform_bit::kSmt | platform_bit::kEcc | platform_bit::kAliasCheckComplete;
-  state.measurement = VHSM_TRY(options.measurement ? *options.measurement : default_measurement());
+  state.measurement = VHSM_TRY(measurement_of(options));
   state.host_data = options.host_data.value_or(HostData{});
   state.chip_id = VHSM_TRY(options.chip_id ? *options.chip_id : default_chip_id(options.product));
   state.tcb = options.tcb.value_or(machine_of(options.product).tcb);
@@ -195,6 +218,7 @@ Result<EmulatorState> make_state(const EmulatorOptions& options) {
   state.image_id = options.image_id.value_or(ImageId{});
   state.signer = options.signer;
   state.mitigations = options.mitigations;
+  if (options.id_block) VHSM_TRY(launch_with(*options.id_block, state));
   VHSM_TRY(crypto(
       RAND_bytes(state.report_id.value.data(), static_cast<int>(state.report_id.value.size())),
       "no random report id"));
@@ -216,6 +240,8 @@ json to_json(const EmulatorState& state) {
           {"report_id", to_hex(state.report_id.value)},
           {"family_id", to_hex(state.family_id.value)},
           {"image_id", to_hex(state.image_id.value)},
+          {"id_key_digest", to_hex(state.id_key_digest.value)},
+          {"author_key_digest", to_hex(state.author_key_digest.value)},
           {"tcb", to_hex(encode_tcb(state.product, state.tcb))},
           {"committed_tcb", to_hex(encode_tcb(state.product, state.committed_tcb))},
           {"signer", kSigners[static_cast<std::size_t>(state.signer)]},
@@ -225,7 +251,10 @@ json to_json(const EmulatorState& state) {
 Result<EmulatorState> state_from_json(const json& object) {
   if (!object.is_object()) return malformed("format");
   const std::uint32_t format = VHSM_TRY(number32(object, "format"));
-  if (format != kFormat) return malformed("format");
+  if (format != kFormat) {
+    return fail(Errc::kBadFormat, "another version made this machine: make it anew (init)",
+                "emulator.json");
+  }
   EmulatorState state;
   const std::string product = VHSM_TRY(text(object, "product"));
   state.product = VHSM_TRY(parse_product(product));
@@ -241,6 +270,8 @@ Result<EmulatorState> state_from_json(const json& object) {
   VHSM_TRY(octets(object, "report_id", state.report_id.value));
   VHSM_TRY(octets(object, "family_id", state.family_id.value));
   VHSM_TRY(octets(object, "image_id", state.image_id.value));
+  VHSM_TRY(octets(object, "id_key_digest", state.id_key_digest.value));
+  VHSM_TRY(octets(object, "author_key_digest", state.author_key_digest.value));
   state.tcb = VHSM_TRY(tcb(object, "tcb", state.product));
   state.committed_tcb = VHSM_TRY(tcb(object, "committed_tcb", state.product));
   state.signer = VHSM_TRY(signer(object, "signer"));
@@ -257,12 +288,14 @@ RawReport unsigned_report(const EmulatorState& state, const ReportData& data, st
   put(report, field::kPolicy, state.policy);
   put(report, field::kVmpl, vmpl);
   put(report, field::kSignatureAlgo, kEcdsaP384Sha384);
-  put(report, field::kKeyInfo, key_info_of(state.signer));
+  put(report, field::kKeyInfo, key_info_of(state));
   put(report, field::kFamilyId, state.family_id.value);
   put(report, field::kImageId, state.image_id.value);
   put(report, field::kReportData, data);
   put(report, field::kMeasurement, state.measurement.value);
   put(report, field::kHostData, state.host_data.value);
+  put(report, field::kIdKeyDigest, state.id_key_digest.value);
+  put(report, field::kAuthorKeyDigest, state.author_key_digest.value);
   put(report, field::kReportId, state.report_id.value);
   std::fill_n(report.begin() + field::kReportIdMa.offset, field::kReportIdMa.size,
               std::uint8_t{0xFF});

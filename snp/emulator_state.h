@@ -28,7 +28,9 @@ struct EmulatorState {
   Octets<struct ReportIdTag, field::kReportId.size> report_id;
   FamilyId family_id;
   ImageId image_id;
-  Tcb tcb;  ///< current, reported and launch TCB at once
+  IdKeyDigest id_key_digest;          ///< zero: launched without an ID block
+  AuthorKeyDigest author_key_digest;  ///< zero: nobody signed the ID key
+  Tcb tcb;                            ///< current, reported and launch TCB at once
   Tcb committed_tcb;
   EmulatedSigner signer = EmulatedSigner::kVcek;
   std::uint64_t mitigations = 0;
@@ -36,8 +38,8 @@ struct EmulatorState {
 
 /// Fills in what `options` leaves open: measurement and chip id are the same at each run, the
 /// report id is random.
-/// @errors kInvalidArgument for a version, VMPL, policy or chip id that firmware cannot have;
-/// kCrypto.
+/// @errors kInvalidArgument for a version, VMPL, policy or chip id that firmware cannot have, or an
+///         ID block of another guest; kCrypto.
 [[nodiscard]] Result<EmulatorState> make_state(const EmulatorOptions& options);
 
 [[nodiscard]] nlohmann::json to_json(const EmulatorState& state);

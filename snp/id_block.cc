@@ -19,7 +19,20 @@ namespace {
 
 /// u32 curve, QX[72], QY[72], zeros.
 constexpr std::size_t kKeyBytes = 0x404;
+constexpr std::uint64_t kCurveP384 = 2;
 using KeyBytes = std::array<std::uint8_t, kKeyBytes>;
+
+/// Where the parts of an ID block lie.
+namespace block_part {
+constexpr Field kMeasurement{0, 48};
+constexpr Field kFamilyId{48, 16};
+constexpr Field kImageId{64, 16};
+constexpr Field kVersion{80, 4};
+constexpr Field kGuestSvn{84, 4};
+constexpr Field kPolicy{88, 8};
+}  // namespace block_part
+
+constexpr std::uint32_t kBlockVersion = 1;
 
 /// Where the parts of an ID authentication information structure lie.
 namespace part {
@@ -31,7 +44,8 @@ constexpr Field kIdKeySignature{0x680, 0x200};
 constexpr Field kAuthorKey{0x880, kKeyBytes};
 }  // namespace part
 
-std::span<std::uint8_t> slice(IdAuthentication& whole, const Field& where) {
+template <class Whole>
+auto slice(Whole& whole, const Field& where) {
   return std::span(whole).subspan(where.offset, where.size);
 }
 
@@ -52,7 +66,6 @@ Status put_coordinate(const EVP_PKEY* key, const char* name, std::span<std::uint
 }
 
 Result<KeyBytes> key_bytes(const EVP_PKEY* key) {
-  constexpr std::uint64_t kCurveP384 = 2;
   if (!is_p384(key)) return fail(Errc::kInvalidArgument, "ID and author keys are on P-384");
   KeyBytes bytes{};
   const std::span into(bytes);
@@ -69,6 +82,8 @@ struct Signer {
   Field key;
   Field signature;
 };
+constexpr Signer kIdSigner{part::kIdAlgorithm, part::kIdKey, part::kBlockSignature};
+constexpr Signer kAuthorSigner{part::kAuthorAlgorithm, part::kAuthorKey, part::kIdKeySignature};
 
 Status put_signer(IdAuthentication& into, const Signer& where, EVP_PKEY* key,
                   std::span<const std::uint8_t> message) {
@@ -80,44 +95,122 @@ Status put_signer(IdAuthentication& into, const Signer& where, EVP_PKEY* key,
   return {};
 }
 
+// ---- what firmware makes of them ---------------------------------------------------------------
+
+bool is_policy(std::uint64_t policy) {
+  return (policy & policy_bit::kAlwaysOne) != 0 && (policy & policy_bit::kReservedMask) == 0;
+}
+
+Result<GuestIdentity> read_identity(const IdBlock& block) {
+  GuestIdentity identity;
+  std::ranges::copy(slice(block, block_part::kMeasurement), identity.measurement.value.begin());
+  std::ranges::copy(slice(block, block_part::kFamilyId), identity.family_id.value.begin());
+  std::ranges::copy(slice(block, block_part::kImageId), identity.image_id.value.begin());
+  identity.guest_svn = read_u32(slice(block, block_part::kGuestSvn));
+  identity.policy = read_number(slice(block, block_part::kPolicy));
+  if (read_u32(slice(block, block_part::kVersion)) != kBlockVersion ||
+      !is_policy(identity.policy)) {
+    return fail(Errc::kBadFormat, "the ID block is of another version, or no guest has its policy");
+  }
+  return identity;
+}
+
+Result<KeyDigest> digest_of(std::span<const std::uint8_t> key) {
+  KeyDigest digest{};
+  VHSM_TRY(crypto(EVP_Digest(key.data(), key.size(), digest.data(), nullptr, EVP_sha384(), nullptr),
+                  "no SHA-384"));
+  return digest;
+}
+
+Result<ossl::PKey> parse_key(std::span<const std::uint8_t> bytes) {
+  if (read_u32(bytes) != kCurveP384) {
+    return fail(Errc::kBadFormat, "ID and author keys are on P-384");
+  }
+  return public_p384(bytes.subspan<4, kP384NumberBytes>(),
+                     bytes.subspan<4 + kP384NumberBytes, kP384NumberBytes>());
+}
+
+/// @return the digest of the key that signed `message`.
+Result<KeyDigest> check_signer(const IdAuthentication& whole, const Signer& where,
+                               std::span<const std::uint8_t> message, Literal what) {
+  if (read_u32(slice(whole, where.algorithm)) != kEcdsaP384Sha384) {
+    return fail(Errc::kBadFormat, "ID blocks are signed by ECDSA with SHA-384");
+  }
+  const auto bytes = slice(whole, where.key);
+  const auto key = VHSM_TRY(parse_key(bytes));
+  const auto signature = slice(whole, where.signature);
+  if (!verify_p384(key.get(), message, signature.first<2 * kP384NumberBytes>()).ok()) {
+    return fail(Errc::kBadSignature, what);
+  }
+  return digest_of(bytes);
+}
+
+bool has_author(const IdAuthentication& whole) {
+  return read_u32(slice(whole, part::kAuthorAlgorithm)) != 0;
+}
+
+template <std::size_t N>
+Result<std::array<std::uint8_t, N>> read_exactly(const std::string& path) {
+  const auto bytes = VHSM_TRY(read_file(path, N));
+  if (bytes.size() != N) return fail(Errc::kBadFormat, "this file has another size", path);
+  std::array<std::uint8_t, N> whole{};
+  std::ranges::copy(bytes, whole.begin());
+  return whole;
+}
+
 }  // namespace
 
 Result<IdBlock> make_id_block(const GuestIdentity& identity) {
-  constexpr std::uint32_t kVersion = 1;
-  if ((identity.policy & policy_bit::kAlwaysOne) == 0 ||
-      (identity.policy & policy_bit::kReservedMask) != 0) {
+  if (!is_policy(identity.policy)) {
     return fail(Errc::kInvalidArgument, "a guest's policy has bit 17 set and bits 26 to 63 clear");
   }
   IdBlock block{};
-  const std::span into(block);
-  std::ranges::copy(identity.measurement.value, into.begin());
-  std::ranges::copy(identity.family_id.value, into.subspan(48).begin());
-  std::ranges::copy(identity.image_id.value, into.subspan(64).begin());
-  write_number(into.subspan(80, 4), kVersion);
-  write_number(into.subspan(84, 4), identity.guest_svn);
-  write_number(into.subspan(88, 8), identity.policy);
+  std::ranges::copy(identity.measurement.value, slice(block, block_part::kMeasurement).begin());
+  std::ranges::copy(identity.family_id.value, slice(block, block_part::kFamilyId).begin());
+  std::ranges::copy(identity.image_id.value, slice(block, block_part::kImageId).begin());
+  write_number(slice(block, block_part::kVersion), kBlockVersion);
+  write_number(slice(block, block_part::kGuestSvn), identity.guest_svn);
+  write_number(slice(block, block_part::kPolicy), identity.policy);
   return block;
 }
 
 Result<IdAuthentication> authenticate(const IdBlock& block, EVP_PKEY* id_key,
                                       EVP_PKEY* author_key) {
   IdAuthentication whole{};
-  VHSM_TRY(
-      put_signer(whole, {part::kIdAlgorithm, part::kIdKey, part::kBlockSignature}, id_key, block));
+  VHSM_TRY(put_signer(whole, kIdSigner, id_key, block));
   if (author_key == nullptr) return whole;
   const KeyBytes id_bytes = VHSM_TRY(key_bytes(id_key));
-  VHSM_TRY(put_signer(whole, {part::kAuthorAlgorithm, part::kAuthorKey, part::kIdKeySignature},
-                      author_key, id_bytes));
+  VHSM_TRY(put_signer(whole, kAuthorSigner, author_key, id_bytes));
   return whole;
+}
+
+Result<SignedIdentity> check_id_block(const IdBlock& block,
+                                      const IdAuthentication& authentication) {
+  SignedIdentity identity;
+  identity.guest = VHSM_TRY(read_identity(block));
+  identity.id_key = VHSM_TRY(
+      check_signer(authentication, kIdSigner, block, "the ID block was not signed by the ID key"));
+  if (has_author(authentication)) {
+    identity.author_key =
+        VHSM_TRY(check_signer(authentication, kAuthorSigner, slice(authentication, part::kIdKey),
+                              "the ID key was not signed by the author key"));
+  }
+  return identity;
+}
+
+Result<SignedIdentity> read_id_block(const std::string& block_path,
+                                     const std::string& authentication_path) {
+  const auto block = VHSM_TRY(read_exactly<std::tuple_size_v<IdBlock>>(block_path));
+  const auto authentication =
+      VHSM_TRY(read_exactly<std::tuple_size_v<IdAuthentication>>(authentication_path));
+  auto identity = check_id_block(block, authentication);
+  if (!identity.ok()) return identity.error().about(authentication_path);
+  return identity;
 }
 
 Result<KeyDigest> key_digest(const EVP_PKEY* key) {
   const KeyBytes bytes = VHSM_TRY(key_bytes(key));
-  KeyDigest digest{};
-  VHSM_TRY(
-      crypto(EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha384(), nullptr),
-             "no SHA-384"));
-  return digest;
+  return digest_of(bytes);
 }
 
 Result<KeyDigest> read_key_digest(const std::string& path) {

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -29,6 +30,13 @@ struct GuestIdentity {
   std::uint64_t policy = 0;  ///< POLICY
 };
 
+/// What firmware knows of a guest that was launched with an ID block.
+struct SignedIdentity {
+  GuestIdentity guest;
+  KeyDigest id_key{};
+  std::optional<KeyDigest> author_key;  ///< who signed the ID key, if anybody
+};
+
 /// @errors kInvalidArgument for a POLICY whose reserved bits are wrong.
 [[nodiscard]] Result<IdBlock> make_id_block(const GuestIdentity& identity);
 
@@ -38,6 +46,16 @@ struct GuestIdentity {
 /// @errors kInvalidArgument for other keys, kCrypto.
 [[nodiscard]] Result<IdAuthentication> authenticate(const IdBlock& block, EVP_PKEY* id_key,
                                                     EVP_PKEY* author_key);
+
+/// Judges a block as firmware does at a launch.
+/// @errors kBadFormat for another version, algorithm, curve or POLICY; kBadSignature.
+[[nodiscard]] Result<SignedIdentity> check_id_block(const IdBlock& block,
+                                                    const IdAuthentication& authentication);
+
+/// The same, of two files: the block, and its authentication.
+/// @errors kIo; kBadFormat; those of check_id_block(). The subject is the file.
+[[nodiscard]] Result<SignedIdentity> read_id_block(const std::string& block_path,
+                                                   const std::string& authentication_path);
 
 /// What a report calls ID_KEY_DIGEST or AUTHOR_KEY_DIGEST: SHA-384 of the public key as the
 /// firmware writes it.

@@ -12,8 +12,10 @@ static_assert(field::kSignatureR.offset + kP384NumberBytes == field::kSignatureS
 
 Status check_signature(EVP_PKEY* key, const UnverifiedReport& report) {
   const std::span<const std::uint8_t, kReportBytes> bytes(report.raw());
-  return verify_p384(key, report.signed_bytes(),
-                     bytes.subspan<kSignedBytes, 2 * kP384NumberBytes>());
+  const Status verified =
+      verify_p384(key, report.signed_bytes(), bytes.subspan<kSignedBytes, 2 * kP384NumberBytes>());
+  if (verified.ok() || verified.error().code != Errc::kBadSignature) return verified;
+  return fail(Errc::kBadSignature, "the report was not signed by the certificate's key");
 }
 
 Status sign_report(EVP_PKEY* key, RawReport& report) {

@@ -98,8 +98,8 @@ class Vtpm final : public Platform {
 
   Result<Evidence> attest(const ReportData& data, TimePoint deadline) override {
     const TimePoint by = std::min(deadline, Clock::now() + kPatience);
-    VHSM_TRY(write_user_data(data, by));
     for (;;) {
+      VHSM_TRY(write_user_data(data, by));  // each time: there is one index for the whole machine
       const Bytes blob = VHSM_TRY(run("tpm2_nvread", {"-C", "o", kReportIndex}, {}, by));
       auto evidence = VHSM_TRY(parse_hcl_report(blob));
       const Status bound = check_binding(evidence, data, kSubject);
@@ -124,11 +124,11 @@ class Vtpm final : public Platform {
   Status write_user_data(const ReportData& data, TimePoint deadline) const {
     const std::vector<std::string> words{"-C", "o", "-i", "-", kUserDataIndex};
     if (run("tpm2_nvwrite", words, data, deadline).ok()) return {};
-    const auto defined = run("tpm2_nvdefine",
-                             {"-C", "o", "-s", std::to_string(data.size()), "-a",
-                              "ownerwrite|ownerread|authwrite|authread", kUserDataIndex},
-                             {}, deadline);
-    if (!defined.ok()) return defined.error();
+    // Where that fails, somebody else may have done it.
+    static_cast<void>(run("tpm2_nvdefine",
+                          {"-C", "o", "-s", std::to_string(data.size()), "-a",
+                           "ownerwrite|ownerread|authwrite|authread", kUserDataIndex},
+                          {}, deadline));
     const auto written = run("tpm2_nvwrite", words, data, deadline);
     return written.ok() ? Status() : Status(written.error());
   }

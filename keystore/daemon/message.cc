@@ -33,8 +33,9 @@ enum class Field : std::uint8_t {
   kKeeping = 18,
   kSize = 19,
   kStep = 20,
+  kKeyVersion = 21,
 };
-constexpr std::size_t kFieldCount = 21;
+constexpr std::size_t kFieldCount = 22;
 
 /// A map whose fields are written as they come: they are few, so their number takes one byte, which
 /// is set at the end.
@@ -158,6 +159,7 @@ Status read_field(Field field, CborReader& reader, Request& request) {
     case Field::kRule: return read_rule(reader, request.rule);
     case Field::kType: return read_into(request.type, reader.text());
     case Field::kStep: return read_step(reader, request.step);
+    case Field::kKeyVersion: return read_number(reader, request.version, 1, UINT32_MAX);
     default: return fail(Errc::kBadFormat, "a field that requests do not have");
   }
 }
@@ -245,6 +247,7 @@ Status read_field(Field field, CborReader& reader, Reply& reply) {
     case Field::kKeeping:
       return read_number(reader, reply.keeping, 0, static_cast<std::uint64_t>(Keeping::kInMemory));
     case Field::kSize: return read_number(reader, reply.size, 1, kMaxSecretKeyBytes);
+    case Field::kKeyVersion: return read_number(reader, reply.version, 1, UINT32_MAX);
     default: return fail(Errc::kBadFormat, "a field that answers do not have");
   }
 }
@@ -273,6 +276,7 @@ Message encode(const Request& request) {
   MapWriter map(message);
   map.field(Field::kAsk).number(static_cast<std::uint64_t>(request.ask));
   if (!request.name.empty()) map.field(Field::kName).text(request.name);
+  if (request.version != 0) map.field(Field::kKeyVersion).number(request.version);
   if (!request.public_key.empty()) map.field(Field::kPublicKey).bytes(request.public_key);
   if (request.wait.count() > 0) {
     map.field(Field::kWait).number(static_cast<std::uint64_t>(request.wait.count()));
@@ -309,6 +313,7 @@ Message encode(const Reply& reply) {
   if (reply.keeping != Keeping::kStored) {
     map.field(Field::kKeeping).number(static_cast<std::uint64_t>(reply.keeping));
   }
+  if (reply.version != 0) map.field(Field::kKeyVersion).number(reply.version);
   if (reply.size != 0) map.field(Field::kSize).number(reply.size);
   if (!reply.output.bytes().empty()) map.field(Field::kOutput).bytes(reply.output.bytes());
   if (reply.status.has_value()) write_status(map.field(Field::kStatus), *reply.status);

@@ -58,10 +58,15 @@ enum class Ask : std::uint8_t {
   kTakeOver,    ///< -> the listening socket, beside the answer; this vhsmd then ends
   kFind,        ///< name -> as kOpen, of what is here
   kGenerate,    ///< name, type, params -> public key
-  kRemove,      ///< name
+  kRemove,      ///< name, version (none: all)
   kOpenSecret,  ///< name, wait -> public key: a fingerprint; size
   kUseSecret,   ///< name, public key: that fingerprint; step, params, input, capacity -> output
-  kLast = kUseSecret,
+  kList,        ///< -> lines, as list_line.h writes them
+  kRotate,      ///< name -> one line
+  kEnable,      ///< name, version (none: all)
+  kDisable,     ///< the same
+  kSetPolicy,   ///< the same, and type: the policy
+  kLast = kSetPolicy,
 };
 
 /// What a symmetric key is to do: an operation from its start, of which only one piece of the
@@ -85,7 +90,8 @@ struct RuleText {
 struct Request {
   Ask ask = Ask::kStatus;
   std::string_view name{};
-  ByteView public_key{};  ///< SubjectPublicKeyInfo, DER: which key of that name is meant
+  std::uint32_t version = 0;  ///< of the key; 0: none is named
+  ByteView public_key{};      ///< SubjectPublicKeyInfo, DER: which key of that name is meant
   std::chrono::milliseconds wait{0};
 
   OperationKind kind = OperationKind::kSign;
@@ -95,7 +101,7 @@ struct Request {
   ByteView input{};
   std::size_t capacity = 0;  ///< bytes of output that the client has room for
 
-  std::string_view type{};  ///< kGenerate: of the key, as KeyType::name
+  std::string_view type{};  ///< kGenerate: of the key, as KeyType::name; kSetPolicy: the policy
   RuleText rule{};
   SymmetricStep step{};
 };
@@ -122,6 +128,7 @@ struct Reply {
   std::vector<std::uint8_t> public_key{};
   std::vector<std::vector<std::uint8_t>> certificates{};
   Keeping keeping = Keeping::kStored;
+  std::uint32_t version = 0;  ///< of the key; 0: it has none
   Message output{};
   std::optional<DaemonStatus> status{};
   std::vector<std::string> lines{};

@@ -62,6 +62,7 @@ Status RemoteKey::validate(Selection selection, bool quick) const {
   if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) == 0) return {};
   const Request request{.ask = Ask::kOpen,
                         .name = uri()->name.path(),
+                        .version = uri()->version.value_or(0),
                         .public_key = public_key_info_,
                         .wait = context_->patience};
   [[maybe_unused]] const Reply reply =

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "keystore/daemon/list_line.h"
 #include "keystore/daemon/remote_key.h"
 #include "keystore/daemon/remote_symmetric.h"
 
@@ -11,6 +12,9 @@ namespace {
 
 /// Beyond what vhsmd itself may wait for a KBS.
 constexpr std::chrono::milliseconds kAnswerWait{3000};
+
+/// A change of a folder waits for those of other processes.
+constexpr std::chrono::seconds kManagementWait{20};
 
 /// RSA keys of the largest sizes take so long to find.
 constexpr std::chrono::minutes kGenerationWait{10};
@@ -22,9 +26,6 @@ class Client final : public RemoteKeystore {
         deadlines_(deadlines) {}
 
   Result<Entry> open(const KeyUri& uri) override {
-    if (uri.version) {
-      return fail(Errc::kUnsupported, "this keystore has no versions", uri.name.uri());
-    }
     if (uri.type == ObjectType::kSecret) return open_secret(uri);
     Reply reply = VHSM_TRY(ask_for(uri, {}, deadlines_.fetch_timeout));
     return entry_of(uri, std::move(reply));
@@ -53,11 +54,11 @@ class Client final : public RemoteKeystore {
     return names;
   }
 
-  Result<std::optional<Entry>> find(const KeyName& name) override {
-    auto reply = context_->channel.ask({.ask = Ask::kFind, .name = name.path()}, kAnswerWait);
+  Result<std::optional<Entry>> find(const KeyUri& uri) override {
+    auto reply = context_->channel.ask(about(Ask::kFind, uri), kAnswerWait);
     if (!reply.ok() && reply.error().code == Errc::kMissing) return std::optional<Entry>();
     Reply found = VHSM_TRY(std::move(reply));
-    auto entry = VHSM_TRY(entry_of({name, std::nullopt, std::nullopt}, std::move(found)));
+    auto entry = VHSM_TRY(entry_of(uri, std::move(found)));
     return std::optional(std::move(entry));
   }
 
@@ -66,16 +67,40 @@ class Client final : public RemoteKeystore {
     Request request{.ask = Ask::kGenerate, .name = name.path(), .type = type.name};
     VHSM_TRY(request.params.add(settings));
     const Reply reply = VHSM_TRY(context_->channel.ask(request, kGenerationWait));
-    const auto key = VHSM_TRY(RemoteKey::make(reply.public_key, {name, std::nullopt, std::nullopt},
+    const auto key = VHSM_TRY(RemoteKey::make(reply.public_key,
+                                              versioned({name, std::nullopt, std::nullopt}, reply),
                                               reply.keeping, context_));
     return KeyPtr(key);
   }
 
-  Status remove(const KeyName& name) override {
-    [[maybe_unused]] const Reply reply =
-        VHSM_TRY(context_->channel.ask({.ask = Ask::kRemove, .name = name.path()}, kAnswerWait));
-    return {};
+  Result<std::vector<KeyLine>> list() override {
+    const Reply reply = VHSM_TRY(context_->channel.ask({.ask = Ask::kList}, kAnswerWait));
+    std::vector<KeyLine> lines;
+    for (const std::string& text : reply.lines) {
+      auto line = VHSM_TRY(parse_list_line(text));
+      lines.push_back(std::move(line));
+    }
+    return lines;
   }
+
+  Result<KeyLine> rotate(const KeyName& name) override {
+    const Reply reply = VHSM_TRY(
+        context_->channel.ask({.ask = Ask::kRotate, .name = name.path()}, kGenerationWait));
+    if (reply.lines.size() != 1) return fail(Errc::kBadFormat, "vhsmd tells of no new version");
+    return parse_list_line(reply.lines.front());
+  }
+
+  Status set_enabled(const KeyUri& uri, bool enabled) override {
+    return manage(about(enabled ? Ask::kEnable : Ask::kDisable, uri));
+  }
+
+  Status set_policy(const KeyUri& uri, std::string_view policy) override {
+    Request request = about(Ask::kSetPolicy, uri);
+    request.type = policy;
+    return manage(request);
+  }
+
+  Status remove(const KeyUri& uri) override { return manage(about(Ask::kRemove, uri)); }
 
   Result<std::unique_ptr<SymmetricOperation>> make_operation(
       const SymmetricAlgorithm& algorithm) override {
@@ -100,27 +125,46 @@ class Client final : public RemoteKeystore {
   }
 
  private:
+  static Request about(Ask ask, const KeyUri& uri) {
+    return {.ask = ask, .name = uri.name.path(), .version = uri.version.value_or(0)};
+  }
+
+  /// From now on that very version is meant.
+  static KeyUri versioned(KeyUri uri, const Reply& reply) {
+    if (reply.version != 0) uri.version = reply.version;
+    return uri;
+  }
+
+  Status manage(const Request& request) {
+    [[maybe_unused]] const Reply reply = VHSM_TRY(context_->channel.ask(request, kManagementWait));
+    return {};
+  }
+
   [[nodiscard]] Result<Entry> entry_of(const KeyUri& uri, Reply reply) const {
     Entry entry{.key = nullptr, .certificates = std::move(reply.certificates)};
     if (reply.public_key.empty()) return entry;
-    entry.key = VHSM_TRY(RemoteKey::make(reply.public_key, uri, reply.keeping, context_));
+    entry.key =
+        VHSM_TRY(RemoteKey::make(reply.public_key, versioned(uri, reply), reply.keeping, context_));
     entry.public_key_info = std::move(reply.public_key);
     return entry;
   }
 
   Result<Entry> open_secret(const KeyUri& uri) {
     const auto wait = deadlines_.fetch_timeout;
-    Reply reply = VHSM_TRY(context_->channel.ask(
-        {.ask = Ask::kOpenSecret, .name = uri.name.path(), .wait = wait}, wait + kAnswerWait));
+    Request request = about(Ask::kOpenSecret, uri);
+    request.wait = wait;
+    Reply reply = VHSM_TRY(context_->channel.ask(request, wait + kAnswerWait));
     if (reply.size == 0) return fail(Errc::kBadFormat, "vhsmd tells no length of the key");
     Entry entry{.key = nullptr, .certificates = {}};
-    entry.symmetric = SymmetricKey::remote(uri, reply.size, std::move(reply.public_key));
+    entry.symmetric =
+        SymmetricKey::remote(versioned(uri, reply), reply.size, std::move(reply.public_key));
     return entry;
   }
 
   Result<Reply> ask_for(const KeyUri& uri, ByteView public_key, std::chrono::milliseconds wait) {
-    const Request request{
-        .ask = Ask::kOpen, .name = uri.name.path(), .public_key = public_key, .wait = wait};
+    Request request = about(Ask::kOpen, uri);
+    request.public_key = public_key;
+    request.wait = wait;
     return context_->channel.ask(request, wait + kAnswerWait);
   }
 

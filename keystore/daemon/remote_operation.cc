@@ -42,6 +42,7 @@ Result<Reply> RemoteOperation::ask(std::span<const std::uint8_t> in, std::size_t
   }
   const Request request{.ask = Ask::kOperate,
                         .name = key_->uri()->name.path(),
+                        .version = key_->uri()->version.value_or(0),
                         .public_key = key_->public_key_info(),
                         .kind = kind_,
                         .digest = digest_,

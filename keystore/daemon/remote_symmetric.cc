@@ -121,6 +121,7 @@ Result<Message> RemoteSymmetricOperation::ask(const SymmetricStep& step, ByteVie
                                               std::size_t capacity) const {
   Request request{.ask = Ask::kUseSecret,
                   .name = state_.key->uri()->name.path(),
+                  .version = state_.key->uri()->version.value_or(0),
                   .public_key = state_.key->fingerprint(),
                   .params = state_.params,
                   .input = in,

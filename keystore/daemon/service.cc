@@ -6,8 +6,10 @@
 #include <openssl/params.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
+#include "keystore/daemon/list_line.h"
 #include "keystore/local_key.h"
 
 namespace vhsm::keystore {
@@ -141,8 +143,13 @@ Result<Reply> use_secret(const Request& request, const SymmetricKeyPtr& key) {
   return reply;
 }
 
+std::uint32_t version_of(const KeyUri* uri) noexcept {
+  return uri == nullptr ? 0 : uri->version.value_or(0);
+}
+
 Reply describe(const SymmetricKey& key) {
   Reply reply;
+  reply.version = version_of(key.uri());
   reply.public_key = key.fingerprint();
   reply.size = key.size();
   return reply;
@@ -157,16 +164,32 @@ Result<Reply> describe(const Entry& entry) {
   reply.public_key = entry.public_key_info;
   reply.certificates = entry.certificates;
   if (entry.key != nullptr) reply.keeping = entry.key->keeping();
+  if (entry.key != nullptr) reply.version = version_of(entry.key->uri());
   return reply;
 }
 
 bool same(ByteView a, ByteView b) noexcept { return std::ranges::equal(a, b); }
+
+bool is_management(Ask ask) noexcept {
+  constexpr std::array kManagement{Ask::kRemove, Ask::kRotate, Ask::kEnable, Ask::kDisable,
+                                   Ask::kSetPolicy};
+  return std::ranges::find(kManagement, ask) != kManagement.end();
+}
 
 bool opens(Ask ask) noexcept { return ask == Ask::kOpen || ask == Ask::kOpenSecret; }
 
 Result<Rule> rule_of(const RuleText& text) {
   const Rule::Kind kind = VHSM_TRY(parse_kind(text.kind));
   return parse_rule(kind, text.value);
+}
+
+/// What a request names.
+Result<KeyUri> uri_of(const Request& request) {
+  auto name = VHSM_TRY(KeyName::parse(request.name));
+  KeyUri uri{std::move(name), std::nullopt, std::nullopt};
+  if (request.version != 0) uri.version = request.version;
+  if (is_about_secret(request)) uri.type = ObjectType::kSecret;
+  return uri;
 }
 
 Result<std::optional<KeyName>> key_or_every(std::string_view name) {
@@ -201,10 +224,8 @@ Status Service::check_owner(const Peer& peer) const {
 Status Service::may_take_over(const Peer& peer) { return check_owner(peer); }
 
 Result<KeyUri> Service::permitted(const Request& request, const Peer& peer) {
-  auto name = VHSM_TRY(KeyName::parse(request.name));
-  VHSM_TRY(grants_->allow(peer, name));
-  KeyUri uri{std::move(name), std::nullopt, std::nullopt};
-  if (is_about_secret(request)) uri.type = ObjectType::kSecret;
+  auto uri = VHSM_TRY(uri_of(request));
+  VHSM_TRY(grants_->allow(peer, uri.name));
   return uri;
 }
 
@@ -257,16 +278,42 @@ Result<Reply> Service::generate(const Request& request, const Peer& peer) {
   Reply reply;
   reply.public_key = VHSM_TRY(key->public_key_info());
   reply.keeping = key->keeping();
+  reply.version = version_of(key->uri());
   log_.write(LogLevel::kInfo, "user " + std::to_string(peer.uid) + " generates " + name.uri());
   return reply;
 }
 
-Result<Reply> Service::remove(const Request& request, const Peer& peer) {
+/// What owners do to a key that is there.
+Result<Reply> Service::manage(const Request& request, const Peer& peer) {
   VHSM_TRY(check_owner(peer));
-  const auto name = VHSM_TRY(KeyName::parse(request.name));
-  VHSM_TRY(keystore_->remove(name));
-  log_.write(LogLevel::kInfo, "user " + std::to_string(peer.uid) + " deletes " + name.uri());
-  return Reply{};
+  const KeyUri uri = VHSM_TRY(uri_of(request));
+  Reply reply;
+  const char* what = " deletes ";
+  if (request.ask == Ask::kRotate) {
+    const KeyLine line = VHSM_TRY(keystore_->rotate(uri.name));
+    reply.lines.push_back(to_line(line));
+    what = " rotates ";
+  } else if (request.ask == Ask::kRemove) {
+    VHSM_TRY(keystore_->remove(uri));
+  } else if (request.ask == Ask::kSetPolicy) {
+    VHSM_TRY(keystore_->set_policy(uri, request.type));
+    what = " sets the policy of ";
+  } else {
+    const bool enabled = request.ask == Ask::kEnable;
+    VHSM_TRY(keystore_->set_enabled(uri, enabled));
+    what = enabled ? " enables " : " disables ";
+  }
+  log_.write(LogLevel::kInfo, "user " + std::to_string(peer.uid) + what + uri.text());
+  return reply;
+}
+
+Result<Reply> Service::list_for(const Peer& peer) {
+  const auto lines = VHSM_TRY(keystore_->list());
+  Reply reply;
+  for (const KeyLine& line : lines) {
+    if (grants_->allow(peer, line.name).ok()) reply.lines.push_back(to_line(line));
+  }
+  return reply;
 }
 
 Result<Reply> Service::manage_grants(const Request& request, const Peer& peer) {
@@ -288,7 +335,7 @@ Result<Reply> Service::manage_grants(const Request& request, const Peer& peer) {
 
 Result<Reply> Service::use_here(const Request& request, const Peer& peer, bool& has_to_wait) {
   const KeyUri uri = VHSM_TRY(permitted(request, peer));
-  const auto here = VHSM_TRY(keystore_->find(uri.name));
+  const auto here = VHSM_TRY(keystore_->find(uri));
   if (here.has_value()) return use(request, uri, *here);
   if (request.ask == Ask::kFind) {
     return fail(Errc::kMissing, "there is no such key here", uri.name.uri());
@@ -311,10 +358,15 @@ Result<Reply> Service::reply_at_once(const Request& request, const Peer& peer, b
     case Ask::kOpenSecret:
     case Ask::kUseSecret: return use_here(request, peer, has_to_wait);
     case Ask::kGenerate:
+    case Ask::kRotate:
+    case Ask::kEnable:
+    case Ask::kDisable:
+    case Ask::kSetPolicy:
+    case Ask::kRemove:
       VHSM_TRY(check_owner(peer));
-      has_to_wait = true;  // it asks the KBS, and takes long
+      has_to_wait = true;  // they ask the KBS, take long, or wait for another process
       return Reply{};
-    case Ask::kRemove: return remove(request, peer);
+    case Ask::kList: return list_for(peer);
     default: return manage_grants(request, peer);
   }
 }
@@ -327,6 +379,7 @@ std::chrono::milliseconds Service::patience(std::chrono::milliseconds asked) con
 
 Result<Reply> Service::reply_waiting(const Request& request, const Peer& peer) {
   if (request.ask == Ask::kGenerate) return generate(request, peer);
+  if (is_management(request.ask)) return manage(request, peer);
   const KeyUri uri = VHSM_TRY(permitted(request, peer));
   const auto entry = opens(request.ask) ? keystore_->fetch(uri, patience(request.wait))
                                         : keystore_->expect(uri, kFirstOutcome);

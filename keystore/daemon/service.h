@@ -50,9 +50,10 @@ class Service {
   Result<Reply> reply_at_once(const Request& request, const Peer& peer, bool& has_to_wait);
   Result<Reply> reply_waiting(const Request& request, const Peer& peer);
   Result<Reply> names_for(const Peer& peer);
+  Result<Reply> list_for(const Peer& peer);
   Result<Reply> use_here(const Request& request, const Peer& peer, bool& has_to_wait);
   Result<Reply> generate(const Request& request, const Peer& peer);
-  Result<Reply> remove(const Request& request, const Peer& peer);
+  Result<Reply> manage(const Request& request, const Peer& peer);
   Result<Reply> manage_grants(const Request& request, const Peer& peer);
   Result<KeyUri> permitted(const Request& request, const Peer& peer);
   Result<Reply> use(const Request& request, const KeyUri& uri, const Entry& entry) const;

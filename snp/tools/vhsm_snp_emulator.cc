@@ -43,6 +43,8 @@ struct Arguments {
   std::string policy;
   std::string family_id;
   std::string image_id;
+  std::string id_block;
+  std::string id_auth;
   std::string chip_id;
   std::string tcb;
   std::string committed_tcb;
@@ -111,6 +113,9 @@ Status init(const Arguments& arguments) {
   options.tcb = VHSM_TRY(parse_tcb(options.product, arguments.tcb, "--tcb"));
   options.committed_tcb =
       VHSM_TRY(parse_tcb(options.product, arguments.committed_tcb, "--committed-tcb"));
+  if (!arguments.id_block.empty()) {
+    options.id_block = VHSM_TRY(vhsm::snp::read_id_block(arguments.id_block, arguments.id_auth));
+  }
   options.signer = signer_of(arguments.signer);
   options.guest_svn = arguments.guest_svn;
   options.vmpl = arguments.vmpl;
@@ -132,9 +137,15 @@ void declare(CLI::App& app, Arguments& arguments) {
   init->add_option("--measurement", arguments.measurement, "MEASUREMENT, 96 hex digits");
   init->add_option("--host-data", arguments.host_data, "HOST_DATA, 64 hex digits");
   init->add_option("--policy", arguments.policy, "POLICY, hexadecimal (0x30000)");
-  init->add_option("--family-id", arguments.family_id, "FAMILY_ID, 32 hex digits");
-  init->add_option("--image-id", arguments.image_id, "IMAGE_ID, 32 hex digits");
-  init->add_option("--guest-svn", arguments.guest_svn, "GUEST_SVN")->capture_default_str();
+  CLI::Option* const block = init->add_option("--id-block", arguments.id_block,
+                                              "ID block to launch with (vhsm measure --id-block)");
+  block->needs(
+      init->add_option("--id-auth", arguments.id_auth, "Its authentication")->needs(block));
+  init->add_option("--family-id", arguments.family_id, "FAMILY_ID, 32 hex digits")->excludes(block);
+  init->add_option("--image-id", arguments.image_id, "IMAGE_ID, 32 hex digits")->excludes(block);
+  init->add_option("--guest-svn", arguments.guest_svn, "GUEST_SVN")
+      ->capture_default_str()
+      ->excludes(block);
   init->add_option("--chip-id", arguments.chip_id, "CHIP_ID, 128 hex digits");
   init->add_option("--tcb", arguments.tcb, "Current TCB as in a report, 16 hex digits");
   init->add_option("--committed-tcb", arguments.committed_tcb, "The same, not above --tcb");

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -120,6 +121,45 @@ TEST_F(DeviceTest, AttestWorksOverEachInterface) {
   }
 }
 
+TEST_F(DeviceTest, AttestGetsSvsmsReportAndTheManifestThatItBinds) {
+  const std::string machine = path("snp-below-svsm");
+  std::filesystem::copy(path("snp"), machine);
+  std::string state = read_file(machine + "/emulator.json");
+  const std::string before = "\"vmpl\": 0";
+  write_file(machine + "/emulator.json",
+             state.replace(state.find(before), before.size(), "\"vmpl\": 2"));
+  const auto vhsm_below = [&](const std::string& platform, Arguments words) {
+    words.insert(words.begin(), std::string(VHSM_BIN_DIR) + "/vhsm");
+    Arguments command{std::string(VHSM_BIN_DIR) + "/vhsm-snp-emulator", machine, "--"};
+    for (std::string& word : with_platform(words, *world_, platform)) command.push_back(word);
+    return run(command, world_->environment());
+  };
+  const auto shown = [](const std::string& report) {
+    return run({std::string(VHSM_BIN_DIR) + "/vhsm", "report", "show", report, "--json"}).out;
+  };
+  const std::string own = path("own-report");
+  ASSERT_EQ(vhsm_below("tsm", {"attest", "--nonce", "01", "--out", own}).status, 0);
+  EXPECT_THAT(shown(own), HasSubstr("\"vmpl\": 2"));
+  const std::string svsm = path("svsm-report");
+  const Outcome outcome = vhsm_below("svsm", {"attest", "--nonce", "01", "--out", svsm});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(shown(svsm), HasSubstr("\"vmpl\": 0"));
+  // SHA-512 over what was asked for, the nonce's digest, and the manifest.
+  const Outcome bound =
+      run({"sh", "-c",
+           "(printf '\\001' | openssl dgst -sha512 -binary; cat " + svsm +
+               ".manifest.bin) | openssl dgst -sha512 -r | cut -c-128 | tr -d '\\n'"});
+  EXPECT_EQ(bound.out.size(), 128U);
+  EXPECT_THAT(shown(svsm), HasSubstr("\"report_data\": \"" + bound.out + "\""));
+  const Outcome verified = run({std::string(VHSM_BIN_DIR) + "/vhsm", "report", "verify", svsm,
+                                "--certs", machine, "--trust-test-root", machine + "/ark.pem"});
+  EXPECT_EQ(verified.status, 0) << verified.out;
+  const Outcome without = world_->emulated(with_platform(
+      {std::string(VHSM_BIN_DIR) + "/vhsm", "attest", "--out", path("none")}, *world_, "svsm"));
+  EXPECT_EQ(without.status, 1);
+  EXPECT_THAT(without.err, HasSubstr("there is no SVSM above this guest"));
+}
+
 TEST_F(DeviceTest, CatReadsConfigfsAndAShellWritesIt) {
   const std::string script =
       "cd / && d=/sys/kernel/config/tsm/report/test && mkdir $d && cat $d/provider $d/generation "
@@ -154,6 +194,51 @@ TEST_F(DeviceTest, WhateverTheHostsCertificatesAreTheReportComes) {
     const Outcome outcome = world_->emulated(sign(), {"--certificates", certificates});
     EXPECT_EQ(outcome.status, 1);
     EXPECT_THAT(outcome.err, HasSubstr("not attested")) << certificates;
+  }
+}
+
+struct HostCase {
+  Arguments host;
+  const char* platform;
+  const char* complaint;  ///< null: none
+};
+
+TEST_F(DeviceTest, WhateverHostAndFirmwareDoAttestSaysWhatItWas) {
+  const HostCase cases[] = {
+      {{"--certificates", "grown"}, "sev-guest", nullptr},
+      {{"--certificates", "garbled"}, "sev-guest", "certificate table"},
+      {{"--certificates", "garbled"}, "tsm", "certificate table"},
+      {{"--certificates", "too-many"}, "tsm", "too many for configfs-tsm"},
+      {{"--throttle", "1"}, "sev-guest", nullptr},
+      {{"--status", "22"}, "sev-guest", "the firmware refuses the request"},
+      {{"--status", "22"}, "tsm", "the firmware refuses the request"},
+      {{"--status", "1"}, "sev-guest", "answers with an error status"},
+      {{"--report-size", "0"}, "sev-guest", "the firmware's report is not 1184 bytes"},
+      {{"--report-size", "1183"}, "tsm", "the firmware's report is not 1184 bytes"},
+      {{"--report-size", "4294967295"}, "sev-guest", "the firmware's report is not 1184 bytes"},
+      {{"--firmware-error", "5"}, "sev-guest", "the firmware failed; reboot the guest"},
+      {{"--tampered"}, "sev-guest", "does not authenticate; reboot the guest"},
+      {{"--tampered"}, "tsm", "does not authenticate; reboot the guest"},
+      {{"--counter-exhausted"}, "sev-guest", "messages are used up; reboot the guest"},
+      {{"--vmpck-wiped"}, "tsm", "(VMPCK) is gone after an earlier failure"},
+      {{"--vmpck-wiped", "--after", "9"}, "sev-guest", nullptr},
+      {{"--tsm-provider", "tdx_guest"}, "tsm", "tdx_guest: configfs-tsm is of another technology"},
+      {{"--tsm-provider", ""}, "tsm", "configfs-tsm has no provider: load the module sev-guest"},
+      {{"--tsm-other-writes", "2"}, "tsm", nullptr},
+      {{"--tsm-other-writes", "1000"}, "tsm", "somebody else writes to each of our requests"},
+      {{"--tsm-lost-stores", "1"}, "tsm", nullptr},
+  };
+  for (const HostCase& one : cases) {
+    SCOPED_TRACE(testing::PrintToString(one.host) + one.platform);
+    const std::string report = path("fault-report");
+    std::filesystem::remove(report);
+    const Outcome outcome = world_->emulated(
+        with_platform({std::string(VHSM_BIN_DIR) + "/vhsm", "attest", "--out", report}, *world_,
+                      one.platform),
+        one.host);
+    EXPECT_EQ(outcome.status, one.complaint == nullptr ? 0 : 1) << outcome.err;
+    EXPECT_EQ(std::filesystem::exists(report), one.complaint == nullptr);
+    EXPECT_THAT(outcome.err, HasSubstr(one.complaint == nullptr ? "" : one.complaint));
   }
 }
 

@@ -166,6 +166,22 @@ TEST_F(OpensslTest, OaepIsDecrypted) {
   EXPECT_EQ(plain.out, "what is signed\n");
 }
 
+// Made once: to make one takes up to a minute.
+TEST_F(OpensslTest, AnRsaKeyMayBeLongerThan4096Bits) {
+  const std::string file = VHSM_SOURCE_DIR "/tests/app/rsa8192.pem";
+  world_->put(name("RSA8192"), read_file(file));
+  good({"pkey", "-in", file, "-pubout", "-out", path("RSA8192.pub")});
+  good({"pkeyutl", "-provider", "vhsm", "-sign", "-inkey", uri("RSA8192"), "-rawin", "-in",
+        path("message"), "-out", path("signature")});
+  verify("RSA8192");
+  good({"pkeyutl", "-encrypt", "-pubin", "-inkey", path("RSA8192.pub"), "-pkeyopt",
+        "rsa_padding_mode:oaep", "-in", path("message"), "-out", path("ciphertext")});
+  const auto plain =
+      good({"pkeyutl", "-provider", "vhsm", "-provider", "default", "-decrypt", "-inkey",
+            uri("RSA8192"), "-pkeyopt", "rsa_padding_mode:oaep", "-in", path("ciphertext")});
+  EXPECT_EQ(plain.out, "what is signed\n");
+}
+
 TEST_F(OpensslTest, DeriveAgreesWithAFileKey) {
   for (const char* kind : {"P-256", "X25519"}) {
     const auto peer = keystore::make_key(kind);

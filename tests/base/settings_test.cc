@@ -172,8 +172,7 @@ TEST_F(SettingsTest, RefusesValuesOutsideTheAllowedOnes) {
 }
 
 TEST_F(SettingsTest, SaysThatAKeyComesLaterInsteadOfIgnoringIt) {
-  for (const char* line : {"keystore = dir:/keys", "keystore = https://h:1", "snp_policy = x",
-                           "trust_test_root = x"}) {
+  for (const char* line : {"keystore = https://h:1", "snp_policy = x", "trust_test_root = x"}) {
     const auto loaded = load_line(line);
     ASSERT_FALSE(loaded.ok()) << line;
     EXPECT_EQ(loaded.error().code, Errc::kUnsupported) << line;

@@ -56,10 +56,31 @@ TEST_F(BareTest, EndsWithTwoForWrongUsage) {
            {"report", "verify", "r.bin"},
            {"report", "verify", "r.bin", "--certs", ".", "--signature-only", "--policy", "p.cnf"},
            {"report", "fetch", "r.bin"},
+           {"report", "fetch", "r.bin", "--certs", ".", "--kds", "amd"},
            {"attest", "--nonce", "00", "--report-data", "00"}}) {
     const Outcome outcome = vhsm(arguments, empty_);
     EXPECT_EQ(outcome.status, 2) << testing::PrintToString(arguments) << outcome.err;
     EXPECT_THAT(outcome.out, IsEmpty());
+  }
+}
+
+TEST_F(BareTest, AVariableThatAScriptHasLostIsWrongUsage) {
+  const std::vector<std::string> verify{"report", "verify", "r.bin", "--certs", "."};
+  const std::vector<std::string> measure{"measure", "--ovmf", "f", "--vcpus", "1"};
+  for (const auto& [command, option] :
+       std::vector<std::pair<std::vector<std::string>, const char*>>{{{"attest"}, "--nonce"},
+                                                                     {{"attest"}, "--report-data"},
+                                                                     {verify, "--policy"},
+                                                                     {verify, "--product"},
+                                                                     {verify, "--trust-test-root"},
+                                                                     {measure, "--kernel"},
+                                                                     {{"report", "show"}, ""}}) {
+    std::vector<std::string> arguments = command;
+    if (*option != 0) arguments.emplace_back(option);
+    arguments.emplace_back();
+    const Outcome outcome = vhsm(arguments, empty_);
+    EXPECT_EQ(outcome.status, 2) << testing::PrintToString(arguments);
+    EXPECT_THAT(outcome.err, HasSubstr("a value is missing"));
   }
 }
 
@@ -182,6 +203,30 @@ TEST_F(BareTest, TakesEvidenceInTrusteesForm) {
       vhsm({"report", "show", folder_.write("broken.json", "{\"attestation_report\": {}}")});
   EXPECT_EQ(broken.status, 1);
   EXPECT_THAT(broken.err, HasSubstr("broken.json"));
+}
+
+TEST_F(BareTest, AttestsFromABlobOfAnAzureVtpmForTheDataThatItBinds) {
+  const std::string folder = real_folder("05-milan-v3-vcek-azure");
+  VHSM_NEED_FOLDER(folder);
+  const std::string settings =
+      folder_.write("vtpm.cnf", "[vhsm]\nplatform = vtpm:" + folder + "/hcl.bin\n");
+  const auto attest = [&](const std::string& data, const std::vector<std::string>& more) {
+    std::vector<std::string> command{"--config", settings, "attest", "--report-data", data};
+    command.insert(command.end(), more.begin(), more.end());
+    return vhsm(command);
+  };
+  const std::string zeros(128, '0');
+  const Outcome written = attest(zeros, {"--out", folder_.file("r")});
+  ASSERT_EQ(written.status, 0) << written.err;
+  EXPECT_EQ(read_file(folder_.file("r")), read_file(folder + "/report.bin"));
+  EXPECT_THAT(read_file(folder_.file("r.claims.json")), HasSubstr("\"user-data\""));
+  const json printed = parse(attest(zeros, {"--json"}));
+  EXPECT_EQ(printed.value("platform", ""), "vtpm");
+  EXPECT_TRUE(printed["annex"].contains("claims.json"));
+  const Outcome other = attest(std::string(128, '1'), {"--out", folder_.file("other")});
+  EXPECT_EQ(other.status, 1);
+  EXPECT_THAT(other.err, HasSubstr("binds other user-data"));
+  EXPECT_FALSE(std::filesystem::exists(folder_.file("other")));
 }
 
 class WorldTest : public testing::Test {

@@ -81,12 +81,12 @@ class FetchTest : public testing::Test {
     response.set_content(read_file(vectors() + "vcek.der"), "application/octet-stream");
   }
 
-  Outcome vhsm(std::vector<std::string> arguments) const {
+  static Outcome vhsm(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), {std::string(VHSM_BIN_DIR) + "/vhsm", "report"});
     return run(arguments);
   }
-  Outcome fetch() const {
-    return vhsm({"fetch", vectors() + "report.bin", "--certs", folder_.file(""), "--kds",
+  [[nodiscard]] Outcome fetch(const std::string& report = vectors() + "report.bin") const {
+    return vhsm({"fetch", report, "--certs", folder_.file(""), "--kds",
                  "http://127.0.0.1:" + std::to_string(port_)});
   }
 
@@ -108,6 +108,46 @@ TEST_F(FetchTest, FetchesWhatVerifyNeedsAndWaitsWhenAskedTo) {
   EXPECT_THAT(verified.out, StartsWith("genuine and accepted: made by an AMD Genoa processor"));
   ASSERT_EQ(fetch().status, 0);
   EXPECT_EQ(asked_, 2) << "the certificate is in the folder";
+}
+
+TEST_F(FetchTest, ATurinHasEightBytesAndAnFmc) {
+  const std::string machine = VHSM_TEST_TURIN;
+  const test::TempDir guest;
+  const std::string report = guest.file("report");
+  const std::string settings =
+      guest.write("vhsm.cnf", "[vhsm]\nplatform = emulator:" + machine + "\n");
+  ASSERT_EQ(
+      run({std::string(VHSM_BIN_DIR) + "/vhsm", "--config", settings, "attest", "--out", report})
+          .status,
+      0);
+  std::string asked;
+  server_.Get(R"(/vcek/v1/Turin/([0-9a-f]{16}))",
+              [&](const httplib::Request& request, httplib::Response& response) {
+                asked = request.target.substr(request.target.find('?'));
+                response.set_content(read_file(machine + "/vcek.pem"), "application/x-pem-file");
+              });
+  server_.Get("/vcek/v1/Turin/crl", [](const httplib::Request&, httplib::Response& response) {
+    response.set_content(some_list(), "application/pkix-crl");
+  });
+  const Outcome fetched = fetch(report);
+  ASSERT_EQ(fetched.status, 0) << fetched.err;
+  EXPECT_EQ(asked, "?fmcSPL=1&blSPL=1&teeSPL=1&snpSPL=4&ucodeSPL=81");
+  std::filesystem::copy(machine + "/ask.pem", folder_.file("ask.pem"));
+  const Outcome verified = vhsm({"verify", report, "--certs", folder_.file(""), "--product",
+                                 "Turin", "--trust-test-root", machine + "/ark.pem"});
+  EXPECT_EQ(verified.status, 0) << verified.out << verified.err;
+}
+
+TEST_F(FetchTest, AnAnswerThatIsTooLargeIsRefused) {
+  server_.Get("/vcek/v1/Milan/crl", [](const httplib::Request&, httplib::Response& response) {
+    response.set_content(std::string(8 << 20, 'x'), "application/pkix-crl");
+  });
+  const Outcome fetched =
+      vhsm({"fetch", vectors() + "report.bin", "--certs", folder_.file(""), "--product", "Milan",
+            "--kds", "http://127.0.0.1:" + std::to_string(port_)});
+  EXPECT_EQ(fetched.status, 1);
+  EXPECT_THAT(fetched.err, HasSubstr("http://127.0.0.1"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_.file("")));
 }
 
 TEST_F(FetchTest, SaysWhatIsMissing) {

@@ -96,6 +96,32 @@ TEST_F(MeasureTest, AgreesOnImagesOfOtherShapes) {
         theirs + Words{"--kernel", kernel});
 }
 
+/// Another's tool, where scripts/test.sh or somebody else has installed it; empty: nowhere.
+std::string measure_tool() {
+  if (std::filesystem::exists(VHSM_MEASURE_TOOL)) return VHSM_MEASURE_TOOL;
+  return run({"sh", "-c", "command -v sev-snp-measure"}).status == 0 ? "sev-snp-measure" : "";
+}
+
+TEST_F(MeasureTest, AgreesWithSevSnpMeasure) {
+  const std::string tool = measure_tool();
+  if (tool.empty()) GTEST_SKIP() << "no sev-snp-measure (PyPI) here";
+  const std::string ovmf = image();
+  const std::string kernel = folder_.write("kernel", std::string(200000, 'k'));
+  const std::string initrd = folder_.write("initrd", "initrd");
+  const auto agree_on = [&](const Words& both, const Words& ours = {}, const Words& theirs = {}) {
+    const Words launch = Words{"--ovmf", ovmf, "--vcpus", "3"} + both;
+    const Outcome other = run(Words{tool, "--mode", "snp"} + launch + theirs);
+    EXPECT_EQ(other.status, 0) << other.err;
+    EXPECT_EQ(measure(launch + ours).out, other.out) << testing::PrintToString(both);
+  };
+  agree_on({"--vcpu-type", "EPYC-v4"});
+  agree_on({"--vcpu-type", "EPYC-Rome"});
+  agree_on({"--vcpu-type", "EPYC-Milan", "--guest-features", "0x21"});
+  agree_on({"--vcpu-type", "EPYC-Milan"}, {"--vmm", "ec2"}, {"--vmm-type", "ec2"});
+  agree_on({"--vcpu-type", "EPYC-Genoa", "--kernel", kernel, "--append", "quiet"});
+  agree_on({"--vcpu-type", "EPYC-Turin", "--kernel", kernel, "--initrd", initrd});
+}
+
 TEST_F(MeasureTest, AgreesOnDebiansFirmware) {
   const std::string ovmf = "/usr/share/OVMF/OVMF_CODE.fd";
   const std::string newer = "/usr/share/ovmf/OVMF.amdsev.fd";
@@ -171,6 +197,56 @@ TEST_F(MeasureTest, MakesAnIdBlockThatTheReferenceVerifies) {
                   HasSubstr("author_key_digest " + answer.value("author_key_digest", "-")));
     }
   }
+}
+
+TEST_F(MeasureTest, AGuestLaunchedWithTheBlockIsAcceptedForItsOwnersKeyAlone) {
+  const std::string block = folder_.file("block");
+  const std::string auth = folder_.file("auth");
+  const std::string key = make_key(folder_, "id.pem");
+  ASSERT_EQ(measure({"--ovmf", image(), "--vcpus", "1", "--vcpu-type", "EPYC-Milan", "--id-block",
+                     block, "--id-auth", auth, "--id-key", key, "--guest-svn", "7"})
+                .status,
+            0);
+  const auto tool = [](const char* name, const Words& words) {
+    return run(Words{std::string(VHSM_BIN_DIR) + "/" + name} + words);
+  };
+  const std::string machine = folder_.file("machine");
+  const Outcome made =
+      tool("vhsm-snp-emulator", {"init", machine, "--id-block", block, "--id-auth", auth});
+  ASSERT_EQ(made.status, 0) << made.err;
+  const std::string report = folder_.file("report");
+  const std::string settings =
+      folder_.write("vhsm.cnf", "[vhsm]\nplatform = emulator:" + machine + "\n");
+  ASSERT_EQ(tool("vhsm", {"--config", settings, "attest", "--nonce", "00", "--out", report}).status,
+            0);
+  const auto verdict = [&](const std::string& owner) {
+    EXPECT_EQ(run({"openssl", "pkey", "-in", owner, "-pubout", "-out", owner + ".pub"}).status, 0);
+    const std::string policy = folder_.write(
+        "policy.cnf",
+        "[snp_policy]\nreport_data = any\nvmpl = 0\nminimum_tcb = any\nminimum_guest_svn = 7\n"
+        "id_key = " +
+            owner + ".pub\n");
+    return tool("vhsm", {"report", "verify", report, "--certs", machine, "--trust-test-root",
+                         machine + "/ark.pem", "--policy", policy});
+  };
+  const Outcome accepted = verdict(key);
+  EXPECT_EQ(accepted.status, 0) << accepted.out << accepted.err;
+  const Outcome refused = verdict(make_key(folder_, "other.pem"));
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err, HasSubstr("ID_KEY_DIGEST"));
+
+  const Words launch{"init", folder_.file("elsewhere"), "--id-block", block, "--id-auth", auth};
+  EXPECT_EQ(tool("vhsm-snp-emulator", launch + Words{"--policy", "20000"}).status, 2);
+  EXPECT_EQ(tool("vhsm-snp-emulator", launch + Words{"--guest-svn", "8"}).status, 2);
+  EXPECT_EQ(
+      tool("vhsm-snp-emulator", {"init", folder_.file("elsewhere"), "--id-block", block}).status,
+      2);
+  std::string changed = read_file(block);
+  changed[0] = static_cast<char>(changed[0] ^ 1);
+  write_file(block, changed);
+  const Outcome forged = tool("vhsm-snp-emulator", launch);
+  EXPECT_EQ(forged.status, 1);
+  EXPECT_THAT(forged.err, HasSubstr("the ID block was not signed by the ID key"));
 }
 
 TEST_F(MeasureTest, RefusesIdKeysOnOtherCurves) {

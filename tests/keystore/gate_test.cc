@@ -392,7 +392,7 @@ TEST_F(GateTest, ASymmetricKeysRunningContextIsRefusedOnceItIsTakenBack) {
 TEST_F(GateTest, AKeyThatNobodyHasAnyMoreIsNotRenewed) {
   make_keystore({{Gate::kLease, 400ms, 0ms, boot_now}, false});
   EXPECT_EQ(signing(opened()), std::nullopt);
-  ASSERT_TRUE(keystore_->remove(uri().name).ok());
+  ASSERT_TRUE(keystore_->remove(uri()).ok());
   ASSERT_TRUE(is_renewed(0));
   const int before = source_->renewals;
   std::this_thread::sleep_for(700ms);

@@ -78,11 +78,11 @@ TEST_F(ShelfTest, FetchesOnceAndAnswersFromMemoryAfterwards) {
 
 TEST_F(ShelfTest, NamesAndFindTellWhatIsHereAndFetchNothing) {
   EXPECT_TRUE(keystore_->names().value().empty());
-  EXPECT_FALSE(keystore_->find(uri().name).value().has_value());
+  EXPECT_FALSE(keystore_->find(uri()).value().has_value());
   ASSERT_TRUE(keystore_->open(uri("vhsm:b")).ok());
   ASSERT_TRUE(keystore_->open(uri("vhsm:a")).ok());
   EXPECT_EQ(keystore_->names().value(), (std::vector{uri("vhsm:a"), uri("vhsm:b")}));
-  const auto found = keystore_->find(uri("vhsm:a").name).value();
+  const auto found = keystore_->find(uri("vhsm:a")).value();
   ASSERT_TRUE(found.has_value());
   EXPECT_FALSE(signing(found->key));
   EXPECT_EQ(source_->fetches, 2);
@@ -90,8 +90,8 @@ TEST_F(ShelfTest, NamesAndFindTellWhatIsHereAndFetchNothing) {
 
 TEST_F(ShelfTest, ARemovedKeyIsFetchedAnewAndThoseWhoHaveItGoOn) {
   const KeyPtr key = keystore_->open(uri()).value().key;
-  ASSERT_TRUE(keystore_->remove(uri().name).ok());
-  EXPECT_EQ(keystore_->remove(uri().name).error().code, Errc::kMissing);
+  ASSERT_TRUE(keystore_->remove(uri()).ok());
+  EXPECT_EQ(keystore_->remove(uri()).error().code, Errc::kMissing);
   EXPECT_TRUE(keystore_->names().value().empty());
   EXPECT_FALSE(signing(key));
   EXPECT_TRUE(keystore_->open(uri()).ok());

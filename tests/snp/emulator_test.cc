@@ -124,6 +124,14 @@ TEST(EmulatorTest, BrokenFoldersAreRefused) {
   }
 }
 
+TEST(EmulatorTest, AMachineThatAnotherVersionMadeIsToBeMadeAnew) {
+  const TemporaryFolder folder;
+  const std::string copy = folder.copy_of(kFolder);
+  change_emulator(copy, [](nlohmann::json& state) { state["format"] = 2; });
+  EXPECT_EQ(outcome(open_emulator(copy, {})),
+            "malformed data: another version made this machine: make it anew (init)");
+}
+
 TEST(EmulatorTest, EachProductAndVersionVerifies) {
   for (const Product product : {Product::kMilan, Product::kGenoa, Product::kTurin}) {
     for (std::uint32_t version = kOldestVersion; version <= kNewestVersion; ++version) {
@@ -187,6 +195,65 @@ TEST(EmulatorTest, TheMachineIsWhatItsOptionsSay) {
   EXPECT_EQ(report.bytes<field::kImageId>()[0], 3);
   EXPECT_EQ(report.bytes<field::kCurrentTcb>()[6], 9);
   EXPECT_EQ(report.bytes<field::kCommittedTcb>()[6], 8);
+}
+
+GuestIdentity some_identity() {
+  return {Measurement{{1, 2}}, FamilyId{{3}}, ImageId{{4}}, 7,
+          policy_bit::kSmtAllowed | policy_bit::kAlwaysOne};
+}
+
+EmulatorOptions launched_by(EVP_PKEY* id_key, EVP_PKEY* author_key) {
+  const SignedBlock block = sign_block(some_identity(), id_key, author_key);
+  EmulatorOptions options;
+  options.id_block = check_id_block(block.block, block.authentication).value();
+  return options;
+}
+
+TEST(EmulatorTest, AGuestWithAnIdBlockIsWhatItsOwnerSigned) {
+  const ossl::PKey owner = p384_key();
+  const ossl::PKey author = p384_key();
+  Draft draft;
+  draft.state =
+      state_from_json(to_json(make_state(launched_by(owner.get(), author.get())).value())).value();
+  const auto report = verify(forge(draft), test_roots(), {});
+  ASSERT_EQ(outcome(report), "ok");
+  EXPECT_EQ(report.value().measurement(), some_identity().measurement);
+  EXPECT_EQ(report.value().number<field::kKeyInfo>() & key_bit::kAuthorKey, key_bit::kAuthorKey);
+  ReportPolicy policy;
+  policy.any_report_data = true;
+  policy.vmpl = 0;
+  policy.require_id_block = true;
+  policy.require_author_key = true;
+  policy.family_ids = {FamilyId{{3}}};
+  policy.image_ids = {ImageId{{4}}};
+  policy.minimum_guest_svn = 7;
+  policy.id_key_digests = {IdKeyDigest{key_digest(owner.get()).value()}};
+  EXPECT_EQ(outcome(judge(report.value(), policy)), "ok");
+  policy.id_key_digests = {IdKeyDigest{key_digest(author.get()).value()}};
+  EXPECT_FALSE(judge(report.value(), policy).ok());
+  policy.author_key_digests = {AuthorKeyDigest{key_digest(author.get()).value()}};
+  EXPECT_EQ(outcome(judge(report.value(), policy)), "ok");
+}
+
+TEST(EmulatorTest, WithoutAnAuthorKeyInfoDoesNotSpeakOfOne) {
+  const ossl::PKey owner = p384_key();
+  const UnverifiedReport report(
+      unsigned_report(make_state(launched_by(owner.get(), nullptr)).value(), {}, 0));
+  EXPECT_EQ(report.number<field::kKeyInfo>() & key_bit::kAuthorKey, 0U);
+  EXPECT_EQ((report.octets<IdKeyDigest, field::kIdKeyDigest>().value),
+            key_digest(owner.get()).value());
+}
+
+TEST(EmulatorTest, AnIdBlockOfAnotherGuestLaunchesNothing) {
+  const ossl::PKey owner = p384_key();
+  EmulatorOptions options = launched_by(owner.get(), nullptr);
+  options.measurement = Measurement{{9}};
+  EXPECT_EQ(outcome(make_state(options)),
+            "invalid argument: the ID block is for another measurement");
+  options.measurement = some_identity().measurement;
+  EXPECT_EQ(outcome(make_state(options)), "ok");
+  options.policy = policy_bit::kAlwaysOne;
+  EXPECT_EQ(outcome(make_state(options)), "invalid argument: the ID block is for another policy");
 }
 
 TEST(EmulatorTest, ReportsBelowVersionFiveHaveNoMitigations) {

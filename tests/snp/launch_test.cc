@@ -175,6 +175,10 @@ TEST(LaunchTest, KnowsQemusModelsWithAndWithoutTheirVersion) {
   EXPECT_EQ(parse_vmm("xen").error().code, Errc::kInvalidArgument);
 }
 
+GuestIdentity some_identity() {
+  return {Measurement{{1, 2}}, FamilyId{{3}}, ImageId{{4}}, 7, policy_bit::kAlwaysOne};
+}
+
 TEST(IdBlockTest, RefusesOtherKeysAndPolicies) {
   GuestIdentity identity;
   EXPECT_EQ(make_id_block(identity).error().code, Errc::kInvalidArgument);
@@ -183,6 +187,42 @@ TEST(IdBlockTest, RefusesOtherKeysAndPolicies) {
   ASSERT_EQ(outcome(block), "ok");
   EXPECT_EQ(outcome(authenticate(block.value(), authority().ark.key.get(), nullptr)),
             "invalid argument: ID and author keys are on P-384");
+}
+
+TEST(IdBlockTest, SaysWhoSignedItAndWhoSignedTheKey) {
+  const ossl::PKey owner = p384_key();
+  const ossl::PKey author = p384_key();
+  const SignedBlock alone = sign_block(some_identity(), owner.get());
+  const auto read = check_id_block(alone.block, alone.authentication);
+  ASSERT_EQ(outcome(read), "ok");
+  EXPECT_EQ(read.value().guest.guest_svn, 7U);
+  EXPECT_EQ(read.value().guest.measurement, some_identity().measurement);
+  EXPECT_EQ(read.value().id_key, key_digest(owner.get()).value());
+  EXPECT_FALSE(read.value().author_key.has_value());
+  const SignedBlock vouched = sign_block(some_identity(), owner.get(), author.get());
+  EXPECT_EQ(check_id_block(vouched.block, vouched.authentication).value().author_key,
+            key_digest(author.get()).value());
+}
+
+TEST(IdBlockTest, IsRefusedWhenAnyOfItsBytesChanges) {
+  const ossl::PKey owner = p384_key();
+  const ossl::PKey author = p384_key();
+  SignedBlock block = sign_block(some_identity(), owner.get(), author.get());
+  for (std::uint8_t& byte : block.block) {
+    byte ^= 0x20;
+    EXPECT_FALSE(check_id_block(block.block, block.authentication).ok());
+    byte ^= 0x20;
+  }
+  // Algorithms, both signatures, both keys: algorithm, then X and Y or r and s.
+  for (const Field& part :
+       {Field{0, 8}, Field{0x40, 144}, Field{0x240, 148}, Field{0x680, 144}, Field{0x880, 148}}) {
+    for (std::size_t at = part.offset; at < part.offset + part.size; ++at) {
+      block.authentication[at] ^= 0x20;
+      EXPECT_FALSE(check_id_block(block.block, block.authentication).ok()) << at;
+      block.authentication[at] ^= 0x20;
+    }
+  }
+  EXPECT_EQ(outcome(check_id_block(block.block, block.authentication)), "ok");
 }
 
 }  // namespace

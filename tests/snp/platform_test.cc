@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What every platform promises, over each way to one: the library's own emulator, the emulated
-// kernel in this process, and what open_platform() finds on this machine. The last is skipped where
-// nothing is; CTest runs it once more below vhsm-snp-emulator, where nothing may be missing
-// (VHSM_TEST_MACHINE). So it runs on real hardware.
+// kernel in this process, an Azure VM's vTPM, and what open_platform() finds on this machine. The
+// last is skipped where nothing is; CTest runs it once more below vhsm-snp-emulator, where nothing
+// may be missing (VHSM_TEST_MACHINE). So it runs on real hardware.
 #include "snp/platform.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "snp/annex.h"
 #include "snp/emulator.h"
 #include "snp/sealing.h"
 #include "snp/sev_guest.h"
+#include "snp/vtpm.h"
 #include "tests/snp/machine.h"
 #include "tests/snp/support.h"
 
@@ -40,6 +43,28 @@ Machine& machine() {
   return shared;
 }
 
+/// An Azure VM: its tag, its vTPM, and tpm2-tools that reach the emulated machine.
+class Azure {
+ public:
+  Azure() {
+    std::ofstream(paths_.chassis_tag) << "7783-7084-3265-9085-8269-3286-77\n";
+    std::ofstream(paths_.device) << "";
+    for (const char* tool : {"tpm2_nvdefine", "tpm2_nvwrite", "tpm2_nvread"}) {
+      std::filesystem::create_symlink(VHSM_TEST_TPM2_TOOLS, folder_.path() + "/" + tool);
+    }
+  }
+  [[nodiscard]] const VtpmPaths& paths() const { return paths_; }
+
+ private:
+  TemporaryFolder folder_;
+  VtpmPaths paths_{folder_.path() + "/tpmrm0", folder_.path() + "/tag", folder_.path()};
+};
+
+const Azure& azure() {
+  static const Azure kShared;
+  return kShared;
+}
+
 /// $VHSM_TEST_MACHINE: the VMPL that the machine's guest runs at; unset: there may be none.
 std::optional<unsigned> machine_vmpl() {
   const char* const text = std::getenv("VHSM_TEST_MACHINE");
@@ -58,10 +83,12 @@ const std::vector<Way>& ways() {
        "tsm", false},
       {"Svsm", [] { return make_tsm(machine().tsm_folder(), TsmService::kSvsm, {}, kNoPace); },
        "svsm", false},
+      {"Vtpm", [] { return open_vtpm(azure().paths()); }, "vtpm", false},
       {"AutoHere", [] { return here("auto"); }, "sev-guest", true, true},
       {"DeviceHere", [] { return here("sev-guest"); }, "sev-guest", true, true},
       {"TsmHere", [] { return here("tsm"); }, "tsm", false, true},
       {"SvsmHere", [] { return here("svsm"); }, "svsm", false, true},
+      {"VtpmHere", [] { return here("vtpm"); }, "vtpm", false, true},
   };
   return all;
 }
@@ -75,8 +102,11 @@ class PlatformTest : public ::testing::TestWithParam<Way> {
     if (GetParam().of_machine && absent && !machine_vmpl()) {
       GTEST_SKIP() << "no " << GetParam().kind << " on this machine";
     }
-    const bool no_svsm = std::string(GetParam().kind) == "svsm" && machine_vmpl() == 0U;
-    if (GetParam().of_machine && no_svsm) GTEST_SKIP() << "no SVSM above VMPL 0";
+    if (GetParam().of_machine && machine_vmpl()) {
+      const std::string kind = GetParam().kind;
+      if (kind == "svsm" && machine_vmpl() == 0U) GTEST_SKIP() << "no SVSM above VMPL 0";
+      if (kind == "vtpm") GTEST_SKIP() << "the emulated machine is not Azure's";
+    }
     ASSERT_EQ(outcome(opened), "ok");
     platform_ = std::move(opened).value();
   }

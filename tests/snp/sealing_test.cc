@@ -128,6 +128,16 @@ TEST_F(SealingTest, AnImageLineOpensInLaterVersionsAndInNoOther) {
             "image: this was sealed by another image (FAMILY_ID, IMAGE_ID)");
 }
 
+TEST_F(SealingTest, AnImageOfAnotherOwnerDerivesAnotherKey) {
+  const auto signed_by = [](char digit) {
+    return [=](json& state) { state["id_key_digest"] = std::string(96, digit); };
+  };
+  SealingKeys first = boot(signed_by('1'));
+  const SealingBinding binding = first.binding(SealTo::kImage).value();
+  SealingKeys impostor = boot(signed_by('2'));
+  EXPECT_FALSE(key_of(first, binding).equals(key_of(impostor, binding)));
+}
+
 TEST_F(SealingTest, NewerFirmwareOpensWhatOlderSealed) {
   SealingKeys old = boot([](json& state) { state["committed_tcb"] = "0400000000001700"; });
   const SealingBinding binding = old.binding(SealTo::kMeasurement).value();

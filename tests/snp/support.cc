@@ -12,6 +12,8 @@
 #include <memory>
 
 #include "snp/files.h"
+#include "snp/hex.h"
+#include "snp/little_endian.h"
 #include "snp/report_signature.h"
 #include "snp/x509.h"
 
@@ -47,7 +49,7 @@ Vector read_real(const std::string& folder) {
 }
 
 Authority make_authority(const std::string& ark_name, const std::string& ask_name) {
-  constexpr unsigned kBits = 2048;
+  constexpr unsigned kBits = 1024;
   Authority made_now{make_root(ark_name, kBits).value(), {}};
   made_now.ask = make_intermediate(made_now.ark, ask_name, kBits).value();
   return made_now;
@@ -117,6 +119,40 @@ Evidence forge(const Draft& draft, const Authority& by) {
                            certificate_of(by.ask.certificate.get(), CertificateKind::kAsk),
                            certificate_of(by.ark.certificate.get(), CertificateKind::kArk)};
   return evidence;
+}
+
+ossl::PKey p384_key() { return ossl::PKey(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384")); }
+
+SignedBlock sign_block(const GuestIdentity& identity, EVP_PKEY* id_key, EVP_PKEY* author_key) {
+  const IdBlock block = make_id_block(identity).value();
+  return {block, authenticate(block, id_key, author_key).value()};
+}
+
+std::string claims_for(const ReportData& user_data) {
+  return R"({"user-data":")" + to_hex(user_data) + "\"}";
+}
+
+ReportData sha256_of(const std::string& text) {
+  ReportData data{};
+  EXPECT_EQ(EVP_Digest(text.data(), text.size(), data.data(), nullptr, EVP_sha256(), nullptr), 1);
+  return data;
+}
+
+std::vector<std::uint8_t> hcl_blob(const RawReport& report, const std::string& claims) {
+  constexpr std::size_t kReport = 0x20;
+  constexpr std::size_t kHeader = kReport + kReportBytes;
+  constexpr std::size_t kClaims = kHeader + 5 * 4;
+  constexpr std::string_view kMagic = "HCLA";
+  std::vector<std::uint8_t> blob(kClaims + claims.size());
+  const std::span into(blob);
+  std::ranges::copy(kMagic, into.begin());
+  std::ranges::copy(report, into.subspan(kReport).begin());
+  const std::size_t numbers[]{claims.size() + 20, 1, 2, 1, claims.size()};
+  for (std::size_t i = 0; i < std::size(numbers); ++i) {
+    write_number(into.subspan(kHeader + 4 * i, 4), numbers[i]);
+  }
+  std::ranges::copy(claims, into.subspan(kClaims).begin());
+  return blob;
 }
 
 Roots test_roots() {

@@ -15,6 +15,7 @@
 
 #include "snp/emulator_authority.h"
 #include "snp/emulator_state.h"
+#include "snp/id_block.h"
 #include "snp/policy.h"
 #include "snp/verify.h"
 
@@ -43,7 +44,7 @@ struct Authority {
   Issuer ark;
   Issuer ask;
 };
-/// RSA-2048, for speed. The first call makes it.
+/// RSA-1024, for speed. The first call makes it.
 const Authority& authority();
 /// Others that look the same, by the names given.
 Authority make_authority(const std::string& ark_name, const std::string& ask_name);
@@ -66,6 +67,23 @@ Evidence forge(const Draft& draft, const Authority& by = authority());
 
 /// Roots that trust authority() alone.
 Roots test_roots();
+
+/// A new key of a guest's owner.
+ossl::PKey p384_key();
+
+/// An ID block of `identity`, signed.
+struct SignedBlock {
+  IdBlock block;
+  IdAuthentication authentication;
+};
+SignedBlock sign_block(const GuestIdentity& identity, EVP_PKEY* id_key,
+                       EVP_PKEY* author_key = nullptr);
+
+/// What Azure's vTPM holds around a report: claims with what the guest wrote, whose digest
+/// REPORT_DATA is.
+std::string claims_for(const ReportData& user_data);
+ReportData sha256_of(const std::string& text);
+std::vector<std::uint8_t> hcl_blob(const RawReport& report, const std::string& claims);
 
 /// A revocation list by `issuer`, in DER.
 struct CrlDraft {

@@ -68,28 +68,7 @@ TEST(RealHclTest, EachTruncationIsRefused) {
 std::vector<std::uint8_t> make_blob(const std::string& claims, const ReportData& report_data) {
   Draft draft;
   draft.data = report_data;
-  std::vector<std::uint8_t> blob{'H', 'C', 'L', 'A'};
-  blob.resize(0x20);
-  const Evidence evidence = forge(draft);
-  blob.insert(blob.end(), evidence.report.begin(), evidence.report.end());
-  for (const std::size_t number :
-       {claims.size() + 20, std::size_t{1}, std::size_t{2}, std::size_t{1}, claims.size()}) {
-    for (int shift = 0; shift < 32; shift += 8) {
-      blob.push_back(static_cast<std::uint8_t>(number >> shift));
-    }
-  }
-  blob.insert(blob.end(), claims.begin(), claims.end());
-  return blob;
-}
-
-ReportData sha256_of(const std::string& text) {
-  ReportData data{};
-  EXPECT_EQ(EVP_Digest(text.data(), text.size(), data.data(), nullptr, EVP_sha256(), nullptr), 1);
-  return data;
-}
-
-std::string claims_for(const ReportData& data) {
-  return R"({"user-data":")" + to_hex(data) + "\"}";
+  return hcl_blob(forge(draft).report, claims);
 }
 
 TEST(HclTest, OtherKindsOfReportAreRefused) {
@@ -168,6 +147,9 @@ TEST_F(VtpmTest, ToolsThatFailHangOrTalkTooMuchAreErrors) {
   script("tpm2_nvread", "head -c 100000 /dev/zero");
   EXPECT_EQ(outcome(attest({})), "file error: this program prints too much");
   script("tpm2_nvread", "exec sleep 60");
+  EXPECT_EQ(outcome(attest({}, seconds(2))),
+            "platform failure: this program did not answer in time");
+  script("tpm2_nvread", "cat " + file("blob") + "; exec >&-; exec sleep 60");
   EXPECT_EQ(outcome(attest({}, seconds(2))),
             "platform failure: this program did not answer in time");
   std::filesystem::remove(file("tpm2_nvread"));

@@ -286,9 +286,9 @@ TEST_F(ServerTest, NamesAndFindAreOfWhatTheAskerMayUse) {
               const auto keystore = remote();
               const auto names = keystore->names();
               if (!names.ok() || names.value() != std::vector{uri(kP256)}) return 1;
-              const auto found = keystore->find(uri(kP256).name);
+              const auto found = keystore->find(uri(kP256));
               if (!found.ok() || signing(found.value()->key).has_value()) return 2;
-              const auto refused = keystore->find(uri(kRsaKey).name);
+              const auto refused = keystore->find(uri(kRsaKey));
               return !refused.ok() && refused.error().code == Errc::kNotGranted ? 0 : 3;
             }),
             0);
@@ -296,7 +296,7 @@ TEST_F(ServerTest, NamesAndFindAreOfWhatTheAskerMayUse) {
 
 TEST_F(ServerTest, FindFetchesNothing) {
   start();
-  EXPECT_FALSE(remote()->find(uri(kP256).name).value().has_value());
+  EXPECT_FALSE(remote()->find(uri(kP256)).value().has_value());
   EXPECT_TRUE(remote()->names().value().empty());
 }
 
@@ -311,7 +311,7 @@ TEST_F(ServerTest, OnlyOwnersGenerateAndRemove) {
               const auto keystore = remote();
               const auto made = keystore->generate(uri("default/key/new").name, kEd25519, nullptr);
               if (made.ok() || made.error().code != Errc::kNotGranted) return 1;
-              const auto removed = keystore->remove(uri(kP256).name);
+              const auto removed = keystore->remove(uri(kP256));
               return !removed.ok() && removed.error().code == Errc::kNotGranted ? 0 : 2;
             }),
             0);

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/daemon/list_line.h"
+
+#include <array>
+#include <charconv>
+
+#include "base/words.h"
+
+namespace vhsm::keystore {
+namespace {
+
+constexpr std::size_t kWords = 6;  // and the type, if it is known, and the rules of its policy
+
+using Choice = std::array<std::string_view, 2>;  ///< false, true
+constexpr Choice kStates{"off", "on"};
+constexpr Choice kContents{"pair", "secret"};
+constexpr Choice kOrigins{"made", "imported"};
+
+Error malformed(std::string_view text) {
+  return fail(Errc::kBadFormat, "vhsmd lists a key in a way of its own", text);
+}
+
+Result<bool> read_choice(const Choice& choice, std::string_view word) {
+  if (word == choice[0]) return false;
+  if (word == choice[1]) return true;
+  return malformed(word);
+}
+
+template <class Number>
+Status read_number(std::string_view word, Number& into) {
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), into);
+  if (error == std::errc{} && end == word.data() + word.size()) return {};
+  return malformed(word);
+}
+
+std::string_view word_for(const Choice& choice, bool value) { return choice[value ? 1 : 0]; }
+
+}  // namespace
+
+std::string to_line(const KeyLine& line) {
+  std::string text = line.name.path() + " " + std::to_string(line.version);
+  for (const std::string_view word :
+       {word_for(kStates, line.enabled), word_for(kContents, line.symmetric),
+        word_for(kOrigins, line.imported)}) {
+    text.append(" ").append(word);
+  }
+  text.append(" ").append(std::to_string(line.created));
+  for (const std::string& more : {line.type, line.policy}) {
+    if (!more.empty()) text.append(" ").append(more);
+  }
+  return text;
+}
+
+Result<KeyLine> parse_list_line(std::string_view text) {
+  const auto parts = words(text, " ");
+  if (parts.size() < kWords) return malformed(text);
+  auto name = VHSM_TRY(KeyName::parse(parts[0]));
+  KeyLine line{.name = std::move(name)};
+  VHSM_TRY(read_number(parts[1], line.version));
+  line.enabled = VHSM_TRY(read_choice(kStates, parts[2]));
+  line.symmetric = VHSM_TRY(read_choice(kContents, parts[3]));
+  line.imported = VHSM_TRY(read_choice(kOrigins, parts[4]));
+  VHSM_TRY(read_number(parts[5], line.created));
+  if (parts.size() > kWords) line.type = parts[kWords];
+  for (std::size_t i = kWords + 1; i < parts.size(); ++i) {
+    line.policy.append(line.policy.empty() ? "" : " ").append(parts[i]);
+  }
+  return line;
+}
+
+}  // namespace vhsm::keystore

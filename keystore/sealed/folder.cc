@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/sealed/folder.h"
+
+#include <algorithm>
+#include <set>
+#include <unordered_set>
+#include <utility>
+
+namespace vhsm::keystore::sealed {
+namespace {
+
+constexpr const char* kHeadName = "head";
+constexpr const char* kNewHeadName = "head.new";
+constexpr std::string_view kIndexPrefix = "index.";
+constexpr std::string_view kRootPrefix = "root.";
+constexpr std::size_t kMaxHeadBytes = 4096;
+constexpr std::size_t kMaxRootBytes = std::size_t{64} << 10;
+constexpr std::chrono::seconds kLockPatience{10};
+
+/// What a head says: which files are the current ones.
+struct Head {
+  std::uint64_t generation = 0;   ///< of the folder, one more with each change; and of the index
+  std::uint64_t root_number = 0;  ///< the generation that changed the slots last
+  Digest root{};
+  Digest index{};
+};
+
+std::string numbered(std::string_view prefix, std::uint64_t number) {
+  return std::string(prefix) + std::to_string(number);
+}
+std::string index_name(const Head& head) { return numbered(kIndexPrefix, head.generation); }
+std::string root_name(const Head& head) { return numbered(kRootPrefix, head.root_number); }
+
+Bytes to_bytes(const Head& head) {
+  return Writer()
+      .number(head.generation)
+      .number(head.root_number)
+      .bytes(head.root)
+      .bytes(head.index)
+      .done();
+}
+
+/// Not authenticated.
+Result<Head> parse_head(const Box& box) {
+  Reader reader(box.header);
+  Head head;
+  head.generation = VHSM_TRY(reader.number<std::uint64_t>());
+  head.root_number = VHSM_TRY(reader.number<std::uint64_t>());
+  for (Digest* const digest : {&head.root, &head.index}) {
+    const ByteView bytes = VHSM_TRY(reader.bytes(digest->size()));
+    std::ranges::copy(bytes, digest->begin());
+  }
+  if (reader.rest().empty() && box.body.empty()) return head;
+  return fail(Errc::kTampered, "the head of the keystore is none");
+}
+
+Error stale(const std::string& file) {
+  return fail(Errc::kTampered, "this is not the current state of the file: it was put back", file);
+}
+
+Error gone(const Error& missing) {
+  return fail(Errc::kTampered, "a file that the keystore needs is gone", missing.subject);
+}
+
+/// Of a folder in which nobody has made a keystore.
+Error never_made(const Error& missing) {
+  return fail(Errc::kIo, "no keystore was ever made here: vhsm keystore init", missing.subject);
+}
+
+Result<Bytes> read_head(Files& files) {
+  auto head = files.read(kHeadName, kMaxHeadBytes);
+  if (head.ok() || head.error().code != Errc::kMissing) return head;
+  return never_made(head.error());
+}
+
+Status check_digest(ByteView bytes, const Digest& expected, const std::string& file) {
+  const Digest digest = VHSM_TRY(digest_of(bytes));
+  return digest == expected ? Status() : Status(stale(file));
+}
+
+// ----- files of keys -----------------------------------------------------------------------------
+
+struct KeyFile {
+  std::uint64_t generation = 0;  ///< that it came with
+  std::uint32_t version = 0;
+  std::string_view name;
+};
+
+Bytes to_bytes(const KeyFile& file) {
+  return Writer()
+      .number(file.generation)
+      .number(file.version)
+      .counted<std::uint16_t>(view(file.name))
+      .done();
+}
+
+Result<KeyFile> parse_key_file(const Box& box) {
+  Reader reader(box.header);
+  KeyFile file;
+  file.generation = VHSM_TRY(reader.number<std::uint64_t>());
+  file.version = VHSM_TRY(reader.number<std::uint32_t>());
+  const ByteView name = VHSM_TRY(reader.counted<std::uint16_t>());
+  file.name = text(name);
+  if (reader.rest().empty()) return file;
+  return fail(Errc::kTampered, "a key's file has more in its header than it should");
+}
+
+/// Names of keys are longer than those of files may be.
+Result<std::string> file_of(std::string_view name, std::uint32_t version) {
+  constexpr std::size_t kShownBytes = 16;
+  constexpr std::string_view kHex = "0123456789abcdef";
+  const Digest digest = VHSM_TRY(digest_of(view(name)));
+  std::string file;
+  for (const std::uint8_t byte : std::span(digest).first<kShownBytes>()) {
+    file.push_back(kHex[byte >> 4]);
+    file.push_back(kHex[byte & 15]);
+  }
+  return file + "." + std::to_string(version);
+}
+
+bool is_hex(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+bool is_key_file(std::string_view file) {
+  return file.size() > 33 && file[32] == '.' && is_hex(file.substr(0, 32));
+}
+
+/// What a change that was not finished may have left: nothing else is ever removed.
+bool is_ours(std::string_view file) {
+  return file == kNewHeadName || file.starts_with(kIndexPrefix) || file.starts_with(kRootPrefix) ||
+         is_key_file(file);
+}
+
+std::string uri_of(const std::string& name) { return "vhsm:" + name; }
+
+Error no_such_key(const std::string& name) {
+  return fail(Errc::kMissing, "there is no such key in the keystore", uri_of(name));
+}
+
+std::uint64_t now_in_seconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count());
+}
+
+}  // namespace
+
+Result<Version> usable_version(const Record& record, std::optional<std::uint32_t> number) {
+  const Version* const version = record.version(number);
+  if (version == nullptr && number.has_value()) {
+    return fail(Errc::kMissing, "the key has no such version", uri_of(record.name));
+  }
+  if (version != nullptr && version->state == State::kEnabled) return *version;
+  return fail(Errc::kPolicy, "the key is disabled: vhsm key enable", uri_of(record.name));
+}
+
+/// The folder at one generation.
+struct Folder::Snapshot {
+  Bytes head_bytes;
+  Head head;
+  Bytes root_file;
+  Index index;
+};
+
+/// The next generation.
+struct Folder::Draft {
+  RootPtr root;
+  Head head;  ///< digests come when the files are made
+  std::vector<Slot> slots;
+  bool changes_slots = false;
+  std::vector<Record> records{};
+  std::vector<std::pair<std::string, Bytes>> key_files{};
+  std::vector<std::string> obsolete{};  ///< files that nobody needs when it is committed
+
+  Record* find(const std::string& name) {
+    const auto found = std::ranges::find(records, name, &Record::name);
+    return found == records.end() ? nullptr : &*found;
+  }
+  Result<std::vector<Version*>> select(const std::string& name,
+                                       std::optional<std::uint32_t> number) {
+    Record* const record = find(name);
+    std::vector<Version*> selected;
+    if (record == nullptr) return no_such_key(name);
+    for (Version& version : record->versions) {
+      if (!number.has_value() || version.number == *number) selected.push_back(&version);
+    }
+    if (!selected.empty()) return selected;
+    return fail(Errc::kMissing, "the key has no such version", uri_of(name));
+  }
+};
+
+// ----- the root key ------------------------------------------------------------------------------
+
+Result<Folder::RootPtr> Folder::root() const {
+  return memory::run_protected([&]() -> Result<RootPtr> {
+    const std::lock_guard lock(mutex_);
+    return root_;
+  });
+}
+
+/// The first slot that opens. Why the others do not is told when none does.
+Result<SecretBytes> Folder::root_in(const std::vector<Slot>& slots, TimePoint deadline) const {
+  std::string reasons;
+  for (const Slot& slot : slots) {
+    const auto key = keys_->key_for(slot.terms, deadline);
+    auto opened = key.ok() ? open_slot(slot, key.value()) : key.error();
+    if (opened.ok()) return opened;
+    reasons.append(reasons.empty() ? "" : "; ")
+        .append(name_of(slot.terms.kind))
+        .append(": ")
+        .append(opened.error().what.c_str());
+  }
+  return fail(Errc::kSealed, "no slot of the keystore opens here", reasons);
+}
+
+/// Not authenticated.
+Result<Bytes> Folder::root_file() const {
+  for (bool again = false;; again = true) {
+    const Bytes head_bytes = VHSM_TRY(read_head(*files_));
+    const Box box = VHSM_TRY(parse_box(head_bytes, BoxKind::kHead));
+    const Head head = VHSM_TRY(parse_head(box));
+    auto file = files_->read(root_name(head), kMaxRootBytes);
+    if (file.ok() || file.error().code != Errc::kMissing) return file;
+    if (again) return gone(file.error());  // else the slots have changed meanwhile
+  }
+}
+
+bool Folder::is_unlocked() const {
+  const auto here = root();
+  return here.ok() && here.value() != nullptr;
+}
+
+Status Folder::unlock(TimePoint deadline) {
+  const RootPtr here = VHSM_TRY(root());
+  if (here != nullptr) return {};
+  const Bytes file = VHSM_TRY(root_file());
+  const auto slots = VHSM_TRY(parse_slots(file));
+  auto root = VHSM_TRY(root_in(slots, deadline));
+  VHSM_TRY(check_slots(root, file));
+  auto kept = std::make_shared<const SecretBytes>(std::move(root));
+  return memory::run_protected([&]() -> Status {
+    const std::lock_guard lock(mutex_);
+    if (root_ == nullptr) root_ = std::move(kept);
+    return {};
+  });
+}
+
+// ----- reading -----------------------------------------------------------------------------------
+
+Result<Folder::SnapshotPtr> Folder::cached() const {
+  return memory::run_protected([&]() -> Result<SnapshotPtr> {
+    const std::lock_guard lock(mutex_);
+    return snapshot_;
+  });
+}
+
+/// @errors kMissing when a file is gone: then the head has changed since it was read.
+Result<Folder::SnapshotPtr> Folder::load(Bytes head_bytes) const {
+  const RootPtr root = VHSM_TRY(this->root());
+  const Box box = VHSM_TRY(parse_box(head_bytes, BoxKind::kHead));
+  VHSM_TRY(check_box(*root, box));
+  const Head head = VHSM_TRY(parse_head(box));
+  Bytes root_file = VHSM_TRY(files_->read(root_name(head), kMaxRootBytes));
+  VHSM_TRY(check_digest(root_file, head.root, root_name(head)));
+  const Bytes index_file = VHSM_TRY(files_->read(index_name(head), kMaxIndexBytes));
+  VHSM_TRY(check_digest(index_file, head.index, index_name(head)));
+  const Box index_box = VHSM_TRY(parse_box(index_file, BoxKind::kIndex));
+  Bytes body(index_box.body.size());
+  VHSM_TRY(open_box(*root, index_box, body));
+  Index index = VHSM_TRY(Index::parse(std::move(body)));
+  return std::make_shared<const Snapshot>(
+      Snapshot{std::move(head_bytes), head, std::move(root_file), std::move(index)});
+}
+
+/// A file that a head names is there, unless somebody has made the next generation meanwhile: then
+/// the head is another. It is read again as long as that is so.
+Result<Folder::SnapshotPtr> Folder::current(TimePoint deadline) {
+  VHSM_TRY(unlock(deadline));
+  SnapshotPtr snapshot = VHSM_TRY(cached());
+  Bytes seen;
+  for (;;) {
+    Bytes head = VHSM_TRY(read_head(*files_));
+    if (snapshot != nullptr && head == snapshot->head_bytes) return snapshot;
+    const bool again = head == seen;
+    seen = head;
+    auto loaded = load(std::move(head));
+    if (!loaded.ok() && loaded.error().code == Errc::kMissing) {
+      if (!again) continue;
+      return gone(loaded.error());
+    }
+    snapshot = VHSM_TRY(std::move(loaded));
+    break;
+  }
+  return memory::run_protected([&]() -> Result<SnapshotPtr> {
+    const std::lock_guard lock(mutex_);
+    snapshot_ = snapshot;
+    return snapshot;
+  });
+}
+
+Result<std::optional<Record>> Folder::find(const std::string& name, TimePoint deadline) {
+  const SnapshotPtr snapshot = VHSM_TRY(current(deadline));
+  return snapshot->index.find(name);
+}
+
+Result<std::vector<Record>> Folder::records(TimePoint deadline) {
+  const SnapshotPtr snapshot = VHSM_TRY(current(deadline));
+  return snapshot->index.records();
+}
+
+Result<OpenedVersion> Folder::read(const std::string& name, const Version& version) const {
+  const std::string file = VHSM_TRY(file_of(name, version.number));
+  const Bytes bytes = VHSM_TRY(files_->read(file, kMaxKeyFileBytes));
+  VHSM_TRY(check_digest(bytes, version.digest, file));
+  const Box box = VHSM_TRY(parse_box(bytes, BoxKind::kKey));
+  const KeyFile header = VHSM_TRY(parse_key_file(box));
+  if (header.name != name || header.version != version.number) return stale(file);
+  const RootPtr root = VHSM_TRY(this->root());
+  auto content = VHSM_TRY(open_secret_box(*root, box));
+  return OpenedVersion{version, std::move(content)};
+}
+
+Result<OpenedVersion> Folder::open(const std::string& name, std::optional<std::uint32_t> number,
+                                   TimePoint deadline) {
+  for (bool again = false;; again = true) {
+    const auto record = VHSM_TRY(find(name, deadline));
+    if (!record.has_value()) return no_such_key(name);
+    const Version version = VHSM_TRY(usable_version(*record, number));
+    auto opened = read(name, version);
+    if (opened.ok() || opened.error().code != Errc::kMissing) return opened;
+    if (!again) continue;  // it was deleted meanwhile
+    return fail(Errc::kTampered, "the key's file is gone", uri_of(name));
+  }
+}
+
+Result<std::vector<Error>> Folder::check(TimePoint deadline) {
+  std::vector<Error> found;
+  const auto all = VHSM_TRY(records(deadline));
+  for (const Record& record : all) {
+    for (const Version& version : record.versions) {
+      const auto opened = read(record.name, version);
+      if (!opened.ok()) found.push_back(opened.error().about(uri_of(record.name)));
+    }
+  }
+  return found;
+}
+
+// ----- changes -----------------------------------------------------------------------------------
+
+namespace {
+
+Status put(Files& files, const std::string& name, ByteView bytes) {
+  VHSM_TRY(files.write(name, bytes));
+  return files.sync(name);
+}
+
+Error no_room_for(const std::string& name) {
+  return fail(Errc::kBadLength, "this is too long for a key", uri_of(name));
+}
+
+}  // namespace
+
+/// Everything under new names, and on the disk: none of it counts yet.
+Status Folder::prepare(Files& files, Draft& draft) {
+  for (const auto& [name, bytes] : draft.key_files) VHSM_TRY(put(files, name, bytes));
+  if (draft.changes_slots) {
+    draft.head.root_number = draft.head.generation;
+    const Bytes root = VHSM_TRY(seal_slots(*draft.root, draft.slots));
+    draft.head.root = VHSM_TRY(digest_of(root));
+    VHSM_TRY(put(files, root_name(draft.head), root));
+  }
+  const Bytes body = VHSM_TRY(Index::build(draft.records));
+  const Bytes index = VHSM_TRY(seal_box(*draft.root, BoxKind::kIndex, {}, ByteView(body)));
+  draft.head.index = VHSM_TRY(digest_of(index));
+  VHSM_TRY(put(files, index_name(draft.head), index));
+  const Bytes head =
+      VHSM_TRY(seal_box(*draft.root, BoxKind::kHead, to_bytes(draft.head), ByteView()));
+  VHSM_TRY(put(files, kNewHeadName, head));
+  return files.sync_folder();
+}
+
+/// The replacement of the head is the change. What is obsolete goes only when that is on the disk.
+Status Folder::commit(Files& files, const Draft& draft) {
+  VHSM_TRY(files.rename(kNewHeadName, kHeadName));
+  VHSM_TRY(files.sync_folder());
+  for (const std::string& name : draft.obsolete) VHSM_TRY(files.remove(name));
+  return {};
+}
+
+Status Folder::change(const Edit& edit) {
+  const auto locked = VHSM_TRY(files_->lock(kLockPatience));
+  const SnapshotPtr now = VHSM_TRY(current(Clock::now() + kLockPatience));
+  if (!swept_) VHSM_TRY(sweep(*now));
+  swept_ = false;  // if this does not come to its end, the next one finds what it has left
+  const RootPtr root = VHSM_TRY(this->root());
+  Draft draft{root, now->head, {}};
+  draft.slots = VHSM_TRY(parse_slots(now->root_file));
+  draft.records = VHSM_TRY(now->index.records());
+  ++draft.head.generation;
+  draft.obsolete.push_back(index_name(now->head));
+  VHSM_TRY(edit(draft));
+  if (draft.changes_slots) draft.obsolete.push_back(root_name(now->head));
+  VHSM_TRY(prepare(*files_, draft));
+  VHSM_TRY(commit(*files_, draft));
+  swept_ = true;
+  return {};
+}
+
+/// A crash between files of a key and the head leaves a file that no index knows. One of a later
+/// generation than the next is another matter: the head was put back, and keys are missing.
+Status Folder::remove_orphan(const Snapshot& snapshot, const std::string& file) const {
+  if (is_key_file(file)) {
+    const Bytes bytes = VHSM_TRY(files_->read(file, kMaxKeyFileBytes));
+    const auto box = parse_box(bytes, BoxKind::kKey);  // it may be torn
+    const auto header = box.ok() ? parse_key_file(box.value()) : box.error();
+    if (header.ok() && header.value().generation > snapshot.head.generation + 1) {
+      return fail(Errc::kTampered, "this key is newer than the head of the keystore", file);
+    }
+  }
+  return files_->remove(file);
+}
+
+Status Folder::sweep(const Snapshot& snapshot) const {
+  std::unordered_set<std::string> needed{index_name(snapshot.head), root_name(snapshot.head)};
+  const auto records = VHSM_TRY(snapshot.index.records());
+  for (const Record& record : records) {
+    for (const Version& version : record.versions) {
+      std::string file = VHSM_TRY(file_of(record.name, version.number));
+      needed.insert(std::move(file));
+    }
+  }
+  const auto there = VHSM_TRY(files_->names());
+  for (const std::string& file : there) {
+    if (is_ours(file) && !needed.contains(file)) VHSM_TRY(remove_orphan(snapshot, file));
+  }
+  return {};
+}
+
+Status Folder::append(Draft& draft, Record& record, const NewVersion& version,
+                      const SecretBytes& content, Version& made) {
+  if (draft.slots.size() < kSlotsForKeys) {
+    return fail(Errc::kTooFewSlots, "a key in a keystore with one slot would be lost with it",
+                uri_of(record.name));
+  }
+  std::string file = VHSM_TRY(file_of(record.name, record.next));
+  const Bytes header = to_bytes(KeyFile{draft.head.generation, record.next, record.name});
+  Bytes box = VHSM_TRY(seal_box(*draft.root, BoxKind::kKey, header, content));
+  if (box.size() > kMaxKeyFileBytes) return no_room_for(record.name);
+  const Digest digest = VHSM_TRY(digest_of(box));
+  made = {record.next++,    State::kEnabled, version.content, version.origin,
+          now_in_seconds(), digest,          version.type,    version.policy};
+  record.versions.push_back(made);
+  draft.key_files.emplace_back(std::move(file), std::move(box));
+  return {};
+}
+
+Result<Version> Folder::add(const std::string& name, const NewVersion& version,
+                            const SecretBytes& content) {
+  Version made;
+  const Edit edit = [&](Draft& draft) -> Status {
+    if (draft.find(name) != nullptr) {
+      return fail(Errc::kInvalidArgument,
+                  "the name is taken: choose another one, or delete that key", uri_of(name));
+    }
+    draft.records.push_back(Record{name, 1, {}});
+    return append(draft, draft.records.back(), version, content, made);
+  };
+  VHSM_TRY(change(edit));
+  return made;
+}
+
+Result<Version> Folder::add_version(const std::string& name, const NewVersion& version,
+                                    const SecretBytes& content) {
+  Version made;
+  const Edit edit = [&](Draft& draft) -> Status {
+    Record* const record = draft.find(name);
+    if (record == nullptr) return no_such_key(name);
+    return append(draft, *record, version, content, made);
+  };
+  VHSM_TRY(change(edit));
+  return made;
+}
+
+Status Folder::set_state(const std::string& name, std::optional<std::uint32_t> number,
+                         State state) {
+  return change([&](Draft& draft) -> Status {
+    const auto selected = VHSM_TRY(draft.select(name, number));
+    for (Version* const version : selected) version->state = state;
+    return {};
+  });
+}
+
+Status Folder::set_policy(const std::string& name, std::optional<std::uint32_t> number,
+                          const Bytes& policy) {
+  return change([&](Draft& draft) -> Status {
+    const auto selected = VHSM_TRY(draft.select(name, number));
+    for (Version* const version : selected) version->policy = policy;
+    return {};
+  });
+}
+
+Status Folder::remove(const std::string& name, std::optional<std::uint32_t> number) {
+  return change([&](Draft& draft) -> Status {
+    const auto selected = VHSM_TRY(draft.select(name, number));
+    for (const Version* const version : selected) {
+      std::string file = VHSM_TRY(file_of(name, version->number));
+      draft.obsolete.push_back(std::move(file));
+    }
+    std::erase_if(draft.find(name)->versions, [&](const Version& version) {
+      return !number.has_value() || version.number == *number;
+    });
+    std::erase_if(draft.records, [](const Record& record) { return record.versions.empty(); });
+    return {};
+  });
+}
+
+// ----- slots -------------------------------------------------------------------------------------
+
+Status Folder::check_empty(Files& files) {
+  const auto there = files.read(kHeadName, kMaxHeadBytes);
+  if (there.ok()) return fail(Errc::kInvalidArgument, "there is a keystore in this folder already");
+  return there.error().code == Errc::kMissing ? Status() : Status(there.error());
+}
+
+Status Folder::create(Files& files, const std::vector<NewSlot>& slots) {
+  const auto locked = VHSM_TRY(files.lock(kLockPatience));
+  VHSM_TRY(check_empty(files));
+  auto root = VHSM_TRY(random_secret(kKeyBytes));
+  Draft draft{std::make_shared<const SecretBytes>(std::move(root)), {1, 1, {}, {}}, {}, true};
+  for (const NewSlot& slot : slots) {
+    Slot made = VHSM_TRY(make_slot(slot.terms, slot.key, *draft.root));
+    draft.slots.push_back(std::move(made));
+  }
+  if (slots.empty()) return fail(Errc::kInvalidArgument, "a keystore needs a slot");
+  VHSM_TRY(prepare(files, draft));
+  return commit(files, draft);
+}
+
+Result<std::vector<SlotTerms>> Folder::slots() const {
+  const Bytes file = VHSM_TRY(root_file());
+  const auto slots = VHSM_TRY(parse_slots(file));
+  std::vector<SlotTerms> terms;
+  for (const Slot& slot : slots) terms.push_back(slot.terms);
+  return terms;
+}
+
+Status Folder::add_slot(const NewSlot& slot) {
+  return change([&](Draft& draft) -> Status {
+    if (draft.slots.size() == kMaxSlots) {
+      return fail(Errc::kInvalidArgument, "the keystore has 16 slots: remove one first");
+    }
+    Slot made = VHSM_TRY(make_slot(slot.terms, slot.key, *draft.root));
+    draft.slots.push_back(std::move(made));
+    draft.changes_slots = true;
+    return {};
+  });
+}
+
+Status Folder::remove_slot(std::size_t position) {
+  return change([&](Draft& draft) -> Status {
+    if (position >= draft.slots.size()) {
+      return fail(Errc::kInvalidArgument, "the keystore has no such slot",
+                  std::to_string(position));
+    }
+    const std::size_t least = draft.records.empty() ? 1 : kSlotsForKeys;
+    if (draft.slots.size() <= least) {
+      return fail(Errc::kTooFewSlots, "the keystore needs this slot: add another one first");
+    }
+    draft.slots.erase(draft.slots.begin() + static_cast<std::ptrdiff_t>(position));
+    draft.changes_slots = true;
+    return {};
+  });
+}
+
+}  // namespace vhsm::keystore::sealed

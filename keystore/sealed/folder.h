@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A folder of sealed keys (`keystore = dir:PATH`), which any number of processes share: each reads
+// without a lock, sees what others have changed, and changes it under a lock between processes.
+//
+// A change writes its files under new names, and then replaces one small file, the head, that says
+// which are the current ones and what their digests are. So after a crash it was made, or it was
+// not; and a file that somebody puts back to an older state does not fit any more.
+// Source: docs/sealed-folder.md.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "keystore/sealed/files.h"
+#include "keystore/sealed/index.h"
+#include "keystore/sealed/slots.h"
+
+namespace vhsm::keystore::sealed {
+
+/// What a new version of a key is.
+struct NewVersion {
+  Content content = Content::kPair;
+  Origin origin = Origin::kGenerated;
+  std::string type{};
+  Bytes policy{};
+};
+
+/// A version, and the bytes that a KBS would store for it.
+struct OpenedVersion {
+  Version version;
+  SecretBytes content;
+};
+
+/// The version of this number, without one the newest that is enabled.
+/// @errors kMissing; kPolicy for one that is disabled.
+Result<Version> usable_version(const Record& record, std::optional<std::uint32_t> number);
+
+/// A slot that is to be made.
+struct NewSlot {
+  SlotTerms terms;
+  SecretBytes key;
+};
+
+/// Thread-safe; usable on both sides of a fork. Its lock is held inside scopes only. Not in a
+/// scope. All calls have these errors: kMissing for a folder that was never made; kSealed when no
+/// slot opens here; kTampered; kUnsupported for what a later vhsm has written; kMemoryLimit.
+class Folder {
+ public:
+  Folder(std::unique_ptr<Files> files, std::shared_ptr<SlotKeys> keys) noexcept
+      : files_(std::move(files)), keys_(std::move(keys)) {}
+
+  /// @errors kInvalidArgument when there is a keystore.
+  static Status check_empty(Files& files);
+  /// Makes an empty keystore, with a new root key.
+  /// @errors as check_empty(); kInvalidArgument without a slot.
+  static Status create(Files& files, const std::vector<NewSlot>& slots);
+
+  /// Gets the root key, if it is not here yet.
+  Status unlock(TimePoint deadline);
+  /// Then nothing but disks is waited for.
+  [[nodiscard]] bool is_unlocked() const;
+
+  /// What is known of a key. Reads one small file, unless something has changed.
+  Result<std::optional<Record>> find(const std::string& name, TimePoint deadline);
+  Result<std::vector<Record>> records(TimePoint deadline);
+  /// @errors as usable_version().
+  Result<OpenedVersion> open(const std::string& name, std::optional<std::uint32_t> number,
+                             TimePoint deadline);
+
+  // ----- changes: they are on the disk when they have succeeded.
+  // @errors kInUse when another process goes on changing it for 10 s.
+
+  /// A new key.  @return its version.
+  /// @errors kInvalidArgument when the name is taken; kTooFewSlots.
+  Result<Version> add(const std::string& name, const NewVersion& version,
+                      const SecretBytes& content);
+  /// A new version of a key that is there.  @errors kMissing; kTooFewSlots.
+  Result<Version> add_version(const std::string& name, const NewVersion& version,
+                              const SecretBytes& content);
+  /// @param number  none: all versions.  @errors kMissing.
+  Status set_state(const std::string& name, std::optional<std::uint32_t> number, State state);
+  Status set_policy(const std::string& name, std::optional<std::uint32_t> number,
+                    const Bytes& policy);
+  /// @param number  none: the key as a whole.  @errors kMissing.
+  Status remove(const std::string& name, std::optional<std::uint32_t> number = std::nullopt);
+
+  /// Without the root key, and so not authenticated.
+  Result<std::vector<SlotTerms>> slots() const;
+  /// @errors kInvalidArgument for one too many.
+  Status add_slot(const NewSlot& slot);
+  /// @errors kInvalidArgument; kTooFewSlots while there are keys.
+  Status remove_slot(std::size_t position);
+
+  /// Opens each key, and says of each that cannot be opened why.
+  Result<std::vector<Error>> check(TimePoint deadline);
+
+ private:
+  struct Snapshot;
+  struct Draft;
+  using SnapshotPtr = std::shared_ptr<const Snapshot>;
+  using RootPtr = std::shared_ptr<const SecretBytes>;
+  using Edit = std::function<Status(Draft&)>;
+
+  Result<RootPtr> root() const;
+  Result<Bytes> root_file() const;
+  Result<SnapshotPtr> cached() const;
+  Result<SnapshotPtr> current(TimePoint deadline);
+  Result<SnapshotPtr> load(Bytes head) const;
+  Result<SecretBytes> root_in(const std::vector<Slot>& slots, TimePoint deadline) const;
+  Result<OpenedVersion> read(const std::string& name, const Version& version) const;
+
+  Status change(const Edit& edit);
+  Status sweep(const Snapshot& snapshot) const;
+  Status remove_orphan(const Snapshot& snapshot, const std::string& file) const;
+  static Status append(Draft& draft, Record& record, const NewVersion& version,
+                       const SecretBytes& content, Version& made);
+  static Status prepare(Files& files, Draft& draft);
+  static Status commit(Files& files, const Draft& draft);
+
+  const std::unique_ptr<Files> files_;
+  const std::shared_ptr<SlotKeys> keys_;
+  mutable std::mutex mutex_;  ///< of the next two
+  RootPtr root_;
+  SnapshotPtr snapshot_;
+  std::atomic<bool> swept_ =
+      false;  ///< what an earlier crash left is gone; of who has the files' lock
+};
+
+}  // namespace vhsm::keystore::sealed

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keystore/sealed/index.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+namespace vhsm::keystore::sealed {
+namespace {
+
+constexpr std::size_t kFrontBytes = 8;  // buckets, records
+constexpr std::size_t kPlaceBytes = 4;
+
+/// FNV-1a, 32 bits: names are made by the owner, who has no reason to make them collide.
+std::uint32_t hash_of(std::string_view name) noexcept {
+  std::uint32_t hash = 2166136261U;
+  for (const char c : name) hash = (hash ^ static_cast<std::uint8_t>(c)) * 16777619U;
+  return hash;
+}
+
+template <class Enum>
+Result<Enum> read_enum(Reader& reader, Enum last) {
+  const auto number = VHSM_TRY(reader.number<std::uint8_t>());
+  if (number >= 1 && number <= static_cast<std::uint8_t>(last)) return static_cast<Enum>(number);
+  return fail(Errc::kTampered, "the index of the keystore has a number that nobody writes");
+}
+
+Result<Version> read_version(Reader& reader) {
+  Version version;
+  version.number = VHSM_TRY(reader.number<std::uint32_t>());
+  version.state = VHSM_TRY(read_enum(reader, State::kDisabled));
+  version.content = VHSM_TRY(read_enum(reader, Content::kSecret));
+  version.origin = VHSM_TRY(read_enum(reader, Origin::kImported));
+  version.created = VHSM_TRY(reader.number<std::uint64_t>());
+  const ByteView digest = VHSM_TRY(reader.bytes(version.digest.size()));
+  std::ranges::copy(digest, version.digest.begin());
+  const ByteView type = VHSM_TRY(reader.counted<std::uint8_t>());
+  version.type = text(type);
+  const ByteView policy = VHSM_TRY(reader.counted<std::uint16_t>());
+  version.policy.assign(policy.begin(), policy.end());
+  return version;
+}
+
+void write(Writer& writer, const Version& version) {
+  writer.number(version.number)
+      .number(static_cast<std::uint8_t>(version.state))
+      .number(static_cast<std::uint8_t>(version.content))
+      .number(static_cast<std::uint8_t>(version.origin))
+      .number(version.created)
+      .bytes(version.digest)
+      .counted<std::uint8_t>(view(version.type))
+      .counted<std::uint16_t>(version.policy);
+}
+
+void write(Writer& writer, const Record& record) {
+  writer.counted<std::uint16_t>(view(record.name))
+      .number(record.next)
+      .number(static_cast<std::uint16_t>(record.versions.size()));
+  for (const Version& version : record.versions) write(writer, version);
+}
+
+bool fits(const Record& record) noexcept {
+  return record.name.size() <= kMaxNameBytes && record.versions.size() <= kMaxVersions &&
+         std::ranges::all_of(record.versions, [](const Version& version) {
+           return version.type.size() <= UINT8_MAX && version.policy.size() <= kMaxPolicyBytes;
+         });
+}
+
+/// At most half full, so that a search ends soon.
+std::size_t buckets_for(std::size_t records) noexcept {
+  return std::bit_ceil(std::max<std::size_t>(2 * records, 2));
+}
+
+}  // namespace
+
+Result<Digest> digest_of(ByteView bytes) {
+  Digest digest{};
+  VHSM_TRY(crypto(
+      EVP_Q_digest(nullptr, "SHA256", nullptr, bytes.data(), bytes.size(), digest.data(), nullptr),
+      "no SHA-256"));
+  return digest;
+}
+
+const Version* Record::version(std::optional<std::uint32_t> number) const noexcept {
+  const auto is_meant = [&](const Version& version) {
+    return number.has_value() ? version.number == *number : version.state == State::kEnabled;
+  };
+  const auto found = std::find_if(versions.rbegin(), versions.rend(), is_meant);
+  return found == versions.rend() ? nullptr : &*found;
+}
+
+Result<Bytes> Index::build(const std::vector<Record>& records) {
+  if (!std::ranges::all_of(records, fits)) {
+    return fail(Errc::kBadLength, "a key has more versions, or a longer name, than an index takes");
+  }
+  std::vector<std::uint32_t> places(buckets_for(records.size()));
+  Writer all;
+  for (const Record& record : records) {
+    std::size_t bucket = hash_of(record.name) & (places.size() - 1);
+    while (places[bucket] != 0) bucket = (bucket + 1) & (places.size() - 1);
+    places[bucket] = static_cast<std::uint32_t>(all.done().size() + 1);
+    write(all, record);
+    if (all.done().size() > kMaxIndexBytes) {
+      return fail(Errc::kBadLength, "there are more keys than one folder takes");
+    }
+  }
+  Writer index;
+  index.number(static_cast<std::uint32_t>(places.size()))
+      .number(static_cast<std::uint32_t>(records.size()));
+  for (const std::uint32_t place : places) index.number(place);
+  return index.bytes(all.done()).done();
+}
+
+Result<Index> Index::parse(Bytes bytes) {
+  Reader reader(bytes);
+  const auto buckets = VHSM_TRY(reader.number<std::uint32_t>());
+  const auto count = VHSM_TRY(reader.number<std::uint32_t>());
+  const bool good = buckets == buckets_for(count) && reader.rest().size() / kPlaceBytes >= buckets;
+  if (!good) return fail(Errc::kTampered, "the index of the keystore is none");
+  return Index(std::move(bytes), buckets, count);
+}
+
+/// Of the record in a bucket: one more than where it stands behind the table; 0: none.
+Result<std::uint32_t> Index::place_in(std::size_t bucket) const {
+  return Reader(ByteView(bytes_).subspan(kFrontBytes + bucket * kPlaceBytes))
+      .number<std::uint32_t>();
+}
+
+Result<std::string_view> Index::name_at(std::uint32_t place) const {
+  const ByteView records = ByteView(bytes_).subspan(kFrontBytes + buckets_ * kPlaceBytes);
+  if (place > records.size()) {
+    return fail(Errc::kTampered, "the index of the keystore leads beyond its end");
+  }
+  const ByteView name = VHSM_TRY(Reader(records.subspan(place - 1)).counted<std::uint16_t>());
+  return text(name);
+}
+
+Result<Record> Index::record_at(std::uint32_t place) const {
+  const std::string_view name = VHSM_TRY(name_at(place));
+  const auto* const end = view(name).data() + name.size();
+  Reader reader(ByteView(end, bytes_.data() + bytes_.size()));
+  Record record{std::string(name), 1, {}};
+  record.next = VHSM_TRY(reader.number<std::uint32_t>());
+  const auto count = VHSM_TRY(reader.number<std::uint16_t>());
+  for (std::size_t i = 0; i < count; ++i) {
+    Version version = VHSM_TRY(read_version(reader));
+    record.versions.push_back(std::move(version));
+  }
+  return record;
+}
+
+Result<std::optional<Record>> Index::find(std::string_view name) const {
+  std::size_t bucket = hash_of(name) & (buckets_ - 1);
+  for (std::size_t looked = 0; looked < buckets_; ++looked) {
+    const std::uint32_t place = VHSM_TRY(place_in(bucket));
+    if (place == 0) break;
+    const std::string_view its_name = VHSM_TRY(name_at(place));
+    if (its_name == name) {
+      Record record = VHSM_TRY(record_at(place));
+      return std::optional(std::move(record));
+    }
+    bucket = (bucket + 1) & (buckets_ - 1);
+  }
+  return std::optional<Record>();
+}
+
+Result<std::vector<Record>> Index::records() const {
+  std::vector<Record> all;
+  for (std::size_t bucket = 0; bucket < buckets_; ++bucket) {
+    const std::uint32_t place = VHSM_TRY(place_in(bucket));
+    if (place == 0) continue;
+    Record record = VHSM_TRY(record_at(place));
+    all.push_back(std::move(record));
+  }
+  std::ranges::sort(all, {}, &Record::name);
+  return all;
+}
+
+}  // namespace vhsm::keystore::sealed

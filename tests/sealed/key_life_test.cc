@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Keys on disk from end to end: the vhsm command, stock openssl, an emulated machine and a KBS; in
+// the process itself, and in vhsmd.
+#include <sys/stat.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/world/world.h"
+
+namespace vhsm::tests {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class KeyLifeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(world_.ready());
+    write_file(world_.file("message"), "the message");
+    write_file(world_.file("vhsm.cnf"),
+               "[vhsm]\nplatform = emulator:" + machine() + "\nkeystore = dir:" + folder() + "\n");
+    const auto made = vhsm({"keystore", "init", "--new-recovery-key", recovery()});
+    ASSERT_EQ(made.status, 0) << made.err;
+    configure();
+  }
+
+  [[nodiscard]] std::string folder() const { return world_.file("keys").string(); }
+  [[nodiscard]] std::string recovery() const { return world_.file("recovery.hex").string(); }
+  [[nodiscard]] std::string machine() const { return world_.file("snp").string(); }
+
+  void configure(const std::string& more = "", const std::string& platform = "") {
+    const char* const key = World::has_daemon() ? "vhsmd_keystore" : "keystore";
+    world_.configure(std::string(key) + " = dir:" + folder() + "\n" + more, platform);
+  }
+
+  Outcome vhsm(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), std::string(VHSM_BIN_DIR) + "/vhsm");
+    return run(arguments, world_.environment());
+  }
+  void must(std::vector<std::string> arguments) const {
+    const auto outcome = vhsm(std::move(arguments));
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+  }
+  [[nodiscard]] std::string list() const { return vhsm({"key", "list"}).out; }
+
+  [[nodiscard]] Outcome sign(const std::string& uri) const {
+    return world_.openssl({"pkeyutl", "-provider", "vhsm", "-provider", "default", "-sign",
+                           "-inkey", uri, "-rawin", "-in", world_.file("message"), "-out",
+                           world_.file("signature")});
+  }
+  [[nodiscard]] std::string public_key(const std::string& uri) const {
+    return world_
+        .openssl({"pkey", "-provider", "vhsm", "-provider", "default", "-in", uri, "-pubout"})
+        .out;
+  }
+  /// Whether the last signature is right under this public key, without vhsm.
+  [[nodiscard]] bool verifies(const std::string& pem) const {
+    write_file(world_.file("public.pem"), pem);
+    return world_
+               .openssl({"pkeyutl", "-verify", "-pubin", "-inkey", world_.file("public.pem"),
+                         "-rawin", "-in", world_.file("message"), "-sigfile",
+                         world_.file("signature")})
+               .status == 0;
+  }
+
+  World world_;
+};
+
+constexpr const char* kUri = "vhsm:default/app/signer";
+
+TEST_F(KeyLifeTest, AKeyThatOpensslGeneratesUnderANameIsThereInTheNextProcess) {
+  const auto made =
+      world_.openssl({"genpkey", "-provider", "vhsm", "-provider", "default", "-propquery",
+                      "provider=vhsm", "-algorithm", "EC", "-pkeyopt", "group:P-256", "-pkeyopt",
+                      std::string("vhsm-uri:") + kUri, "-out", world_.file("stand-in.pem")});
+  ASSERT_EQ(made.status, 0) << made.err;
+  EXPECT_THAT(list(), AllOf(HasSubstr(kUri), HasSubstr("EC:P-256"), HasSubstr("enabled")));
+  const auto signed_by_uri = sign(kUri);
+  ASSERT_EQ(signed_by_uri.status, 0) << signed_by_uri.err;
+  EXPECT_TRUE(verifies(public_key(kUri)));
+  const auto signed_by_stand_in = sign(world_.file("stand-in.pem"));
+  ASSERT_EQ(signed_by_stand_in.status, 0) << signed_by_stand_in.err;
+  EXPECT_TRUE(verifies(public_key(kUri)));
+}
+
+TEST_F(KeyLifeTest, ARotatedKeySignsAsTheNewVersionAndItsOldOneIsStillNamed) {
+  must({"key", "generate", kUri, "--algorithm", "EC:P-256"});
+  const std::string old_key = public_key(kUri);
+  must({"key", "pem", kUri, "--out", world_.file("old.pem")});
+  must({"key", "rotate", kUri});
+  const std::string new_key = public_key(kUri);
+  EXPECT_NE(old_key, new_key);
+  ASSERT_EQ(sign(kUri).status, 0);
+  EXPECT_TRUE(verifies(new_key));
+  EXPECT_EQ(public_key(std::string(kUri) + "?version=1"), old_key);
+  const auto by_stand_in = sign(world_.file("old.pem"));
+  ASSERT_EQ(by_stand_in.status, 0) << by_stand_in.err;
+  EXPECT_TRUE(verifies(old_key)) << "a stand-in keeps its version";
+}
+
+TEST_F(KeyLifeTest, ADisabledVersionGivesWayToTheOneBeforeAndADisabledKeyIsRefused) {
+  must({"key", "generate", kUri, "--algorithm", "ED25519"});
+  const std::string first = public_key(kUri);
+  must({"key", "rotate", kUri});
+  must({"key", "disable", std::string(kUri) + "?version=2"});
+  EXPECT_EQ(public_key(kUri), first);
+  must({"key", "disable", kUri});
+  const auto refused = sign(kUri);
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("disabled"), HasSubstr("vhsm key enable")));
+  must({"key", "enable", kUri});
+  EXPECT_EQ(sign(kUri).status, 0);
+}
+
+TEST_F(KeyLifeTest, ADeletedKeyIsGoneAndItsNameIsFree) {
+  must({"key", "generate", kUri, "--algorithm", "EC:P-384"});
+  const std::string old_key = public_key(kUri);
+  EXPECT_NE(vhsm({"key", "generate", kUri, "--algorithm", "EC:P-384"}).status, 0);
+  must({"key", "delete", kUri});
+  EXPECT_NE(sign(kUri).status, 0);
+  EXPECT_EQ(list(), "");
+  must({"key", "generate", kUri, "--algorithm", "EC:P-384"});
+  EXPECT_NE(public_key(kUri), old_key);
+}
+
+TEST_F(KeyLifeTest, AnImportedKeySignsAndItsSourceIsRemovedOnRequest) {
+  const std::string file = world_.file("plain.pem");
+  ASSERT_EQ(world_.openssl({"genpkey", "-algorithm", "RSA", "-out", file}).status, 0);
+  const std::string expected = world_.openssl({"pkey", "-in", file, "-pubout"}).out;
+  must({"key", "import", kUri, file, "--wipe-source"});
+  EXPECT_FALSE(std::filesystem::exists(file));
+  EXPECT_EQ(public_key(kUri), expected);
+  ASSERT_EQ(sign(kUri).status, 0);
+  EXPECT_TRUE(verifies(expected));
+  EXPECT_THAT(list(), AllOf(HasSubstr("RSA:2048"), HasSubstr("imported")));
+}
+
+TEST_F(KeyLifeTest, WhatIsNoKeyIsNotImported) {
+  const auto refused = vhsm({"key", "import", kUri, world_.file("message")});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err, HasSubstr(kUri));
+  EXPECT_EQ(list(), "");
+}
+
+TEST_F(KeyLifeTest, AnImportedJwkKeepsItsTerms) {
+  write_file(world_.file("key.jwk"),
+             R"({"kty":"oct","k":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8","alg":"HS256"})");
+  must({"key", "import", kUri, world_.file("key.jwk"), "--secret"});
+  const auto mac = [&](const std::string& digest) {
+    return world_.openssl({"mac", "-provider", "vhsm", "-provider", "default", "-macopt",
+                           "digest:" + digest, "-macopt",
+                           std::string("vhsm-uri:") + kUri + "?type=secret", "-in",
+                           world_.file("message"), "VHSM-HMAC"});
+  };
+  const auto good = mac("SHA256");
+  ASSERT_EQ(good.status, 0) << good.err;
+  const auto expected =
+      world_.openssl({"mac", "-macopt", "digest:SHA256", "-macopt",
+                      "hexkey:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+                      "-in", world_.file("message"), "HMAC"});
+  EXPECT_EQ(good.out, expected.out);
+  const auto refused = mac("SHA512");
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, HasSubstr("refused by key policy"));
+}
+
+TEST_F(KeyLifeTest, AGeneratedSecretServesForMacs) {
+  must({"key", "generate", kUri, "--algorithm", "SECRET:256"});
+  const auto mac =
+      world_.openssl({"mac", "-provider", "vhsm", "-provider", "default", "-macopt",
+                      "digest:SHA256", "-macopt", std::string("vhsm-uri:") + kUri + "?type=secret",
+                      "-in", world_.file("message"), "VHSM-HMAC"});
+  EXPECT_EQ(mac.status, 0) << mac.err;
+  EXPECT_THAT(list(), HasSubstr("SECRET:256"));
+}
+
+TEST_F(KeyLifeTest, OpensslIsRefusedWhatTheKeysPolicyForbids) {
+  must({"key", "generate", kUri, "--algorithm", "RSA:2048"});
+  must({"key", "policy", kUri, "operations=sign", "digests=SHA256", "paddings=pss"});
+  EXPECT_THAT(list(), HasSubstr("operations=sign digests=SHA256 paddings=pss"));
+  const auto sign_with = [&](const std::string& digest, const std::string& padding) {
+    return world_.openssl({"dgst", "-provider", "vhsm", "-provider", "default", "-" + digest,
+                           "-sign", kUri, "-sigopt", "rsa_padding_mode:" + padding, "-out",
+                           world_.file("signature"), world_.file("message")});
+  };
+  const auto allowed = sign_with("sha256", "pss");
+  EXPECT_EQ(allowed.status, 0) << allowed.err;
+  EXPECT_THAT(sign_with("sha256", "pkcs1").err,
+              AllOf(HasSubstr("refused by key policy"), HasSubstr("(paddings)")));
+  EXPECT_THAT(sign_with("sha512", "pss").err, HasSubstr("(digests)"));
+  must({"key", "policy", kUri, "operations=decrypt"});
+  EXPECT_THAT(sign_with("sha256", "pss").err, HasSubstr("(operations)"));
+  must({"key", "policy", kUri, "not-after=1000000000"});
+  EXPECT_THAT(sign_with("sha256", "pss").err, HasSubstr("(not-after)"));
+  must({"key", "policy", kUri, "none"});
+  EXPECT_EQ(sign_with("sha256", "pss").status, 0);
+}
+
+TEST_F(KeyLifeTest, AChangedFileIsNoticedByOpensslAndNamedByCheck) {
+  must({"key", "generate", kUri, "--algorithm", "EC:P-256"});
+  for (const auto& entry : std::filesystem::directory_iterator(folder())) {
+    const std::string name = entry.path().filename();
+    if (name.size() < 33) continue;
+    std::string bytes = read_file(entry.path());
+    bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    write_file(entry.path(), bytes);
+  }
+  configure();  // vhsmd starts anew: the key is not in its memory
+  const auto refused = sign(kUri);
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, HasSubstr("keystore damaged"));
+  const auto checked = vhsm({"keystore", "check"});
+  EXPECT_EQ(checked.status, 1);
+  EXPECT_THAT(checked.out, HasSubstr("1 keys, 1 damaged"));
+}
+
+TEST_F(KeyLifeTest, OnAnotherMachineTheRecoveryKeyOpensItAndMakesASlot) {
+  must({"key", "generate", kUri, "--algorithm", "EC:P-256"});
+  const std::string expected = public_key(kUri);
+  const std::string other = world_.file("other").string();
+  ASSERT_EQ(run({std::string(VHSM_BIN_DIR) + "/vhsm-snp-emulator", "init", other}).status, 0);
+  configure("load_wait = 1s\nfetch_timeout = 2s\n", "emulator:" + other);
+  const auto refused = sign(kUri);
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("keystore sealed"), HasSubstr("another chip")));
+  must({"keystore", "add-slot", "snp", "--recovery-key", recovery()});
+  configure("", "emulator:" + other);
+  EXPECT_EQ(public_key(kUri), expected);
+  const auto signature = sign(kUri);
+  ASSERT_EQ(signature.status, 0) << signature.err;
+  EXPECT_TRUE(verifies(expected));
+}
+
+TEST_F(KeyLifeTest, TheKbsOpensItWhereNoOtherSlotDoes) {
+  world_.put("default/keystore/root", std::string(32, 'k'));
+  configure("keystore_kbs_key = default/keystore/root\n");
+  must({"key", "generate", kUri, "--algorithm", "EC:P-256"});
+  must({"keystore", "add-slot", "kbs"});
+  must({"keystore", "remove-slot", "0"});  // this machine's
+  EXPECT_THAT(vhsm({"keystore", "slots"}).out,
+              AllOf(HasSubstr("kbs"), HasSubstr("recovery"), Not(HasSubstr("snp"))));
+  configure("keystore_kbs_key = default/keystore/root\n");
+  const auto signature = sign(kUri);
+  EXPECT_EQ(signature.status, 0) << signature.err;
+  configure("fetch_timeout = 2s\nload_wait = 1s\n");
+  const auto refused = sign(kUri);
+  EXPECT_NE(refused.status, 0) << "a name that only the file says";
+  EXPECT_THAT(refused.err, HasSubstr("keystore_kbs_key"));
+}
+
+TEST_F(KeyLifeTest, WithOneSlotNoKeyIsMade) {
+  must({"keystore", "remove-slot", "1"});
+  const auto refused = vhsm({"key", "generate", kUri, "--algorithm", "EC:P-256"});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err, HasSubstr("vhsm keystore add-slot"));
+}
+
+TEST_F(KeyLifeTest, AFolderThatIsOpenToOthersIsRefusedByOpenssl) {
+  if (World::has_daemon()) return;  // it does not even start: sandbox_test
+  must({"key", "generate", kUri, "--algorithm", "EC:P-256"});
+  ASSERT_EQ(::chmod(folder().c_str(), 0750), 0);
+  const auto refused = sign(kUri);
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, HasSubstr("chmod 700"));
+}
+
+TEST_F(KeyLifeTest, EveryAlgorithmThatIsHeldCanBeSealedAndRotated) {
+  std::vector<std::string> algorithms{"EC:P-521", "EC:secp256k1", "RSA:2048", "RSA-PSS:2048",
+                                      "ED448",    "X25519",       "X448"};
+  for (const std::string& algorithm : algorithms) {
+    std::string name = "default/all/" + algorithm;
+    std::ranges::replace(name, ':', '-');
+    must({"key", "generate", name, "--algorithm", algorithm});
+    must({"key", "rotate", name});
+    EXPECT_THAT(vhsm({"key", "show", name}).out, HasSubstr("?version=2")) << algorithm;
+  }
+}
+
+}  // namespace
+}  // namespace vhsm::tests
