@@ -81,7 +81,7 @@ TEST_F(RemoteKeystoreTest, AChildSignsOnAConnectionOfItsOwn) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
   EXPECT_FALSE(signing(key).has_value());
-  EXPECT_EQ(daemon_->server().connections(), 1U);
+  EXPECT_TRUE(eventually(seconds(2), [&] { return daemon_->server().connections() == 1; }));
 }
 
 TEST_F(RemoteKeystoreTest, ClientsSeeNothingOfTakeovers) {
