@@ -24,6 +24,12 @@ bool is_one_of(std::span<const std::string_view> names, std::string_view name) {
   return false;
 }
 
+/// NIST's where it has one: "P-256", which OpenSSL tells as "prime256v1".
+std::string common_name(const char* curve) {
+  const char* const nist = EC_curve_nid2nist(OBJ_sn2nid(curve));
+  return nist == nullptr ? curve : nist;
+}
+
 Result<std::uint32_t> parse_bits(std::string_view text, std::string_view whole) {
   std::uint32_t bits = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bits);
@@ -73,7 +79,7 @@ std::string AlgorithmText::of(const Key& key) {
       OSSL_PARAM_construct_int(OSSL_PKEY_PARAM_BITS, &bits), OSSL_PARAM_construct_end()};
   std::string text = key.type().name;
   if (!key.get_params(params).ok()) return text;
-  if (is_one_of(kGroupTypes, key.type().name)) return text + ":" + group.data();
+  if (is_one_of(kGroupTypes, key.type().name)) return text + ":" + common_name(group.data());
   if (is_one_of(kBitTypes, key.type().name)) return text + ":" + std::to_string(bits);
   return text;
 }

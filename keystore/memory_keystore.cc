@@ -175,7 +175,9 @@ class MemoryKeystore final : public HoldingKeystore {
 
   Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored, bool successor) override {
     if (folder_ == nullptr) return has_no_folder(uri.name);
-    const Entry entry = VHSM_TRY(shelf_->read(uri, stored));
+    const auto read = shelf_->read(uri, stored);
+    if (!read.ok()) return read.error().about(uri.name.uri());
+    const Entry& entry = read.value();
     const bool is_secret = entry.symmetric != nullptr;
     if (!is_secret && entry.key == nullptr) {
       return fail(Errc::kNoPrivateKey, "only certificates are there, and no key", uri.name.uri());

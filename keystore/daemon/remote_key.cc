@@ -33,7 +33,7 @@ Result<std::shared_ptr<RemoteKey>> RemoteKey::make(std::span<const std::uint8_t>
   return std::make_shared<RemoteKey>(
       std::move(half), std::make_shared<LocalKey>(std::move(same_half), nullptr),
       std::vector<std::uint8_t>(public_key_info.begin(), public_key_info.end()),
-      KeyUri{uri.name, std::nullopt, std::nullopt}, keeping, std::move(context));
+      KeyUri{uri.name, std::nullopt, uri.version}, keeping, std::move(context));
 }
 
 /// A derivation has no public counterpart: any other pair of the same group takes its place.
