@@ -34,6 +34,7 @@ constexpr std::uint64_t kLinesField = 16;
 constexpr std::uint64_t kKeepingField = 18;
 constexpr std::uint64_t kSizeField = 19;
 constexpr std::uint64_t kStepField = 20;
+constexpr std::uint64_t kLastField = 21;
 
 ByteView body(const Message& message) { return ByteView(message.bytes()).subspan(kLengthBytes); }
 
@@ -338,7 +339,7 @@ TEST(Message, WithoutAVersionIsRefused) {
 }
 
 TEST(Message, AnUnknownFieldIsRefused) {
-  EXPECT_EQ(refusal(with_number(kStepField + 1, 1)), Errc::kBadFormat);
+  EXPECT_EQ(refusal(with_number(kLastField + 1, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(UINT64_MAX, 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(Bytes{0xa2, 0x00, 0x01, 0x20, 0x01}), Errc::kBadFormat);  // {0: 1, -1: 1}
   EXPECT_EQ(refusal(Bytes{0xa2, 0x00, 0x01, 0x61, 'a', 0x01}), Errc::kBadFormat);
