@@ -144,8 +144,9 @@ Result<Entry> Retrier::open(const KeyUri& uri, std::chrono::milliseconds patienc
           attempt(own, *shelf, next, limit);
         });
     if (!has_thread) attempt_here(*desk);
-    desk->wait(patience, [&](const Wanted& wanted) { return wanted.settled(uri.name); });
-    const auto reason = desk->with([&](const Wanted& wanted) { return wanted.reason(uri.name); });
+    const auto reason = desk->wait(
+        patience, [&](const Wanted& wanted) { return wanted.settled(uri.name); },
+        [&](const Wanted& wanted) { return wanted.reason(uri.name); });
     if (reason.has_value()) return *reason;
   }
 }

@@ -42,10 +42,17 @@ class Desk {
   }
 
   /// Waits until `done(plan)`, for `patience` at most.
-  template <class Done>
-  void wait(std::chrono::milliseconds patience, Done&& done) {
+  /// @return what `answer` makes of the plan then, before anybody else changes it.
+  template <class Done, class Answer>
+  auto wait(std::chrono::milliseconds patience, Done&& done, Answer&& answer) {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, patience, [&] { return done(std::as_const(plan_)); });
+    return std::forward<Answer>(answer)(std::as_const(plan_));
+  }
+  /// @return whether `done` holds.
+  template <class Done>
+  bool wait(std::chrono::milliseconds patience, const Done& done) {
+    return wait(patience, done, done);
   }
 
   /// @return whether nobody is at work; then the caller is, until next() has nothing or rest().

@@ -131,13 +131,13 @@ under_valgrind() {
 
 # Tests that fork while other threads run: a sanitizer's allocator (gcc 12) has no fork handlers, so the
 # child may wait for ever for a lock that a thread held. They run in the test stage.
-readonly FORKS_AMONG_THREADS='ForkSigningTest|HostTest|ForksAmongThreads|AChildSigns|AChildInherits|GivesRootUp|Flood|AnotherUser|Confined'
+readonly FORKS_AMONG_THREADS='ForkSigningTest|HostTest|ForksAmongThreads|AChildSigns|AChildInherits|AChildRenews|GivesRootUp|Flood|AnotherUser|Confined'
 
 # What holds memory, under AddressSanitizer and UndefinedBehaviorSanitizer (the parsers run under both
 # in the fuzz stage). It answers an absurd allocation and a crash in its own way: those tests stay out.
 stage_asan() {
-  build asan memory_test memory_limit_test keystore_test base_test names_test vhsmd_test
-  run_tests build/asan -R '^(memory|keystore|base|names|vhsmd)\.' -E "$FORKS_AMONG_THREADS|ContentionTest|AForkInsideAScope|StopsExceptions|NOT_BUILT|^vhsmd\.(Daemon|app|differential|provider)"
+  build asan memory_test memory_limit_test keystore_test sealed_test policy_test base_test names_test vhsmd_test
+  run_tests build/asan -R '^(memory|keystore|sealed|policy|base|names|vhsmd)\.' -E "$FORKS_AMONG_THREADS|ContentionTest|AForkInsideAScope|StopsExceptions|NOT_BUILT|^vhsmd\.(Daemon|app|differential|provider|rotate)"
 }
 
 # What threads share, under ThreadSanitizer. It does not follow forks, and delivers signals when it likes.

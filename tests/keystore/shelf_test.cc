@@ -5,7 +5,9 @@
 
 #include <array>
 #include <atomic>
+#include <latch>
 #include <thread>
+#include <vector>
 
 #include "keystore/keystore.h"
 #include "tests/keystore/samples.h"
@@ -64,8 +66,27 @@ class ShelfTest : public KeystoreTest {
 
   ossl::PKey key_ = make_key("P-256");
   std::shared_ptr<FakeSource> source_ = std::make_shared<FakeSource>();
-  std::unique_ptr<Keystore> keystore_;
+  std::unique_ptr<HoldingKeystore> keystore_;
 };
+
+// One who comes while the key arrives begins a wait of his own, and must not end that of others.
+TEST_F(ShelfTest, WhoExpectAKeyAtOnceAllGetIt) {
+  constexpr int kThreads = 8;
+  std::atomic<int> refused{0};
+  for (int round = 0; round < 100; ++round) {
+    std::latch together(kThreads);
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&] {
+        together.arrive_and_wait();
+        refused += keystore_->expect(uri(), milliseconds(5000)).ok() ? 0 : 1;
+      });
+    }
+    threads.clear();
+    ASSERT_TRUE(keystore_->remove(uri()).ok());
+  }
+  EXPECT_EQ(refused, 0);
+}
 
 TEST_F(ShelfTest, FetchesOnceAndAnswersFromMemoryAfterwards) {
   const auto first = keystore_->open(uri());

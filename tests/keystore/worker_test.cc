@@ -148,11 +148,10 @@ TEST_F(WorkerTest, WhoWaitsSeesTheOutcomeOrHisPatienceEnd) {
   EXPECT_TRUE(hire());
   const auto done = [](const Numbers& numbers) { return numbers.how_many_done() == 1; };
   const auto start = steady_clock::now();
-  desk()->wait(50ms, done);
+  EXPECT_FALSE(desk()->wait(50ms, done));
   EXPECT_GE(steady_clock::now() - start, 50ms);
   notes_->held = false;
-  desk()->wait(8s, done);
-  EXPECT_TRUE(desk()->with(done));
+  EXPECT_TRUE(desk()->wait(8s, done));
 }
 
 TEST_F(WorkerTest, AChildBeginsAnewWithAThreadOfItsOwn) {
