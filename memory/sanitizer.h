@@ -5,6 +5,8 @@
 // <valgrind/memcheck.h>.
 #pragma once
 
+#include <pthread.h>
+
 #include <cstddef>
 #include <span>
 
@@ -65,22 +67,37 @@ inline thread_local void* t_outer_stack = nullptr;
 inline thread_local const void* t_outer_bottom = nullptr;
 inline thread_local std::size_t t_outer_size = 0;
 
+/// The calling thread's own.
+inline std::span<std::byte> own_stack() noexcept {
+  thread_local const std::span<std::byte> stack = [] {
+    pthread_attr_t attributes;
+    void* bottom = nullptr;
+    std::size_t size = 0;
+    ::pthread_getattr_np(::pthread_self(), &attributes);
+    ::pthread_attr_getstack(&attributes, &bottom, &size);
+    ::pthread_attr_destroy(&attributes);
+    return std::span(static_cast<std::byte*>(bottom), size);
+  }();
+  return stack;
+}
+
+/// To the leak checker a thread has one stack, the one that it is on: what the frames of its own
+/// stack point to would be lost to a check that another thread makes meanwhile. It is a root before
+/// the thread leaves it, since to make it one waits for such a check.
 inline void departing(const Slot& slot) noexcept {
+  add_root(own_stack());
   __sanitizer_start_switch_fiber(&t_outer_stack, slot.stack_top - slot.stack_bytes,
                                  slot.stack_bytes);
 }
-/// To the leak checker a thread has one stack, the one that it is on: what the frames of its own
-/// stack point to would be lost to a check that another thread makes meanwhile.
 inline void arrived() noexcept {
   __sanitizer_finish_switch_fiber(nullptr, &t_outer_bottom, &t_outer_size);
-  __lsan_register_root_region(t_outer_bottom, t_outer_size);
 }
 inline void leaving() noexcept {
-  __lsan_unregister_root_region(t_outer_bottom, t_outer_size);
   __sanitizer_start_switch_fiber(nullptr, t_outer_bottom, t_outer_size);
 }
 inline void returned() noexcept {
   __sanitizer_finish_switch_fiber(t_outer_stack, nullptr, nullptr);
+  __lsan_unregister_root_region(own_stack().data(), own_stack().size());
 }
 #else
 inline void departing(const Slot& /*slot*/) noexcept {}

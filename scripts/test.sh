@@ -131,7 +131,7 @@ under_valgrind() {
 
 # Tests that fork while other threads run: a sanitizer's allocator (gcc 12) has no fork handlers, so the
 # child may wait for ever for a lock that a thread held. They run in the test stage.
-readonly FORKS_AMONG_THREADS='ForkSigningTest|HostTest|ForksAmongThreads|AChildSigns|AChildInherits|AChildRenews|GivesRootUp|Flood|AnotherUser|Confined'
+readonly FORKS_AMONG_THREADS='ForkSigningTest|HostTest|ForksAmongThreads|AChildSigns|AChildInherits|AChildRenews|AChildBegins|AChildIsNotStuck|GivesRootUp|Flood|AnotherUser|Confined'
 
 # What holds memory, under AddressSanitizer and UndefinedBehaviorSanitizer (the parsers run under both
 # in the fuzz stage). It answers an absurd allocation and a crash in its own way: those tests stay out.

@@ -143,7 +143,9 @@ bool changes_keys(Ask ask) noexcept { return ask == Ask::kGenerate || ask == Ask
 void check_stranger(const Request& request, const Reply& reply) {
   check_on_the_wire(reply);
   if (request.ask == Ask::kStatus) return;
-  if (request.ask == Ask::kNames) return require(!reply.error.has_value() && reply.lines.empty());
+  if (request.ask == Ask::kNames || request.ask == Ask::kList) {
+    return require(!reply.error.has_value() && reply.lines.empty());
+  }
   check_refused(reply);
 }
 
