@@ -29,13 +29,13 @@ struct InitData {
 
 /// Reads TOML that has strings alone: version "0.1.0", algorithm, and the table [data].
 /// @errors kBadFormat (subject: "line N").
-[[nodiscard]] Result<InitData> parse_init_data(std::string_view text);
+[[nodiscard]] Result<InitData> parse_init_data(std::string_view toml);
 
-/// The documents of init-data that this VM was launched with: what its algorithm makes of `text`,
+/// The documents of init-data that this VM was launched with: what its algorithm makes of `toml`,
 /// cut to 32 bytes, is `host_data`. Nothing is read of a text with another hash.
 /// @param host_data  32 bytes of a report of this VM.
 /// @errors kBadConfig for another text (subject: both hashes' first digits); kBadFormat; kCrypto.
-[[nodiscard]] Result<Documents> measured_documents(std::string_view text,
+[[nodiscard]] Result<Documents> measured_documents(std::string_view toml,
                                                    std::span<const std::uint8_t> host_data);
 
 }  // namespace vhsm

@@ -2,7 +2,7 @@
 # Sourced by demo.sh and test.sh: installs Debian packages that are not there yet.
 
 readonly BUILD_PACKAGES="g++ cmake ninja-build pkg-config git libssl-dev libfmt-dev nlohmann-json3-dev
-  libboost-dev libcli11-dev libsqlite3-dev libcpp-httplib-dev libcbor-dev libseccomp-dev libtomlplusplus-dev zlib1g-dev libzstd-dev openssl ca-certificates"
+  libboost-dev libcli11-dev libsqlite3-dev libcpp-httplib-dev libcbor-dev libseccomp-dev zlib1g-dev libzstd-dev openssl ca-certificates"
 readonly TEST_PACKAGES="libgtest-dev libgmock-dev valgrind binutils jose python3-jwcrypto python3-venv ovmf
   nginx-light haproxy systemd util-linux gdb"
 readonly GUEST_PACKAGES="qemu-system-x86 busybox-static cpio"

