@@ -22,7 +22,7 @@ stage_packages() {
 # A third opinion on launch digests; where PyPI cannot be reached, its test is skipped.
 measure_tool() {
   [ ! -x build/tools/bin/sev-snp-measure ] || return 0
-  { python3 -m venv build/tools && build/tools/bin/pip install sev-snp-measure==0.0.13; } >/dev/null 2>&1 ||
+  { python3 -m venv build/tools && timeout 120 build/tools/bin/pip install --retries 1 sev-snp-measure==0.0.13; } >/dev/null 2>&1 ||
     echo "skipped: sev-snp-measure cannot be installed"
 }
 
