@@ -14,15 +14,9 @@ namespace vhsm::keystore {
 namespace {
 
 constexpr std::string_view kSecretName = "SECRET";
-constexpr std::string_view kGroupTypes[] = {"EC"};
-constexpr std::string_view kBitTypes[] = {"RSA", "RSA-PSS"};
 
-bool is_one_of(std::span<const std::string_view> names, std::string_view name) {
-  for (const std::string_view one : names) {
-    if (one == name) return true;
-  }
-  return false;
-}
+bool has_group(const KeyType& type) noexcept { return type.family == Family::kEc; }
+bool has_bits(const KeyType& type) noexcept { return type.family == Family::kRsa; }
 
 /// NIST's where it has one: "P-256", which OpenSSL tells as "prime256v1".
 std::string common_name(const char* curve) {
@@ -53,14 +47,14 @@ Result<AlgorithmText> AlgorithmText::parse(std::string_view text) {
     return fail(Errc::kUnsupported,
                 "no such key type: EC:P-256, RSA:3072, ED25519, SECRET:256, ...", text);
   }
-  const bool has_group = !is_secret && is_one_of(kGroupTypes, algorithm.type_->name);
-  const bool has_bits = is_secret || is_one_of(kBitTypes, algorithm.type_->name);
-  if ((has_group || has_bits) == detail.empty()) {
+  const bool takes_group = !is_secret && has_group(*algorithm.type_);
+  const bool takes_bits = is_secret || has_bits(*algorithm.type_);
+  if ((takes_group || takes_bits) == detail.empty()) {
     return fail(Errc::kInvalidArgument, "EC:GROUP, RSA:BITS, SECRET:BITS, and other types alone",
                 text);
   }
-  if (has_group) algorithm.group_ = detail;
-  if (has_bits) algorithm.bits_ = VHSM_TRY(parse_bits(detail, text));
+  if (takes_group) algorithm.group_ = detail;
+  if (takes_bits) algorithm.bits_ = VHSM_TRY(parse_bits(detail, text));
   if (is_secret && algorithm.secret_bytes() > kMaxSecretKeyBytes) {
     return fail(Errc::kInvalidArgument, "a symmetric key has at most 8192 bits", text);
   }
@@ -79,8 +73,8 @@ std::string AlgorithmText::of(const Key& key) {
       OSSL_PARAM_construct_int(OSSL_PKEY_PARAM_BITS, &bits), OSSL_PARAM_construct_end()};
   std::string text = key.type().name;
   if (!key.get_params(params).ok()) return text;
-  if (is_one_of(kGroupTypes, key.type().name)) return text + ":" + common_name(group.data());
-  if (is_one_of(kBitTypes, key.type().name)) return text + ":" + std::to_string(bits);
+  if (has_group(key.type())) return text + ":" + common_name(group.data());
+  if (has_bits(key.type())) return text + ":" + std::to_string(bits);
   return text;
 }
 

@@ -86,7 +86,8 @@ run_tests() {
   ctest --test-dir "$folder" --no-tests=error -j2 "$@" >"$log" 2>&1 || status=$?
   if [ $status != 0 ]; then cat "$log"; fi
   awk '/ Test: / {sub(/^[0-9]*\/[0-9]* Test: /, ""); name = $0}
-       /: Skipped$/ {getline reason; print "skipped: " name ": " reason}' \
+       /: Skipped$/ {getline reason; print "skipped: " name ": " reason; ++count}
+       END {if (count) print count " skipped"}' \
     "$folder/Testing/Temporary/LastTest.log"
   grep -E 'tests passed|Total Test time' "$log" || true
   rm -f "$log"

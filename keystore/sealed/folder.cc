@@ -2,57 +2,17 @@
 #include "keystore/sealed/folder.h"
 
 #include <algorithm>
-#include <set>
 #include <unordered_set>
 #include <utility>
+
+#include "keystore/sealed/layout.h"
 
 namespace vhsm::keystore::sealed {
 namespace {
 
-constexpr const char* kHeadName = "head";
-constexpr const char* kNewHeadName = "head.new";
-constexpr std::string_view kIndexPrefix = "index.";
-constexpr std::string_view kRootPrefix = "root.";
 constexpr std::size_t kMaxHeadBytes = 4096;
 constexpr std::size_t kMaxRootBytes = std::size_t{64} << 10;
 constexpr std::chrono::seconds kLockPatience{10};
-
-/// What a head says: which files are the current ones.
-struct Head {
-  std::uint64_t generation = 0;   ///< of the folder, one more with each change; and of the index
-  std::uint64_t root_number = 0;  ///< the generation that changed the slots last
-  Digest root{};
-  Digest index{};
-};
-
-std::string numbered(std::string_view prefix, std::uint64_t number) {
-  return std::string(prefix) + std::to_string(number);
-}
-std::string index_name(const Head& head) { return numbered(kIndexPrefix, head.generation); }
-std::string root_name(const Head& head) { return numbered(kRootPrefix, head.root_number); }
-
-Bytes to_bytes(const Head& head) {
-  return Writer()
-      .number(head.generation)
-      .number(head.root_number)
-      .bytes(head.root)
-      .bytes(head.index)
-      .done();
-}
-
-/// Not authenticated.
-Result<Head> parse_head(const Box& box) {
-  Reader reader(box.header);
-  Head head;
-  head.generation = VHSM_TRY(reader.number<std::uint64_t>());
-  head.root_number = VHSM_TRY(reader.number<std::uint64_t>());
-  for (Digest* const digest : {&head.root, &head.index}) {
-    const ByteView bytes = VHSM_TRY(reader.bytes(digest->size()));
-    std::ranges::copy(bytes, digest->begin());
-  }
-  if (reader.rest().empty() && box.body.empty()) return head;
-  return fail(Errc::kTampered, "the head of the keystore is none");
-}
 
 Error stale(const std::string& file) {
   return fail(Errc::kTampered, "this is not the current state of the file: it was put back", file);
@@ -76,60 +36,6 @@ Result<Bytes> read_head(Files& files) {
 Status check_digest(ByteView bytes, const Digest& expected, const std::string& file) {
   const Digest digest = VHSM_TRY(digest_of(bytes));
   return digest == expected ? Status() : Status(stale(file));
-}
-
-// ----- files of keys -----------------------------------------------------------------------------
-
-struct KeyFile {
-  std::uint64_t generation = 0;  ///< that it came with
-  std::uint32_t version = 0;
-  std::string_view name;
-};
-
-Bytes to_bytes(const KeyFile& file) {
-  return Writer()
-      .number(file.generation)
-      .number(file.version)
-      .counted<std::uint16_t>(view(file.name))
-      .done();
-}
-
-Result<KeyFile> parse_key_file(const Box& box) {
-  Reader reader(box.header);
-  KeyFile file;
-  file.generation = VHSM_TRY(reader.number<std::uint64_t>());
-  file.version = VHSM_TRY(reader.number<std::uint32_t>());
-  const ByteView name = VHSM_TRY(reader.counted<std::uint16_t>());
-  file.name = text(name);
-  if (reader.rest().empty()) return file;
-  return fail(Errc::kTampered, "a key's file has more in its header than it should");
-}
-
-/// Names of keys are longer than those of files may be.
-Result<std::string> file_of(std::string_view name, std::uint32_t version) {
-  constexpr std::size_t kShownBytes = 16;
-  constexpr std::string_view kHex = "0123456789abcdef";
-  const Digest digest = VHSM_TRY(digest_of(view(name)));
-  std::string file;
-  for (const std::uint8_t byte : std::span(digest).first<kShownBytes>()) {
-    file.push_back(kHex[byte >> 4]);
-    file.push_back(kHex[byte & 15]);
-  }
-  return file + "." + std::to_string(version);
-}
-
-bool is_hex(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
-
-bool is_key_file(std::string_view file) {
-  return file.size() > 33 && file[32] == '.' && is_hex(file.substr(0, 32));
-}
-
-/// What a change that was not finished may have left: nothing else is ever removed.
-bool is_ours(std::string_view file) {
-  return file == kNewHeadName || file.starts_with(kIndexPrefix) || file.starts_with(kRootPrefix) ||
-         is_key_file(file);
 }
 
 std::string uri_of(const std::string& name) { return "vhsm:" + name; }

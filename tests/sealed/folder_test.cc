@@ -18,6 +18,24 @@ using ::testing::SizeIs;
 
 constexpr const char* kName = "default/tls/www";
 
+TEST_F(SealedFolderTest, AChangeRemovesWhatAnUnfinishedOneLeftAndNothingElse) {
+  const std::string hex(32, 'a');
+  const auto files = open_files(path_).value();
+  const std::vector<std::string> left{"index.99", "root.99", "head.new", hex + ".7"};
+  const std::vector<std::string> others{"index.html", "root.pem",   "index.",
+                                        hex,          hex + ".bak", "notes"};
+  for (const auto& names : {left, others}) {
+    for (const std::string& name : names) {
+      ASSERT_TRUE(files->write(name, view("no box")).ok()) << name;
+    }
+  }
+  ASSERT_TRUE(open()->add("a/b/c", kSecret, secret("x")).ok());
+  EXPECT_THAT(this->files(), testing::IsSupersetOf(others));
+  for (const std::string& name : left) {
+    EXPECT_THAT(this->files(), testing::Not(testing::Contains(name)));
+  }
+}
+
 TEST_F(SealedFolderTest, AKeyComesBackInAnotherProcess) {
   ASSERT_TRUE(open()->add(kName, kSecret, secret("the key")).ok());
   EXPECT_EQ(content(*open(), kName), "the key");
