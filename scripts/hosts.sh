@@ -4,17 +4,20 @@
 # hosts.sh SUITE...: the module as built here in the OpenSSL of other Debian releases, e.g.
 #   hosts.sh trixie sid experimental
 # For each a root is made with debootstrap (400 MB, removed at the end; needs root and network), and its
-# stock openssl uses keys from a KBS on this machine. Needs build/release.
+# stock openssl uses keys from a KBS on this machine. Needs build/release, or another build in VHSM_BUILD.
+# With a release older than this machine (Debian 13: hosts.sh bookworm) the host's OpenSSL is older than the
+# private one; its programs then run by this machine's libc, which the module was linked with.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 if [ -z "${VHSM_HOSTS_MOUNTS:-}" ]; then exec env VHSM_HOSTS_MOUNTS=own unshare --mount "$0" "$@"; fi
 
-readonly BUILD=$PWD/build/release
+readonly BUILD=${VHSM_BUILD:-$PWD/build/release}
 readonly PATH=$BUILD/bin:$PATH
 FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/vhsm-hosts.XXXXXX")
 KBS=
 ROOT=
+LOADER=()
 
 clean_up() {
   if [ -n "$KBS" ]; then kill "$KBS" 2>/dev/null || true; fi
@@ -48,6 +51,19 @@ make_root() {
   quietly chroot "$ROOT" apt-get install -y -t "$1" openssl
 }
 
+# True if the programs of $ROOT have an older libc than this machine's.
+has_older_libc() {
+  local ours theirs
+  ours=$(getconf GNU_LIBC_VERSION) theirs=$(chroot "$ROOT" getconf GNU_LIBC_VERSION)
+  [ "$ours" != "$theirs" ] && [ "$(printf '%s\n' "$ours" "$theirs" | sort -V | head -n 1)" = "$theirs" ]
+}
+
+lend_libc() {
+  mkdir "$ROOT/libc"
+  ldd "$BUILD/lib/vhsm.so" | grep -oE '/[^ ]*/(libc|libm|ld-linux-x86-64)\.so\.[0-9]+' | xargs cp -Lt "$ROOT/libc/"
+  LOADER=(/libc/ld-linux-x86-64.so.2 --library-path /libc:/vhsm --argv0 openssl)
+}
+
 # The module, what it needs beside libc, and a platform.
 install_vhsm() {
   mkdir "$ROOT/vhsm"
@@ -60,7 +76,7 @@ install_vhsm() {
 
 host_openssl() {
   chroot "$ROOT" env -i PATH=/usr/bin:/bin OPENSSL_MODULES=/vhsm LD_LIBRARY_PATH=/vhsm \
-    VHSM_CONF=/vhsm/vhsm.cnf sh -c 'cd /vhsm && exec openssl "$@"' openssl "$@"
+    VHSM_CONF=/vhsm/vhsm.cnf sh -c 'cd /vhsm && exec "$@"' sh "${LOADER[@]}" /usr/bin/openssl "$@"
 }
 
 # make_key NAME OPTIONS...: the private half to the KBS, the rest here.
@@ -126,6 +142,8 @@ use_secret() {
 try_suite() {
   make_root "$1"
   install_vhsm
+  LOADER=()
+  if has_older_libc; then lend_libc; fi
   echo "$1: $(host_openssl version | cut -d' ' -f1,2) with $(host_openssl list -providers -verbose -provider vhsm | sed -nE 's/^ *build info: *//p' | tail -n 1)"
   quietly host_openssl list -providers -provider vhsm
   local name
