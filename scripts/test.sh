@@ -83,7 +83,8 @@ run_tests() {
   local folder=$1 log status=0
   shift
   log=$(mktemp)
-  ctest --test-dir "$folder" --no-tests=error -j2 "$@" >"$log" 2>&1 || status=$?
+  # One more than there are cores: many tests wait for a server.
+  ctest --test-dir "$folder" --no-tests=error "-j$(($(nproc) + 1))" "$@" >"$log" 2>&1 || status=$?
   if [ $status != 0 ]; then cat "$log"; fi
   awk '/ Test: / {sub(/^[0-9]*\/[0-9]* Test: /, ""); name = $0}
        /: Skipped$/ {getline reason; print "skipped: " name ": " reason; ++count}
