@@ -135,7 +135,7 @@ TEST_F(VtpmTest, WritesWhatIsAskedForAndReadsTheReportThatBindsIt) {
 
 TEST_F(VtpmTest, AReportThatIsNotRenewedIsNotTakenForAnAnswer) {
   hold(make_blob(claims_for({}), sha256_of(claims_for({}))));
-  EXPECT_EQ(outcome(attest(ReportData{1}, seconds(0))).substr(0, 16), "platform failure");
+  EXPECT_FALSE(attest(ReportData{1}, seconds(0)).ok());
   script("tpm2_nvread", "cat " + file("blob"));
   EXPECT_EQ(outcome(attest(ReportData{1}, seconds(2))),
             "platform failure: the vTPM's report binds other user-data than was asked for");
