@@ -11,7 +11,9 @@
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "base/handle.h"
@@ -32,9 +34,21 @@ struct OpenedKey {
   std::string uri;
   keystore::Entry entry;
   bool by_daemon = false;
+  std::optional<keystore::KeyLine> line{};  ///< of a key in a folder
   std::uint64_t fetches = 0;
   std::chrono::milliseconds took{0};
 };
+
+/// What the list says of the version that was opened.
+Result<std::optional<keystore::KeyLine>> line_of(const Parts& parts, const std::string& opened) {
+  const auto uri = VHSM_TRY(keystore::KeyUri::parse(opened, {}));
+  const auto lines = VHSM_TRY(parts.keystore->list());
+  const auto is_meant = [&](const keystore::KeyLine& line) {
+    return line.name == uri.name && line.version == uri.version;
+  };
+  const auto found = std::ranges::find_if(lines, is_meant);
+  return found == lines.end() ? std::nullopt : std::optional(*found);
+}
 
 Result<OpenedKey> open_key(const Console& console, const std::string& name) {
   const auto parts = VHSM_TRY(assemble(console.overrides()));
@@ -46,6 +60,7 @@ Result<OpenedKey> open_key(const Console& console, const std::string& name) {
   if (opened.entry.key != nullptr && opened.entry.key->uri() != nullptr) {
     opened.uri = opened.entry.key->uri()->text();
   }
+  opened.line = VHSM_TRY(line_of(parts, opened.uri));
   opened.took =
       std::chrono::round<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
   opened.by_daemon = parts.daemon != nullptr;
@@ -113,6 +128,10 @@ Result<Json> describe_opened(const OpenedKey& opened) {
     const auto public_key = VHSM_TRY(key.public_key_info());
     json["public_key_sha256"] = sha256_hex(public_key);
   }
+  if (opened.line.has_value()) json["policy"] = opened.line->policy;
+  if (opened.line.has_value() && opened.line->uses_left.has_value()) {
+    json["uses_left"] = *opened.line->uses_left;
+  }
   json["certificates"] = Json::array();
   for (const auto& der : opened.entry.certificates) {
     json["certificates"].push_back(describe_certificate(der));
@@ -130,6 +149,11 @@ std::string as_text(const Json& json) {
                         json["bits"].get<int>(),
                         json["private"].get<bool>() ? "" : ", public half only");
     text += fmt::format("public key   SHA-256 {}\n", json["public_key_sha256"].get<std::string>());
+  }
+  const std::string policy = json.value("policy", "");
+  if (!policy.empty()) text += fmt::format("policy       {}\n", printable(policy));
+  if (json.contains("uses_left")) {
+    text += fmt::format("uses left    {}\n", json["uses_left"].get<std::uint64_t>());
   }
   for (const Json& one : json["certificates"]) {
     text +=

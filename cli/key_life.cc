@@ -24,7 +24,7 @@ struct LifeArguments {
   std::string name;
   std::string algorithm;
   std::string file;
-  std::vector<std::string> rules;
+  std::vector<std::string> rules;  ///< of a policy
   bool secret = false;
   bool successor = false;
   bool wipe_source = false;
@@ -44,15 +44,20 @@ Json describe(const KeyLine& line) {
   json["origin"] = line.imported ? "imported" : "generated";
   json["created"] = time_of(line.created);
   if (!line.policy.empty()) json["policy"] = line.policy;
+  if (line.uses_left.has_value()) json["uses_left"] = *line.uses_left;
   return json;
+}
+
+std::string uses_of(const KeyLine& line) {
+  return line.uses_left.has_value() ? fmt::format(" ({} left)", *line.uses_left) : std::string();
 }
 
 std::string as_text(const KeyLine& line) {
   if (line.version == 0) return fmt::format("{:40}    in memory\n", line.name.uri());
-  return fmt::format("{:40} {:3} {:8} {:12} {:9} {} {}\n", line.name.uri(), line.version,
+  return fmt::format("{:40} {:3} {:8} {:12} {:9} {} {}{}\n", line.name.uri(), line.version,
                      line.enabled ? "enabled" : "disabled", printable(line.type),
                      line.imported ? "imported" : "generated", time_of(line.created),
-                     printable(line.policy));
+                     printable(line.policy), uses_of(line));
 }
 
 Result<Exit> print_lines(const Console& console, const std::vector<KeyLine>& lines) {
@@ -79,9 +84,16 @@ Result<std::vector<KeyLine>> lines_of(const Parts& parts, const KeyUri& uri) {
   return lines;
 }
 
+std::string policy_of(const LifeArguments& arguments) {
+  return fmt::format("{}", fmt::join(arguments.rules, " "));
+}
+
 /// The folder itself, for its owner: symmetric keys do not cross vhsmd's socket.
 Result<Exit> generate_secret(const Console& console, const LifeArguments& arguments,
                              std::size_t bytes) {
+  if (!arguments.rules.empty()) {
+    return fail(Errc::kUnsupported, "a generated symmetric key has no policy", arguments.name);
+  }
   const auto parts = VHSM_TRY(assemble_held(console.overrides()));
   const auto uri = VHSM_TRY(uri_of(arguments, parts.settings));
   const KeyLine line = VHSM_TRY(parts.held->generate_secret(uri.name, bytes));
@@ -99,8 +111,8 @@ Result<Exit> generate(const Console& console, const LifeArguments& arguments) {
                 parts.settings.source);
   }
   const auto uri = VHSM_TRY(uri_of(arguments, parts.settings));
-  [[maybe_unused]] const auto key =
-      VHSM_TRY(parts.keystore->generate(uri.name, *algorithm.type(), algorithm.settings()));
+  [[maybe_unused]] const auto key = VHSM_TRY(parts.keystore->generate(
+      uri.name, *algorithm.type(), algorithm.settings(), policy_of(arguments)));
   const auto lines = VHSM_TRY(lines_of(parts, uri));
   return print_lines(console, lines);
 }
@@ -110,7 +122,9 @@ Result<Exit> import(const Console& console, const LifeArguments& arguments) {
   auto uri = VHSM_TRY(uri_of(arguments, parts.settings));
   if (arguments.secret) uri.type = keystore::ObjectType::kSecret;
   const auto stored = VHSM_TRY(read_secret_file(arguments.file));
-  const KeyLine line = VHSM_TRY(parts.held->import(uri, stored, arguments.successor));
+  const std::string policy = policy_of(arguments);
+  const KeyLine line = VHSM_TRY(
+      parts.held->import(uri, stored, {.successor = arguments.successor, .policy = policy}));
   if (arguments.wipe_source) VHSM_TRY(wipe_file(arguments.file));
   return print_lines(console, {line});
 }
@@ -141,8 +155,7 @@ Result<Exit> set_policy(const Console& console, const LifeArguments& arguments) 
   const auto parts = VHSM_TRY(assemble(console.overrides()));
   const auto uri = VHSM_TRY(uri_of(arguments, parts.settings));
   const bool clears = arguments.rules == std::vector<std::string>{"none"};
-  VHSM_TRY(parts.keystore->set_policy(
-      uri, clears ? std::string() : fmt::format("{}", fmt::join(arguments.rules, " "))));
+  VHSM_TRY(parts.keystore->set_policy(uri, clears ? std::string() : policy_of(arguments)));
   const auto lines = VHSM_TRY(lines_of(parts, uri));
   return print_lines(console, lines);
 }
@@ -196,10 +209,18 @@ void add_key_life(CLI::App& key, Console& console) {
       ->add_option("--algorithm", arguments->algorithm,
                    "EC:P-256, RSA:3072, ED25519, SECRET:256, ...")
       ->required();
+  constexpr const char* kRules =
+      "operations=, digests=, paddings=, gate=, not-before=, not-after=, uses=, lease=, grace=";
   key.get_subcommand("policy")
-      ->add_option("RULE", arguments->rules,
-                   "none, or operations=, digests=, paddings=, not-before=, not-after=")
+      ->add_option("RULE", arguments->rules, std::string("none, or ") + kRules)
       ->required();
+  for (const char* const command : {"generate", "import"}) {
+    key.get_subcommand(command)
+        ->add_option("--policy", arguments->rules,
+                     std::string("A rule, any number of times: ") + kRules)
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  }
   CLI::App* const importing = key.get_subcommand("import");
   importing->add_option("FILE", arguments->file, "The key; - is standard input")->required();
   importing->add_flag("--secret", arguments->secret, "It is a symmetric key");

@@ -21,15 +21,27 @@ struct PolicyRules {
     std::string_view name;
     std::vector<std::string> KeyPolicy::*values;
   };
-  struct Time {
+  struct Number {
     std::string_view name;
     std::optional<std::uint64_t> KeyPolicy::*value;
+    std::uint64_t least;
+    std::uint64_t most;
   };
+  static constexpr std::uint64_t kMostSeconds = 10 * 366 * 86400;  // of a lease: it is none then
   static constexpr std::array<List, 3> kLists{{{"operations", &KeyPolicy::operations_},
                                                {"digests", &KeyPolicy::digests_},
                                                {"paddings", &KeyPolicy::paddings_}}};
-  static constexpr std::array<Time, 2> kTimes{
-      {{"not-before", &KeyPolicy::not_before_}, {"not-after", &KeyPolicy::not_after_}}};
+  static constexpr std::string_view kGate = "gate";
+  static constexpr std::array<Number, 5> kNumbers{
+      {{"not-before", &KeyPolicy::not_before_, 0, UINT64_MAX},
+       {"not-after", &KeyPolicy::not_after_, 0, UINT64_MAX},
+       {"uses", &KeyPolicy::uses_, 1, UINT64_MAX - 1},
+       {"lease", &KeyPolicy::lease_, 1, kMostSeconds},
+       {"grace", &KeyPolicy::grace_, 0, kMostSeconds}}};
+
+  static Status read(std::string_view part, KeyPolicy& policy);
+  static Status read_gate(std::string_view value, KeyPolicy& policy);
+  static Status check(const KeyPolicy& policy);
 };
 
 namespace {
@@ -45,6 +57,7 @@ constexpr std::array<KindName, 6> kKinds{{{OperationKind::kSign, "sign"},
                                           {OperationKind::kDecapsulate, "decapsulate"},
                                           {OperationKind::kAuthEncapsulate, "encapsulate"}}};
 constexpr std::array<std::string_view, 4> kPaddings{"pkcs1", "pss", "oaep", "none"};
+constexpr std::array<std::string_view, 3> kGates{"none", "first-use", "lease"};  // as Gate
 
 std::string_view name_of(OperationKind kind) noexcept {
   const auto* const found = std::ranges::find(kKinds, kind, &KindName::kind);
@@ -58,8 +71,11 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
 }
 
 Error malformed(std::string_view part) {
-  return fail(Errc::kInvalidArgument,
-              "a policy is operations=, digests=, paddings=, not-before= and not-after=", part);
+  return fail(
+      Errc::kInvalidArgument,
+      "a policy is operations=, digests=, paddings=, gate=, not-before=, not-after=, uses=, "
+      "lease= and grace=",
+      part);
 }
 
 /// A word that nobody's operation has would make a key useless, or a rule that never holds.
@@ -81,27 +97,15 @@ Status read_list(std::string_view rule, std::string_view value, std::vector<std:
   return into.empty() ? Status(malformed(rule)) : Status();
 }
 
-Status read_time(std::string_view rule, std::string_view value,
-                 std::optional<std::uint64_t>& into) {
-  std::uint64_t seconds = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
+Status read_number(const PolicyRules::Number& rule, std::string_view value,
+                   std::optional<std::uint64_t>& into) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   const bool whole = error == std::errc{} && end == value.data() + value.size();
-  if (!whole || into.has_value()) return malformed(rule);
-  into = seconds;
+  const bool fits = whole && number >= rule.least && number <= rule.most;
+  if (!fits || into.has_value()) return malformed(rule.name);
+  into = number;
   return {};
-}
-
-Status read_rule(std::string_view part, KeyPolicy& policy) {
-  const std::size_t equals = std::min(part.find('='), part.size());
-  const std::string_view rule = part.substr(0, equals);
-  const std::string_view value = part.substr(std::min(equals + 1, part.size()));
-  for (const auto& list : PolicyRules::kLists) {
-    if (list.name == rule) return read_list(rule, value, policy.*list.values);
-  }
-  for (const auto& time : PolicyRules::kTimes) {
-    if (time.name == rule) return read_time(rule, value, policy.*time.value);
-  }
-  return malformed(part);
 }
 
 /// A setting of the context, as text; empty: the operation has none.
@@ -127,9 +131,38 @@ std::vector<std::string> names_of(const std::string& digest) {
 
 }  // namespace
 
+Status PolicyRules::read_gate(std::string_view value, KeyPolicy& policy) {
+  const auto* const found = std::ranges::find(kGates, value);
+  if (found == kGates.end() || policy.gate_ != Gate::kNone) return malformed(kGate);
+  policy.gate_ = static_cast<Gate>(found - kGates.begin());
+  return {};
+}
+
+Status PolicyRules::read(std::string_view part, KeyPolicy& policy) {
+  const std::size_t equals = std::min(part.find('='), part.size());
+  const std::string_view rule = part.substr(0, equals);
+  const std::string_view value = part.substr(std::min(equals + 1, part.size()));
+  for (const List& list : kLists) {
+    if (list.name == rule) return read_list(rule, value, policy.*list.values);
+  }
+  for (const Number& number : kNumbers) {
+    if (number.name == rule) return read_number(number, value, policy.*number.value);
+  }
+  return rule == kGate ? read_gate(value, policy) : malformed(part);
+}
+
+/// A time that nothing asks for would look like a rule that holds.
+Status PolicyRules::check(const KeyPolicy& policy) {
+  const bool leased = policy.gate_ == Gate::kLease;
+  if (leased == policy.lease_.has_value() && (leased || !policy.grace_.has_value())) return {};
+  return fail(Errc::kInvalidArgument, "gate=lease needs lease=, and lease= and grace= need it",
+              policy.text());
+}
+
 Result<KeyPolicy> KeyPolicy::parse(std::string_view text) {
   KeyPolicy policy;
-  for (const std::string_view part : words(text, " ")) VHSM_TRY(read_rule(part, policy));
+  for (const std::string_view part : words(text, " ")) VHSM_TRY(PolicyRules::read(part, policy));
+  VHSM_TRY(PolicyRules::check(policy));
   for (const std::string& digest : policy.digests_) {
     const auto names = names_of(digest);
     policy.digest_names_.insert(policy.digest_names_.end(), names.begin(), names.end());
@@ -149,11 +182,27 @@ std::string KeyPolicy::text() const {
     }
     if (!joined.empty()) add(list.name, joined);
   }
-  for (const auto& time : PolicyRules::kTimes) {
-    const auto& value = this->*time.value;
-    if (value.has_value()) add(time.name, std::to_string(*value));
+  if (gate_ != Gate::kNone) {
+    add(PolicyRules::kGate, std::string(kGates[static_cast<std::size_t>(gate_)]));
+  }
+  for (const auto& number : PolicyRules::kNumbers) {
+    const auto& value = this->*number.value;
+    if (value.has_value()) add(number.name, std::to_string(*value));
   }
   return text;
+}
+
+GateTerms KeyPolicy::gate_under(const GateTerms& ours) const noexcept {
+  GateTerms terms = ours;
+  if (gate_ <= ours.gate && gate_ != Gate::kLease) return terms;
+  terms.gate = gate_;
+  if (gate_ != Gate::kLease) return terms;
+  const bool both = ours.gate == Gate::kLease;
+  const std::chrono::milliseconds lease = std::chrono::seconds(lease_.value_or(0));
+  const std::chrono::milliseconds grace = std::chrono::seconds(grace_.value_or(0));
+  terms.lease = both ? std::min(ours.lease, lease) : lease;
+  terms.grace = both ? std::min(ours.grace, grace) : grace;
+  return terms;
 }
 
 Status KeyPolicy::allow(OperationKind kind, std::uint64_t now) const {
@@ -169,13 +218,16 @@ Status KeyPolicy::allow(OperationKind kind, std::uint64_t now) const {
 
 /// Types that sign whole messages have neither digest nor padding to choose.
 Status KeyPolicy::allow(const InnerContext& context) const {
-  if (context.kind == OperationKind::kSign && !digests_.empty() &&
-      !contains(digest_names_, setting_of(context.get(), OSSL_SIGNATURE_PARAM_DIGEST))) {
+  const bool signs = context.kind == OperationKind::kSign;
+  const bool decrypts = context.kind == OperationKind::kDecrypt;
+  if ((!signs && !decrypts) || (digests_.empty() && paddings_.empty())) return {};
+  const std::string padding = setting_of(context.get(), OSSL_PKEY_PARAM_PAD_MODE);
+  const bool has_digest = signs || padding == OSSL_PKEY_RSA_PAD_MODE_OAEP;
+  if (has_digest && !digests_.empty() &&
+      !contains(digest_names_, setting_of(context.get(), OSSL_PKEY_PARAM_DIGEST))) {
     return fail(Errc::kPolicy, "the key's policy forbids this digest (digests)");
   }
-  const bool pads = context.kind == OperationKind::kSign || context.kind == OperationKind::kDecrypt;
-  if (!pads || paddings_.empty()) return {};
-  if (contains(paddings_, setting_of(context.get(), OSSL_PKEY_PARAM_PAD_MODE))) return {};
+  if (paddings_.empty() || contains(paddings_, padding)) return {};
   return fail(Errc::kPolicy, "the key's policy forbids this padding (paddings)");
 }
 

@@ -4,13 +4,13 @@
 // that no host gets around it. As text, which is how it is sealed beside the key and shown:
 //
 //   operations=sign,derive digests=SHA256,SHA384 paddings=pss not-before=1767225600 not-after=...
+//   uses=1000 gate=lease lease=3600 grace=600
 //
 // Rules with a blank between them, each at most once; what has no rule is free. Times are seconds
-// since 1970 on the machine's clock, which the host sets.
+// since 1970 on the machine's clock, which the host sets; lease and grace are seconds.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "keystore/inner_context.h"
 #include "keystore/key.h"
+#include "keystore/lease.h"
 
 namespace vhsm::keystore {
 
@@ -38,6 +39,12 @@ class KeyPolicy {
   /// @errors kPolicy.
   [[nodiscard]] Status allow(const InnerContext& context) const;
 
+  /// How often the private half may be used; none: as often as one likes.
+  [[nodiscard]] std::optional<std::uint64_t> uses() const noexcept { return uses_; }
+  /// The gate that the key stands under where all keys stand under `ours`: the stricter one, and of
+  /// two leases the shorter times.
+  [[nodiscard]] GateTerms gate_under(const GateTerms& ours) const noexcept;
+
  private:
   std::vector<std::string> operations_;
   std::vector<std::string> digests_;
@@ -45,9 +52,11 @@ class KeyPolicy {
   std::vector<std::string> paddings_;
   std::optional<std::uint64_t> not_before_;
   std::optional<std::uint64_t> not_after_;
+  std::optional<std::uint64_t> uses_;
+  Gate gate_ = Gate::kNone;
+  std::optional<std::uint64_t> lease_;  ///< seconds; with Gate::kLease
+  std::optional<std::uint64_t> grace_;
   friend struct PolicyRules;
 };
-
-using KeyPolicyPtr = std::shared_ptr<const KeyPolicy>;
 
 }  // namespace vhsm::keystore

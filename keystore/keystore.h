@@ -35,6 +35,7 @@ struct Entry {
   std::vector<std::uint8_t> public_key_info{};          ///< DER of the key's public half
   SymmetricKeyPtr symmetric{};  ///< alone: what was asked for by type=secret
   PermitPtr permit{};           ///< of the key; null: it is under no gate
+  std::string policy{};         ///< what the stored form itself allows, as key_policy.h writes it
 };
 
 /// What a list says of one version of a key.
@@ -44,9 +45,10 @@ struct KeyLine {
   bool enabled = true;
   bool symmetric = false;
   bool imported = false;
-  std::uint64_t created = 0;  ///< seconds since 1970; 0: not known
-  std::string type{};         ///< as algorithm_text.h writes it; empty: not known
-  std::string policy{};       ///< as key_policy.h writes it
+  std::uint64_t created = 0;                 ///< seconds since 1970; 0: not known
+  std::string type{};                        ///< as algorithm_text.h writes it; empty: not known
+  std::string policy{};                      ///< as key_policy.h writes it
+  std::optional<std::uint64_t> uses_left{};  ///< that no process has taken; none: no limit
 
   friend bool operator==(const KeyLine&, const KeyLine&) = default;
 };
@@ -85,11 +87,16 @@ class Keystore {
 
   /// Makes a key pair under `name`. Where there is no folder of keys it ends with this keystore.
   /// @param settings  as Generator::settings().
+  /// @param policy  as set_policy(); it holds from the first moment on.
   /// @errors kInvalidArgument when the name is taken, here or at the KeySource; those of
   ///         KeySource::fetch when it cannot tell, and with attest_before_generate those of
-  ///         KeySource::prove; kNotGranted; those of Generator.
+  ///         KeySource::prove; kUnsupported for a policy without a folder; kNotGranted; those of
+  ///         Generator.
   virtual Result<KeyPtr> generate(const KeyName& name, const KeyType& type,
-                                  const OSSL_PARAM settings[]) = 0;
+                                  const OSSL_PARAM settings[], std::string_view policy) = 0;
+  Result<KeyPtr> generate(const KeyName& name, const KeyType& type, const OSSL_PARAM settings[]) {
+    return generate(name, type, settings, {});
+  }
 
   /// Makes a new version of a key in the folder, of the same type as the newest. Handles that are
   /// open go on with the version that they have.
@@ -101,7 +108,8 @@ class Keystore {
   virtual Status set_enabled(const KeyUri& uri, bool enabled) = 0;
 
   /// Says what the private half of a key in the folder may be used for; without a version, of all
-  /// of its versions. Handles that are open go on with what was said before.
+  /// of its versions. Handles that are open go on with what was said before. Uses that processes
+  /// have taken stay theirs.
   /// @param policy  as key_policy.h reads it; empty: for everything.
   /// @errors kInvalidArgument; kMissing; kUnsupported for a symmetric key, and without a folder;
   ///         kNotGranted.
@@ -132,6 +140,13 @@ struct Policy {
   bool attest_before_generate = false;
 };
 
+/// How a key comes into the folder.
+struct Importing {
+  bool successor = false;  ///< of the key that has this name: a new version
+  std::string_view
+      policy{};  ///< as set_policy(); empty: what the stored form or the predecessor has
+};
+
 /// A keystore that holds its keys itself, and so can serve other processes.
 class HoldingKeystore : public Keystore {
  public:
@@ -145,10 +160,10 @@ class HoldingKeystore : public Keystore {
 
   /// Seals what a KBS would store for a key, after it has been read as one.
   /// @param type  kSecret: it is a symmetric key.
-  /// @param successor  of the key that has this name: a new version.
-  /// @errors kUnsupported without a folder; kInvalidArgument when the name is taken; kMissing for a
-  ///         successor of nothing; kBadFormat, kTooFewSlots.
-  virtual Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored, bool successor) = 0;
+  /// @errors kUnsupported without a folder, and for a symmetric key's policy; kInvalidArgument when
+  ///         the name is taken; kMissing for a successor of nothing; kBadFormat, kTooFewSlots.
+  virtual Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored,
+                                 const Importing& how) = 0;
 
   /// Makes a symmetric key in the folder.  @errors as import().
   virtual Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes) = 0;

@@ -62,6 +62,7 @@ class Lease {
     return BootTime(due_.load(std::memory_order_relaxed));
   }
   [[nodiscard]] BootTime now() const noexcept { return terms_.now(); }
+  [[nodiscard]] const GateTerms& terms() const noexcept { return terms_; }
 
   /// The proof that was begun at `since` was accepted.
   /// @param jitter  random: spreads the renewal over the third quarter of the lease, so that a

@@ -55,16 +55,22 @@ Error LocalKey::named(const Error& error) const noexcept {
   return uri() == nullptr ? error : error.about(uri()->name.uri());
 }
 
-Status LocalKey::ask_policy(OperationKind kind) const {
+Status LocalKey::ask_policies(OperationKind kind) const {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
-  const Status allowed = policy_->allow(kind, static_cast<std::uint64_t>(seconds));
-  return allowed.ok() ? allowed : Status(named(allowed.error()));
+  for (const KeyPolicy& policy : policies_) {
+    const Status allowed = policy.allow(kind, static_cast<std::uint64_t>(seconds));
+    if (!allowed.ok()) return named(allowed.error());
+  }
+  return {};
 }
 
-Status LocalKey::check_policy(const InnerContext& context) const {
-  const Status allowed = policy_->allow(context);
-  return allowed.ok() ? allowed : Status(named(allowed.error()));
+Status LocalKey::check_policies(const InnerContext& context) const {
+  for (const KeyPolicy& policy : policies_) {
+    const Status allowed = policy.allow(context);
+    if (!allowed.ok()) return named(allowed.error());
+  }
+  return {};
 }
 
 Status LocalKey::validate(Selection selection, bool quick) const {

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/handle.h"
 #include "base/metrics.h"
@@ -13,6 +14,7 @@
 #include "keystore/key_policy.h"
 #include "keystore/permit.h"
 #include "keystore/private_half.h"
+#include "keystore/use_count.h"
 #include "memory/secret_bytes.h"
 
 namespace vhsm::keystore {
@@ -46,19 +48,24 @@ class LocalKey final : public Key, public std::enable_shared_from_this<LocalKey>
 
   /// Puts the key under a gate. Once, before anybody else has it.
   void bind(PermitPtr permit) const noexcept { permit_ = std::move(permit); }
-  /// What its owner allows. Once, before anybody else has the key; null: everything.
-  void bind(KeyPolicyPtr policy) const noexcept { policy_ = std::move(policy); }
+  /// What somebody who has a say allows. Before anybody else has the key.
+  void bind(KeyPolicy policy) const { policies_.push_back(std::move(policy)); }
+  /// How often it may be used. As the others.
+  void bind(UseCountPtr uses) const noexcept { uses_ = std::move(uses); }
   /// Before each use of the private half; nearly nothing for a key without gate and policy.
   /// @errors as Permit::ask() and KeyPolicy::allow().
   Status ask(OperationKind kind) const {
     if (permit_ != nullptr) VHSM_TRY(permit_->ask());
-    return policy_ == nullptr ? Status() : ask_policy(kind);
+    return policies_.empty() ? Status() : ask_policies(kind);
   }
   /// What is set in a context, just before the private half is used. In a scope.
   /// @errors as KeyPolicy::allow().
   Status check(const InnerContext& context) const {
-    return policy_ == nullptr ? Status() : check_policy(context);
+    return policies_.empty() ? Status() : check_policies(context);
   }
+  /// Before each operation with the private half, whatever comes of it. Not in a scope.
+  /// @errors as UseCount::spend().
+  Status spend() const { return uses_ == nullptr ? Status() : uses_->spend(); }
   [[nodiscard]] bool revoked() const noexcept override {
     return permit_ != nullptr && permit_->revoked();
   }
@@ -75,17 +82,18 @@ class LocalKey final : public Key, public std::enable_shared_from_this<LocalKey>
   [[nodiscard]] const PrivateHalf* private_half() const noexcept { return private_.get(); }
 
  private:
-  Status ask_policy(OperationKind kind) const;
-  Status check_policy(const InnerContext& context) const;
+  Status ask_policies(OperationKind kind) const;
+  Status check_policies(const InnerContext& context) const;
   Result<InnerContextPtr> begin_held(const OperationRequest& request) const;
   Result<InnerContextPtr> begin_public(const OperationRequest& request) const;
   [[nodiscard]] Error named(const Error& error) const noexcept;
 
   const std::unique_ptr<PrivateHalf> private_;
   std::shared_ptr<Metrics> metrics_;
-  mutable PermitPtr permit_;     ///< null: no gate
-  mutable KeyPolicyPtr policy_;  ///< null: none
-  mutable ContextPool idle_;     ///< of the public half
+  mutable PermitPtr permit_;                 ///< null: no gate
+  mutable std::vector<KeyPolicy> policies_;  ///< all of which hold
+  mutable UseCountPtr uses_;                 ///< null: not counted
+  mutable ContextPool idle_;                 ///< of the public half
 };
 
 }  // namespace vhsm::keystore

@@ -194,8 +194,9 @@ Result<Encapsulated> LocalOperation::encapsulate(std::span<std::uint8_t> wrapped
     return fail(Errc::kWrongState, "the operation was not begun as an encapsulation");
   }
   if (needs_private(inner_->kind)) VHSM_TRY(key_->ask(inner_->kind));
-  const auto made = scoped_if(inner_->held, [&] { return make_secret(wrapped, secret); });
   const bool counts = needs_private(inner_->kind) && wrapped.data() != nullptr;
+  if (counts) VHSM_TRY(key_->spend());
+  const auto made = scoped_if(inner_->held, [&] { return make_secret(wrapped, secret); });
   if (made.ok() && counts) key_->count_operation();
   return made;
 }
@@ -207,9 +208,11 @@ Result<std::size_t> LocalOperation::run(std::span<const std::uint8_t> in,
     if (out.data() == nullptr) return longest;
   }
   if (needs_private(inner_->kind)) VHSM_TRY(key_->ask(inner_->kind));
+  const bool counts = needs_private(inner_->kind) && out.data() != nullptr;
+  if (counts) VHSM_TRY(key_->spend());
   // Counted whatever comes of it: all users see vhsmd's counter, which must not tell them whose
   // decryption failed.
-  if (needs_private(inner_->kind) && out.data() != nullptr) key_->count_operation();
+  if (counts) key_->count_operation();
   return scoped_if(inner_->held, [&]() -> Result<std::size_t> {
     if (needs_private(inner_->kind)) VHSM_TRY(key_->check(*inner_));
     return perform(in, out.data(), out.size());

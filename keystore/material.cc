@@ -8,8 +8,10 @@
 #include <limits>
 #include <string_view>
 
+#include "keystore/cose_key.h"
 #include "keystore/fips.h"
 #include "keystore/hot_set.h"
+#include "keystore/jwk.h"
 #include "keystore/public_half.h"
 
 namespace vhsm::keystore {
@@ -108,8 +110,41 @@ Status take_pem(std::span<const std::uint8_t> bytes, Material& material) {
   return fail(Errc::kBadFormat, "the resource has no key and no certificate");
 }
 
+/// RFC 7517, section 4.7; RFC 9360, section 2.
+Status check_first_certificate(const Material& material) {
+  if (material.certificates.empty()) return {};
+  const auto& der = material.certificates.front();
+  const unsigned char* next = der.data();
+  const ossl::X509Cert certificate(d2i_X509(nullptr, &next, static_cast<long>(der.size())));
+  EVP_PKEY* const certified = X509_get0_pubkey(certificate.get());
+  if (certified != nullptr && EVP_PKEY_eq(certified, material.pair.get()) == 1) return {};
+  return fail(Errc::kBadFormat, "the first certificate beside the key is of another key");
+}
+
+Status take_spelled(const Result<SpelledKey>& parsed, Material& material) {
+  if (!parsed.ok()) return parsed.error();
+  const SpelledKey& key = parsed.value();
+  material.pair = VHSM_TRY(pair_of(key));
+  material.policy = VHSM_TRY(policy_of(key));
+  for (const auto& der : key.certificates) VHSM_TRY(take_certificate(der, material));
+  return check_first_certificate(material);
+}
+
+bool is_jwk(std::string_view text) noexcept {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && text[first] == '{';
+}
+
 bool is_pem(std::span<const std::uint8_t> bytes) noexcept {
   return std::search(bytes.begin(), bytes.end(), kPemMark.begin(), kPemMark.end()) != bytes.end();
+}
+
+Status take(std::span<const std::uint8_t> bytes, Material& material) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (is_jwk(text)) return take_spelled(parse_jwk(text), material);
+  if (is_pem(bytes)) return take_pem(bytes, material);
+  if (is_cose_key(bytes)) return take_spelled(parse_cose_key(bytes), material);
+  return take_private_key(bytes, material);
 }
 
 /// What libcrypto does not read is malformed, unless it was protected memory that it lacked.
@@ -131,8 +166,7 @@ Result<Material> parse_material(const SecretBytes& secret) {
     const ossl::ErrorMark quiet;
     VHSM_TRY(hot_set().make_room());
     material = {};
-    VHSM_TRY(is_pem(secret.expose()) ? take_pem(secret.expose(), material)
-                                     : take_private_key(secret.expose(), material));
+    VHSM_TRY(take(secret.expose(), material));
     if (material.pair == nullptr) return {};
     const auto supported = supported_type(material.pair.get());
     return supported.ok() ? Status() : supported.error();

@@ -34,8 +34,22 @@ KeyLine line_of(const KeyName& name, const sealed::Version& version) {
           .imported = version.origin == sealed::Origin::kImported,
           .created = version.created,
           .type = version.type,
-          .policy = std::string(sealed::text(version.policy))};
+          .policy = std::string(sealed::text(version.policy)),
+          .uses_left = version.uses_left};
 }
+
+/// A policy as it stands in the folder.
+struct SealedPolicy {
+  sealed::Bytes text{};
+  sealed::Uses uses{};
+
+  static Result<SealedPolicy> parse(std::string_view text) {
+    const KeyPolicy policy = VHSM_TRY(KeyPolicy::parse(text));
+    const std::string canonical = policy.text();
+    const auto bytes = sealed::view(canonical);
+    return SealedPolicy{{bytes.begin(), bytes.end()}, policy.uses()};
+  }
+};
 
 constexpr auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
 
@@ -114,14 +128,16 @@ class MemoryKeystore final : public HoldingKeystore {
     return lines;
   }
 
-  Result<KeyPtr> generate(const KeyName& name, const KeyType& type,
-                          const OSSL_PARAM settings[]) override {
+  Result<KeyPtr> generate(const KeyName& name, const KeyType& type, const OSSL_PARAM settings[],
+                          std::string_view policy) override {
+    if (!policy.empty() && folder_ == nullptr) return has_no_folder(name);
+    auto terms = VHSM_TRY(SealedPolicy::parse(policy));
     const KeyUri uri{name, std::nullopt, std::nullopt};
     const auto start = steady_clock::now();
     VHSM_TRY(shelf_->check_free(uri, start + deadlines_.fetch_timeout));
     const auto proven = VHSM_TRY(prove_if_needed(start));
     const KeyPtr key = VHSM_TRY(make_pair(uri, type, settings));
-    if (folder_ != nullptr) return seal_new(name, *key);
+    if (folder_ != nullptr) return seal_new(name, *key, std::move(terms));
     Entry entry{.key = key, .certificates = {}};
     entry.public_key_info = VHSM_TRY(key->public_key_info());
     VHSM_TRY(shelf_->add(name, std::move(entry), proven));
@@ -139,8 +155,9 @@ class MemoryKeystore final : public HoldingKeystore {
     const KeyUri uri{name, std::nullopt, std::nullopt};
     const KeyPtr key = VHSM_TRY(make_pair(uri, *algorithm.type(), algorithm.settings()));
     const auto sealed = VHSM_TRY(static_cast<const LocalKey&>(*key).encoded());
-    const auto made = VHSM_TRY(folder_->add_version(
-        name.path(), {.type = AlgorithmText::of(*key), .policy = policy_of(*record)}, sealed));
+    auto terms = VHSM_TRY(SealedPolicy::parse(policy_of(*record)));
+    const auto made =
+        VHSM_TRY(folder_->add_version(name.path(), version_of(*key, std::move(terms)), sealed));
     return line_of(name, made);
   }
 
@@ -155,13 +172,10 @@ class MemoryKeystore final : public HoldingKeystore {
     if (folder_ == nullptr) return has_no_folder(uri.name);
     const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
     if (!record.has_value()) return no_such_key(uri.name);
-    if (record->versions.front().content == sealed::Content::kSecret) {
-      return fail(Errc::kUnsupported, "a symmetric key has its terms in its JWK", uri.name.uri());
-    }
-    const KeyPolicy parsed = VHSM_TRY(KeyPolicy::parse(policy));
-    const std::string text = parsed.text();
-    const auto bytes = sealed::view(text);
-    VHSM_TRY(folder_->set_policy(uri.name.path(), uri.version, {bytes.begin(), bytes.end()}));
+    const bool is_secret = record->versions.front().content == sealed::Content::kSecret;
+    if (is_secret) return takes_no_policy(uri.name);
+    const auto terms = VHSM_TRY(SealedPolicy::parse(policy));
+    VHSM_TRY(folder_->set_policy(uri.name.path(), uri.version, terms.text, terms.uses));
     return shelf_->forget(uri.name);
   }
 
@@ -173,7 +187,8 @@ class MemoryKeystore final : public HoldingKeystore {
     return elsewhere ? shelf_->remove(uri.name) : removed;
   }
 
-  Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored, bool successor) override {
+  Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored,
+                         const Importing& how) override {
     if (folder_ == nullptr) return has_no_folder(uri.name);
     const auto read = shelf_->read(uri, stored);
     if (!read.ok()) return read.error().about(uri.name.uri());
@@ -182,12 +197,13 @@ class MemoryKeystore final : public HoldingKeystore {
     if (!is_secret && entry.key == nullptr) {
       return fail(Errc::kNoPrivateKey, "only certificates are there, and no key", uri.name.uri());
     }
-    const sealed::NewVersion version{
-        .content = is_secret ? sealed::Content::kSecret : sealed::Content::kPair,
-        .origin = sealed::Origin::kImported,
-        .type = is_secret ? AlgorithmText::of_secret(entry.symmetric->size())
-                          : AlgorithmText::of(*entry.key)};
-    return seal(uri.name, version, stored, successor);
+    if (is_secret && !how.policy.empty()) return takes_no_policy(uri.name);
+    const std::string text = VHSM_TRY(policy_for(uri.name, entry, how));
+    auto terms = VHSM_TRY(SealedPolicy::parse(text));
+    auto version = is_secret ? secret_version(entry.symmetric->size())
+                             : version_of(*entry.key, std::move(terms));
+    version.origin = sealed::Origin::kImported;
+    return seal(uri.name, version, stored, how.successor);
   }
 
   Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes) override {
@@ -221,8 +237,25 @@ class MemoryKeystore final : public HoldingKeystore {
     return {.content = sealed::Content::kSecret, .type = AlgorithmText::of_secret(bytes)};
   }
 
-  static sealed::Bytes policy_of(const sealed::Record& record) {
-    return record.versions.back().policy;
+  static sealed::NewVersion version_of(const Key& key, SealedPolicy policy) {
+    return {.type = AlgorithmText::of(key), .policy = std::move(policy.text), .uses = policy.uses};
+  }
+
+  static std::string policy_of(const sealed::Record& record) {
+    return std::string(sealed::text(record.versions.back().policy));
+  }
+
+  static Error takes_no_policy(const KeyName& name) {
+    return fail(Errc::kUnsupported, "a symmetric key has its terms in its JWK or COSE_Key",
+                name.uri());
+  }
+
+  /// Without a word of its owner's a successor is bound as its predecessor is.
+  Result<std::string> policy_for(const KeyName& name, const Entry& entry, const Importing& how) {
+    if (!how.policy.empty()) return std::string(how.policy);
+    if (!how.successor) return entry.policy;
+    const auto record = VHSM_TRY(folder_->find(name.path(), deadline()));
+    return record.has_value() ? policy_of(*record) : entry.policy;
   }
 
   Result<KeyPtr> make_pair(const KeyUri& uri, const KeyType& type, const OSSL_PARAM settings[]) {
@@ -232,10 +265,10 @@ class MemoryKeystore final : public HoldingKeystore {
   }
 
   /// What is handed out is what was read back: a key that cannot be is none.
-  Result<KeyPtr> seal_new(const KeyName& name, const Key& key) {
+  Result<KeyPtr> seal_new(const KeyName& name, const Key& key, SealedPolicy policy) {
     const auto encoded = VHSM_TRY(static_cast<const LocalKey&>(key).encoded());
     const auto made =
-        VHSM_TRY(folder_->add(name.path(), {.type = AlgorithmText::of(key)}, encoded));
+        VHSM_TRY(folder_->add(name.path(), version_of(key, std::move(policy)), encoded));
     Entry entry = VHSM_TRY(shelf_->open({name, std::nullopt, made.number}, deadline()));
     return entry.key;
   }

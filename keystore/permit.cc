@@ -21,6 +21,11 @@ Status Permit::verdict() const {
     case Lease::State::kRevoked:
       return fail(why, "the KBS has taken the key back, and it is wiped here", uri_.name.uri());
     case Lease::State::kOver:
+      if (why == Errc::kBadConfig) {
+        return fail(why,
+                    "the key is under a gate, and there is no KBS to prove this VM to: set kbs",
+                    uri_.name.uri());
+      }
       return fail(why, "this VM has to be proved anew before the key may be used", uri_.name.uri());
     default: return {};
   }
@@ -48,6 +53,13 @@ void Permit::revoke(Errc why) noexcept {
   lease_.revoke();
   if (const auto key = key_.lock()) key->wipe();
   if (const auto symmetric = symmetric_.lock()) symmetric->wipe();
+}
+
+void Permit::prepare(std::chrono::milliseconds patience) {
+  const auto renewer = renewer_.lock();
+  if (closed() && renewer != nullptr) {
+    static_cast<void>(renewer->attend(shared_from_this(), patience));
+  }
 }
 
 /// Where the keystore is gone nobody renews: the lease runs out.

@@ -43,6 +43,12 @@ class Permit : public std::enable_shared_from_this<Permit> {
     return ask_slowly();
   }
 
+  /// Whether this VM has to be proved before the key may be used.
+  [[nodiscard]] bool closed() const noexcept { return lease_.state() == Lease::State::kOver; }
+  /// For a key that is being opened: has this VM proved now if it has to be, and waits for what
+  /// comes of it, which ask() then tells. Outside a scope.
+  void prepare(std::chrono::milliseconds patience);
+
   [[nodiscard]] bool revoked() const noexcept { return lease_.state() == Lease::State::kRevoked; }
 
   // ----- for those who renew it

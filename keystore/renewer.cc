@@ -135,13 +135,14 @@ void Renewer::attempt(Desk<Round>& desk, Shelf& shelf, const PermitPtr& permit,
 }
 
 /// Waits for the outcome of the try that is due or under way.
-void Renewer::await(Desk<Round>& desk, const PermitPtr& permit) {
+void Renewer::await(Desk<Round>& desk, const PermitPtr& permit,
+                    std::chrono::milliseconds patience) {
   const auto tries = desk.with([&](const Round& round) { return round.expected(permit); });
   if (!tries.has_value()) return;
-  desk.wait(kPatience, [&](const Round& round) { return round.passed(permit, *tries); });
+  desk.wait(patience, [&](const Round& round) { return round.passed(permit, *tries); });
 }
 
-Status Renewer::attend(const PermitPtr& permit) {
+Status Renewer::attend(const PermitPtr& permit, std::chrono::milliseconds patience) {
   const auto desk = VHSM_TRY(worker_.desk());
   const auto state = permit->lease().state();
   permit->attended();
@@ -157,7 +158,7 @@ Status Renewer::attend(const PermitPtr& permit) {
     const auto mine = desk->with([&](Round& round) { return round.take(permit); });
     if (mine != nullptr) attempt(*desk, *shelf_, mine, patience_);
   } else if (state == Lease::State::kOver) {
-    await(*desk, permit);
+    await(*desk, permit, patience);
   }
   return permit->verdict();
 }

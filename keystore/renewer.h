@@ -30,16 +30,16 @@ class Renewer {
   ~Renewer();
 
   /// From now on the lease is renewed in this process. If it is due, that is made haste with; if it
-  /// is over, it is waited for. Outside a scope.
+  /// is over, the first outcome is waited for. Outside a scope.
   /// @errors as Permit::ask().
-  Status attend(const PermitPtr& permit);
+  Status attend(const PermitPtr& permit, std::chrono::milliseconds patience = kPatience);
 
  private:
   class Round;
 
   static void attempt(Desk<Round>& desk, Shelf& shelf, const PermitPtr& permit,
                       std::chrono::milliseconds limit);
-  static void await(Desk<Round>& desk, const PermitPtr& permit);
+  static void await(Desk<Round>& desk, const PermitPtr& permit, std::chrono::milliseconds patience);
 
   std::shared_ptr<Shelf> shelf_;
   std::chrono::milliseconds patience_;

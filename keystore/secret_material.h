@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads what a KBS stores for a symmetric key: the key's bytes themselves, or a JWK of the type
-// "oct" (RFC 7517; RFC 7518, section 6.4). Text that is printable from its { to its } is a JWK;
-// everything else but a key pair is a key's bytes.
+// Reads what a KBS stores for a symmetric key: the key's bytes themselves, a JWK of the type "oct"
+// (RFC 7517; RFC 7518, section 6.4) or a symmetric COSE_Key (RFC 9053, section 7.3). Text that is
+// printable from its { to its } is a JWK, and one CBOR map with kty and k is a COSE_Key; everything
+// else but a key pair is a key's bytes.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "base/result.h"
@@ -21,9 +23,11 @@ inline constexpr std::size_t kMaxSecretKeyBytes = 1024;
 struct KeyUses {
   static constexpr unsigned kEvery = ~0U;
 
-  unsigned uses = kEvery;           ///< bit 1 << Use
-  const char* algorithm = nullptr;  ///< SymmetricAlgorithm::name; null: any
-  const char* digest = nullptr;     ///< of HMAC; null: any
+  unsigned uses = kEvery;                     ///< bit 1 << Use
+  const char* algorithm = nullptr;            ///< SymmetricAlgorithm::name; null: any
+  const char* digest = nullptr;               ///< of HMAC; null: any
+  std::optional<std::uint64_t> not_before{};  ///< seconds since 1970
+  std::optional<std::uint64_t> not_after{};
 
   [[nodiscard]] static constexpr unsigned bit(Use use) noexcept {
     return 1U << static_cast<unsigned>(use);
@@ -36,8 +40,9 @@ struct SecretMaterial {
 };
 
 /// Works in protected memory; `stored` is not changed.
-/// @errors kBadFormat (empty, too long, a key pair, a JWK that is none), kUnsupported (a JWK's
-///         `alg`, `key_ops` or `use` that vhsm does not know), kMemoryLimit.
+/// @errors kBadFormat (empty, too long, a key pair, a JWK or COSE_Key that is none, or
+///         contradicts itself), kUnsupported (its `alg`, `key_ops` or `use` is one that vhsm does
+///         not know), kMemoryLimit.
 Result<SecretMaterial> parse_secret(const SecretBytes& stored);
 
 }  // namespace vhsm::keystore

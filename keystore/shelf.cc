@@ -123,7 +123,7 @@ Status Shelf::check_free(const KeyUri& uri, Deadline deadline) {
 }
 
 Status Shelf::add(const KeyName& name, Entry entry, std::optional<Moment> proven) {
-  put_under_gate(KeyUri{name, std::nullopt, std::nullopt}, false, entry, proven);
+  put_under_gate(gate_, KeyUri{name, std::nullopt, std::nullopt}, false, entry, proven);
   const bool added = VHSM_TRY(memory::run_protected([&]() -> Result<bool> {
     const std::lock_guard lock(mutex_);
     return entries_.emplace(Place{name}, entry).second;
@@ -135,7 +135,7 @@ Status Shelf::remove(const KeyName& name) {
   std::map<Place, Entry>::node_type removed;  // ends when the lock is free again
   VHSM_TRY(memory::run_protected([&]() -> Status {
     const std::lock_guard lock(mutex_);
-    removed = entries_.extract({name});
+    removed = entries_.extract(Place{name});
     return {};
   }));
   if (!removed.empty()) return {};
@@ -182,7 +182,7 @@ void Shelf::land(const Place& place, const std::shared_ptr<Flight>& flight,
 
 Result<Entry> Shelf::open(const KeyUri& uri, Deadline deadline) {
   const auto place = VHSM_TRY(place_in_folder(uri, deadline));
-  if (place.has_value()) return unseal_at(*place, deadline);
+  if (place.has_value()) return open_in_folder(*place, deadline);
   if (uri.version) {
     return fail(Errc::kUnsupported, "only keys in a folder (keystore = dir:) have versions",
                 uri.name.uri());
@@ -210,12 +210,22 @@ Result<std::optional<Place>> Shelf::place_in_folder(const KeyUri& uri, Deadline 
   const bool is_secret = version.content == sealed::Content::kSecret;
   if (is_secret == (uri.type == ObjectType::kSecret)) {
     return std::optional(
-        Place{uri.name, version.number, std::string(sealed::text(version.policy))});
+        Place{uri.name, version.number, version.digest, std::string(sealed::text(version.policy))});
   }
   return is_secret
              ? fail(Errc::kMissing, "a symmetric key stands there: name it with type=secret",
                     uri.name.uri())
              : fail(Errc::kMissing, "a key pair stands there, not a symmetric key", uri.name.uri());
+}
+
+/// Its first user need not wait for a proof of this VM: whoever opens it does, as for a fetch.
+Result<Entry> Shelf::open_in_folder(const Place& place, Deadline deadline) {
+  Entry entry = VHSM_TRY(unseal_at(place, deadline));
+  const auto left = deadline - std::chrono::steady_clock::now();
+  if (entry.permit != nullptr) {
+    entry.permit->prepare(std::chrono::duration_cast<std::chrono::milliseconds>(left));
+  }
+  return entry;
 }
 
 Result<Entry> Shelf::unseal_at(const Place& place, Deadline deadline) {
@@ -229,18 +239,25 @@ Result<Entry> Shelf::unseal(const Place& place, Deadline deadline) {
   auto read = this->read(uri, opened.content);
   if (!read.ok()) return read.error().about(place.name.uri());
   Entry entry = std::move(read).value();
-  VHSM_TRY(put_under_policy(opened.version, entry));
-  put_under_gate(uri, false, entry, std::nullopt);
+  const GateTerms gate = VHSM_TRY(put_under_policy(place.name, opened.version, entry));
+  put_under_gate(gate, uri, false, entry, std::nullopt);
   return entry;
 }
 
-/// A symmetric key has its terms in itself (a JWK).
-Status Shelf::put_under_policy(const sealed::Version& version, const Entry& entry) {
-  if (version.policy.empty() || entry.key == nullptr) return {};
+/// A symmetric key has its terms in itself (a JWK or COSE_Key).
+Result<GateTerms> Shelf::put_under_policy(const KeyName& name, const sealed::Version& version,
+                                          const Entry& entry) const {
+  if (version.policy.empty() || entry.key == nullptr) return gate_;
   auto policy = VHSM_TRY(KeyPolicy::parse(sealed::text(version.policy)));
-  static_cast<const LocalKey&>(*entry.key)
-      .bind(std::make_shared<const KeyPolicy>(std::move(policy)));
-  return {};
+  const GateTerms gate = policy.gate_under(gate_);
+  const auto& key = static_cast<const LocalKey&>(*entry.key);
+  if (policy.uses().has_value()) {
+    key.bind(std::make_shared<UseCount>([folder = folder_, path = name.path(), version] {
+      return folder->take_uses(path, version);
+    }));
+  }
+  key.bind(std::move(policy));
+  return gate;
 }
 
 // ----- the source --------------------------------------------------------------------------------
@@ -255,7 +272,7 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
   auto read = this->read(uri, secret.value());
   if (!read.ok()) return read.error().about(uri.name.uri());
   Entry entry = std::move(read).value();
-  put_under_gate(uri, true, entry, begun);
+  put_under_gate(gate_, uri, true, entry, begun);
   return entry;
 }
 
@@ -273,12 +290,18 @@ Result<Entry> Shelf::read(const KeyUri& uri, const SecretBytes& stored) const {
 
 Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
   Entry entry{.key = nullptr, .certificates = std::move(material.certificates)};
+  entry.policy = std::move(material.policy);
   if (material.pair == nullptr) return entry;
   auto half = VHSM_TRY(PublicHalf::of(material.pair.get()));
   VHSM_TRY(check_pair(half, material.pair.get()));
   entry.public_key_info = VHSM_TRY(half.key_info());
-  entry.key = VHSM_TRY(LocalKey::hold(std::move(half), std::move(material.pair),
-                                      KeyUri{uri.name, std::nullopt, uri.version}, metrics_));
+  const auto key = VHSM_TRY(LocalKey::hold(std::move(half), std::move(material.pair),
+                                           KeyUri{uri.name, std::nullopt, uri.version}, metrics_));
+  if (!entry.policy.empty()) {
+    auto policy = VHSM_TRY(KeyPolicy::parse(entry.policy));
+    key->bind(std::move(policy));
+  }
+  entry.key = key;
   return entry;
 }
 
@@ -293,11 +316,11 @@ Result<Entry> Shelf::shelve_symmetric(const KeyUri& uri, const SecretBytes& secr
 // ----- gates -------------------------------------------------------------------------------------
 
 /// Before anybody else has the key.
-void Shelf::put_under_gate(const KeyUri& uri, bool at_source, Entry& entry,
+void Shelf::put_under_gate(const GateTerms& terms, const KeyUri& uri, bool at_source, Entry& entry,
                            std::optional<Moment> proven) const {
   const bool has_key = entry.key != nullptr || entry.symmetric != nullptr;
-  if (gate_.gate == Gate::kNone || !has_key) return;
-  entry.permit = std::make_shared<Permit>(uri, at_source, gate_, renewer_);
+  if (terms.gate == Gate::kNone || !has_key) return;
+  entry.permit = std::make_shared<Permit>(uri, at_source, terms, renewer_);
   if (proven) entry.permit->grant(proven->boot, proven->steady);
   entry.permit->belong_to(entry.key, entry.symmetric);
   // All keys of a shelf are this process's.
@@ -307,8 +330,9 @@ void Shelf::put_under_gate(const KeyUri& uri, bool at_source, Entry& entry,
 
 Result<Moment> Shelf::prove(Deadline since, Deadline deadline) {
   const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
-  if (source_ == nullptr)
-    return fail(Errc::kNoPlatform, "no KBS is configured to prove this VM to");
+  if (source_ == nullptr) {
+    return fail(Errc::kBadConfig, "no KBS is configured to prove this VM to: set kbs");
+  }
   VHSM_TRY(source_->prove(since, deadline));
   return begun;
 }
@@ -344,7 +368,8 @@ Status Shelf::compare(Permit& permit, const SecretBytes& secret) {
   if (!here.has_value() || here->permit.get() != &permit) return {};  // deleted: nobody decides
   Entry fresh = VHSM_TRY(read(permit.uri(), secret));
   if (same_key(*here, fresh)) return {};
-  put_under_gate(permit.uri(), true, fresh, Moment{gate_.now(), std::chrono::steady_clock::now()});
+  put_under_gate(gate_, permit.uri(), true, fresh,
+                 Moment{gate_.now(), std::chrono::steady_clock::now()});
   withdraw(permit, Errc::kMissing, &fresh);
   return fail(Errc::kMissing, "the KBS holds another key under this name now", name.uri());
 }
@@ -355,7 +380,7 @@ void Shelf::withdraw(Permit& permit, Errc why, const Entry* successor) {
   std::map<Place, Entry>::node_type removed;  // ends when the lock is free again
   static_cast<void>(memory::run_protected([&]() -> Status {
     const std::lock_guard lock(mutex_);
-    const auto found = entries_.find({name});
+    const auto found = entries_.find(Place{name});
     if (found == entries_.end() || found->second.permit.get() != &permit) return {};
     removed = entries_.extract(found);
     if (successor != nullptr) entries_.emplace(Place{name}, *successor);
@@ -372,7 +397,7 @@ void Shelf::note_failure(Permit& permit, const Error& error) {
   if (permit.revoked()) return;
   permit.failed(error.code);
   if (!is_outage(error.code) || !permit.lease().stretch() || records_ == nullptr) return;
-  const auto grace = std::chrono::duration_cast<std::chrono::seconds>(gate_.grace);
+  const auto grace = std::chrono::duration_cast<std::chrono::seconds>(permit.lease().terms().grace);
   records_->log.write(LogLevel::kWarning,
                       permit.uri().name.uri() + " goes on serving in an outage of the KBS, for " +
                           std::to_string(grace.count()) +

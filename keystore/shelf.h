@@ -3,6 +3,7 @@
 // The named keys of this process, and the single flight that brings a missing one.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -29,10 +30,12 @@ class Renewer;
 struct Place {
   KeyName name;
   std::uint32_t version = 0;  ///< in the folder; 0: it came from the source, or was made here
-  std::string policy{};       ///< under another one it stands elsewhere
+  std::array<std::uint8_t, 32> digest{};  ///< of its file: the name may be another key's by now
+  std::string policy{};                   ///< under another one it stands elsewhere
 
   friend bool operator<(const Place& a, const Place& b) noexcept {
-    return std::tie(a.name, a.version, a.policy) < std::tie(b.name, b.version, b.policy);
+    return std::tie(a.name, a.version, a.digest, a.policy) <
+           std::tie(b.name, b.version, b.digest, b.policy);
   }
 };
 
@@ -110,12 +113,15 @@ class Shelf {
   Result<Entry> open_at(const Place& place, Deadline deadline, const Bring& bring);
   Result<Claim> claim(const Place& place);
   Result<Entry> fetch(const KeyUri& uri, Deadline deadline);
+  Result<Entry> open_in_folder(const Place& place, Deadline deadline);
   Result<Entry> unseal(const Place& place, Deadline deadline);
-  static Status put_under_policy(const sealed::Version& version, const Entry& entry);
+  /// @return the gate that the key stands under.
+  Result<GateTerms> put_under_policy(const KeyName& name, const sealed::Version& version,
+                                     const Entry& entry) const;
   Result<Entry> unseal_at(const Place& place, Deadline deadline);
   Result<Entry> shelve(const KeyUri& uri, Material material) const;
   Result<Entry> shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const;
-  void put_under_gate(const KeyUri& uri, bool at_source, Entry& entry,
+  void put_under_gate(const GateTerms& terms, const KeyUri& uri, bool at_source, Entry& entry,
                       std::optional<Moment> proven) const;
   Status renew_at_source(Permit& permit, Deadline deadline);
   Status compare(Permit& permit, const SecretBytes& secret);

@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include <ctime>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -81,6 +82,17 @@ Status SymmetricKey::allow(const SymmetricAlgorithm& algorithm, Use use,
   }
   if (uses_.digest != nullptr && !same_digest(uses_.digest, digest)) {
     return named(fail(Errc::kPolicy, "the key's alg names another digest"));
+  }
+  return allow_now();
+}
+
+Status SymmetricKey::allow_now() const {
+  const auto now = static_cast<std::uint64_t>(std::time(nullptr));
+  if (uses_.not_before.value_or(0) > now) {
+    return named(fail(Errc::kPolicy, "the key is to be used later (nbf)"));
+  }
+  if (uses_.not_after.value_or(UINT64_MAX) < now) {
+    return named(fail(Errc::kPolicy, "the key has expired (exp)"));
   }
   return {};
 }

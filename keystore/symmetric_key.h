@@ -54,7 +54,7 @@ class SymmetricKey {
   [[nodiscard]] bool here() const noexcept { return here_; }
 
   /// @param digest  that HMAC is set to; empty for others.
-  /// @errors kPolicy, when the key's `alg`, `key_ops` or `use` says otherwise.
+  /// @errors kPolicy, when the key's `alg`, `key_ops`, `use`, `exp` or `nbf` says otherwise.
   Status allow(const SymmetricAlgorithm& algorithm, Use use, std::string_view digest) const;
 
   /// As LocalKey's.
@@ -71,6 +71,8 @@ class SymmetricKey {
   [[nodiscard]] Error named(const Error& error) const noexcept;
 
  private:
+  [[nodiscard]] Status allow_now() const;
+
   SymmetricKey(Sealed sealed, std::size_t size, std::vector<std::uint8_t> fingerprint, KeyUses uses,
                std::optional<KeyUri> uri, std::shared_ptr<Metrics> metrics) noexcept
       : here_(!sealed.empty()),

@@ -9,7 +9,8 @@
 namespace vhsm::keystore {
 namespace {
 
-constexpr std::size_t kWords = 6;  // and the type, if it is known, and the rules of its policy
+constexpr std::size_t kWords = 7;  // and the type, if it is known, and the rules of its policy
+constexpr std::string_view kNoLimit = "-";
 
 using Choice = std::array<std::string_view, 2>;  ///< false, true
 constexpr Choice kStates{"off", "on"};
@@ -45,6 +46,7 @@ std::string to_line(const KeyLine& line) {
     text.append(" ").append(word);
   }
   text.append(" ").append(std::to_string(line.created));
+  text.append(" ").append(line.uses_left ? std::to_string(*line.uses_left) : kNoLimit);
   for (const std::string& more : {line.type, line.policy}) {
     if (!more.empty()) text.append(" ").append(more);
   }
@@ -61,6 +63,7 @@ Result<KeyLine> parse_list_line(std::string_view text) {
   line.symmetric = VHSM_TRY(read_choice(kContents, parts[3]));
   line.imported = VHSM_TRY(read_choice(kOrigins, parts[4]));
   VHSM_TRY(read_number(parts[5], line.created));
+  if (parts[6] != kNoLimit) VHSM_TRY(read_number(parts[6], line.uses_left.emplace()));
   if (parts.size() > kWords) line.type = parts[kWords];
   for (std::size_t i = kWords + 1; i < parts.size(); ++i) {
     line.policy.append(line.policy.empty() ? "" : " ").append(parts[i]);

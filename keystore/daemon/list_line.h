@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A version of a key as one line of vhsmd's protocol: name, version, on or off, pair or secret,
-// made or imported, seconds since 1970, and its type, with a blank between them.
-// Source: docs/vhsmd-protocol.md.
+// made or imported, seconds since 1970, uses that are left (-: no limit), its type and the rules of
+// its policy, with a blank between them. Source: docs/vhsmd-protocol.md.
 #pragma once
 
 #include <string>

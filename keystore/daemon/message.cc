@@ -34,8 +34,9 @@ enum class Field : std::uint8_t {
   kSize = 19,
   kStep = 20,
   kKeyVersion = 21,
+  kPolicy = 22,
 };
-constexpr std::size_t kFieldCount = 22;
+constexpr std::size_t kFieldCount = 23;
 
 /// A map whose fields are written as they come: they are few, so their number takes one byte, which
 /// is set at the end.
@@ -158,6 +159,7 @@ Status read_field(Field field, CborReader& reader, Request& request) {
     case Field::kCapacity: return read_number(reader, request.capacity, 0, SIZE_MAX);
     case Field::kRule: return read_rule(reader, request.rule);
     case Field::kType: return read_into(request.type, reader.text());
+    case Field::kPolicy: return read_into(request.policy, reader.text());
     case Field::kStep: return read_step(reader, request.step);
     case Field::kKeyVersion: return read_number(reader, request.version, 1, UINT32_MAX);
     default: return fail(Errc::kBadFormat, "a field that requests do not have");
@@ -284,6 +286,7 @@ Message encode(const Request& request) {
   if (request.ask == Ask::kOperate) write_operation(map, request);
   if (!request.params.empty()) request.params.write(map.field(Field::kParams));
   if (!request.type.empty()) map.field(Field::kType).text(request.type);
+  if (!request.policy.empty()) map.field(Field::kPolicy).text(request.policy);
   if (request.ask == Ask::kUseSecret) write_use(map, request);
   if (!request.rule.kind.empty()) {
     CborWriter& writer = map.field(Field::kRule);

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "keystore/daemon/cbor.h"
+#include "keystore/cbor.h"
 #include "keystore/daemon/wire_params.h"
 #include "keystore/key.h"
 #include "keystore/secret_material.h"
@@ -57,7 +57,7 @@ enum class Ask : std::uint8_t {
   kNames,       ///< -> lines: the names of the keys that are here and that the asker may use
   kTakeOver,    ///< -> the listening socket, beside the answer; this vhsmd then ends
   kFind,        ///< name -> as kOpen, of what is here
-  kGenerate,    ///< name, type, params -> public key
+  kGenerate,    ///< name, type, params, policy -> public key
   kRemove,      ///< name, version (none: all)
   kOpenSecret,  ///< name, wait -> public key: a fingerprint; size
   kUseSecret,   ///< name, public key: that fingerprint; step, params, input, capacity -> output
@@ -65,7 +65,7 @@ enum class Ask : std::uint8_t {
   kRotate,      ///< name -> one line
   kEnable,      ///< name, version (none: all)
   kDisable,     ///< the same
-  kSetPolicy,   ///< the same, and type: the policy
+  kSetPolicy,   ///< the same, and policy (none: all is allowed)
   kLast = kSetPolicy,
 };
 
@@ -101,7 +101,8 @@ struct Request {
   ByteView input{};
   std::size_t capacity = 0;  ///< bytes of output that the client has room for
 
-  std::string_view type{};  ///< kGenerate: of the key, as KeyType::name; kSetPolicy: the policy
+  std::string_view type{};    ///< of the key to generate, as KeyType::name
+  std::string_view policy{};  ///< as key_policy.h reads it
   RuleText rule{};
   SymmetricStep step{};
 };

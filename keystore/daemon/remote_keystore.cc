@@ -62,9 +62,10 @@ class Client final : public RemoteKeystore {
     return std::optional(std::move(entry));
   }
 
-  Result<KeyPtr> generate(const KeyName& name, const KeyType& type,
-                          const OSSL_PARAM settings[]) override {
-    Request request{.ask = Ask::kGenerate, .name = name.path(), .type = type.name};
+  Result<KeyPtr> generate(const KeyName& name, const KeyType& type, const OSSL_PARAM settings[],
+                          std::string_view policy) override {
+    Request request{
+        .ask = Ask::kGenerate, .name = name.path(), .type = type.name, .policy = policy};
     VHSM_TRY(request.params.add(settings));
     const Reply reply = VHSM_TRY(context_->channel.ask(request, kGenerationWait));
     const auto key = VHSM_TRY(RemoteKey::make(reply.public_key,
@@ -96,7 +97,7 @@ class Client final : public RemoteKeystore {
 
   Status set_policy(const KeyUri& uri, std::string_view policy) override {
     Request request = about(Ask::kSetPolicy, uri);
-    request.type = policy;
+    request.policy = policy;
     return manage(request);
   }
 

@@ -274,7 +274,7 @@ Result<Reply> Service::generate(const Request& request, const Peer& peer) {
   const KeyType* const type = find_key_type(request.type);
   if (type == nullptr) return fail(Errc::kUnsupported, "no such key type", request.type);
   const auto settings = request.params.view();
-  const KeyPtr key = VHSM_TRY(keystore_->generate(name, *type, settings.data()));
+  const KeyPtr key = VHSM_TRY(keystore_->generate(name, *type, settings.data(), request.policy));
   Reply reply;
   reply.public_key = VHSM_TRY(key->public_key_info());
   reply.keeping = key->keeping();
@@ -296,7 +296,7 @@ Result<Reply> Service::manage(const Request& request, const Peer& peer) {
   } else if (request.ask == Ask::kRemove) {
     VHSM_TRY(keystore_->remove(uri));
   } else if (request.ask == Ask::kSetPolicy) {
-    VHSM_TRY(keystore_->set_policy(uri, request.type));
+    VHSM_TRY(keystore_->set_policy(uri, request.policy));
     what = " sets the policy of ";
   } else {
     const bool enabled = request.ask == Ask::kEnable;
@@ -336,7 +336,9 @@ Result<Reply> Service::manage_grants(const Request& request, const Peer& peer) {
 Result<Reply> Service::use_here(const Request& request, const Peer& peer, bool& has_to_wait) {
   const KeyUri uri = VHSM_TRY(permitted(request, peer));
   const auto here = VHSM_TRY(keystore_->find(uri));
-  if (here.has_value()) return use(request, uri, *here);
+  const bool waits_for_proof =
+      here.has_value() && opens(request.ask) && here->permit != nullptr && here->permit->closed();
+  if (here.has_value() && !waits_for_proof) return use(request, uri, *here);
   if (request.ask == Ask::kFind) {
     return fail(Errc::kMissing, "there is no such key here", uri.name.uri());
   }

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/result.h"
-#include "keystore/daemon/cbor.h"
+#include "keystore/cbor.h"
 #include "keystore/kept_params.h"
 
 namespace vhsm::keystore {

@@ -37,6 +37,13 @@ bool write_all(int file, ByteView bytes) {
   return true;
 }
 
+/// Of the open file description: threads that open it for themselves keep each other out, too.
+bool set_lock(const Descriptor& file, short type) {
+  struct flock whole {};
+  whole.l_type = type;
+  return ::fcntl(file.get(), F_OFD_SETLK, &whole) == 0;
+}
+
 class FolderFiles final : public Files {
  public:
   FolderFiles(std::string path, Descriptor folder, const struct stat& status) noexcept
@@ -101,7 +108,7 @@ class FolderFiles final : public Files {
     return names;
   }
 
-  Result<Descriptor> lock(std::chrono::milliseconds patience) override {
+  Result<FolderLock> lock(std::chrono::milliseconds patience) override {
     constexpr int kFlags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
     Descriptor file(::openat(folder_.get(), kLockName, kFlags, kFileMode));
     if (!file.valid()) return fail(Errc::kIo, "this file cannot be opened", place(kLockName));
@@ -113,16 +120,11 @@ class FolderFiles final : public Files {
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
-    return file;
+    return FolderLock(std::move(file));
   }
 
  private:
-  /// Of the open file description: threads that open it for themselves keep each other out, too.
-  static bool try_lock(const Descriptor& file) {
-    struct flock whole {};
-    whole.l_type = F_WRLCK;
-    return ::fcntl(file.get(), F_OFD_SETLK, &whole) == 0;
-  }
+  static bool try_lock(const Descriptor& file) { return set_lock(file, F_WRLCK); }
 
   [[nodiscard]] std::string place(const std::string& name) const { return path_ + "/" + name; }
 
@@ -174,6 +176,10 @@ Status check_trust(const struct stat& status, const std::string& path) {
 }
 
 }  // namespace
+
+FolderLock::~FolderLock() {
+  if (locked_.valid()) static_cast<void>(set_lock(locked_, F_UNLCK));
+}
 
 Result<std::unique_ptr<Files>> open_files(const std::string& path) {
   constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;

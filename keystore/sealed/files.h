@@ -9,12 +9,28 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/descriptor.h"
 #include "keystore/sealed/bytes.h"
 
 namespace vhsm::keystore::sealed {
+
+/// Held until it goes. A child of a fork has the descriptor too, so closing it alone would not do.
+class FolderLock {
+ public:
+  FolderLock() = default;
+  explicit FolderLock(Descriptor locked) noexcept : locked_(std::move(locked)) {}
+  FolderLock(FolderLock&&) = default;
+  FolderLock& operator=(FolderLock&&) = default;
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+  ~FolderLock();
+
+ private:
+  Descriptor locked_;
+};
 
 /// Thread-safe. Names have no slash.
 class Files {
@@ -37,9 +53,9 @@ class Files {
   /// Names that were made, changed and removed are so on the disk.
   virtual Status sync_folder() = 0;
   virtual Result<std::vector<std::string>> names() = 0;
-  /// Until the descriptor goes no other thread or process has the lock.
+  /// No other thread or process has it meanwhile.
   /// @errors kInUse when another has it for longer than `patience`.
-  virtual Result<Descriptor> lock(std::chrono::milliseconds patience) = 0;
+  virtual Result<FolderLock> lock(std::chrono::milliseconds patience) = 0;
 };
 
 /// The folder at `path`, which stays reachable after setuid and chroot as far as the user may use

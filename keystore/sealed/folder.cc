@@ -194,7 +194,11 @@ Result<Folder::SnapshotPtr> Folder::current(TimePoint deadline) {
       if (!again) continue;
       return gone(loaded.error());
     }
-    snapshot = VHSM_TRY(std::move(loaded));
+    const SnapshotPtr newer = VHSM_TRY(std::move(loaded));
+    if (snapshot != nullptr && newer->head.generation < snapshot->head.generation) {
+      return stale(kHeadName);
+    }
+    snapshot = newer;
     break;
   }
   return memory::run_protected([&]() -> Result<SnapshotPtr> {
@@ -297,7 +301,6 @@ Status Folder::change(const Edit& edit) {
   const auto locked = VHSM_TRY(files_->lock(kLockPatience));
   const SnapshotPtr now = VHSM_TRY(current(Clock::now() + kLockPatience));
   if (!swept_) VHSM_TRY(sweep(*now));
-  swept_ = false;  // if this does not come to its end, the next one finds what it has left
   const RootPtr root = VHSM_TRY(this->root());
   Draft draft{root, now->head, {}};
   draft.slots = VHSM_TRY(parse_slots(now->root_file));
@@ -305,6 +308,7 @@ Status Folder::change(const Edit& edit) {
   ++draft.head.generation;
   draft.obsolete.push_back(index_name(now->head));
   VHSM_TRY(edit(draft));
+  swept_ = false;  // if this does not come to its end, the next one finds what it has left
   if (draft.changes_slots) draft.obsolete.push_back(root_name(now->head));
   VHSM_TRY(prepare(*files_, draft));
   VHSM_TRY(commit(*files_, draft));
@@ -353,8 +357,8 @@ Status Folder::append(Draft& draft, Record& record, const NewVersion& version,
   Bytes box = VHSM_TRY(seal_box(*draft.root, BoxKind::kKey, header, content));
   if (box.size() > kMaxKeyFileBytes) return no_room_for(record.name);
   const Digest digest = VHSM_TRY(digest_of(box));
-  made = {record.next++,    State::kEnabled, version.content, version.origin,
-          now_in_seconds(), digest,          version.type,    version.policy};
+  made = {record.next++, State::kEnabled, version.content, version.origin, now_in_seconds(),
+          digest,        version.type,    version.policy,  version.uses};
   record.versions.push_back(made);
   draft.key_files.emplace_back(std::move(file), std::move(box));
   return {};
@@ -397,12 +401,50 @@ Status Folder::set_state(const std::string& name, std::optional<std::uint32_t> n
 }
 
 Status Folder::set_policy(const std::string& name, std::optional<std::uint32_t> number,
-                          const Bytes& policy) {
+                          const Bytes& policy, Uses uses) {
   return change([&](Draft& draft) -> Status {
     const auto selected = VHSM_TRY(draft.select(name, number));
-    for (Version* const version : selected) version->policy = policy;
+    for (Version* const version : selected) {
+      version->policy = policy;
+      version->uses_left = uses;
+    }
     return {};
   });
+}
+
+namespace {
+
+/// Of those that are left; where its owner has lifted the limit, there are enough.
+Result<std::uint32_t> block_of(const std::string& name, Uses left) {
+  constexpr std::uint64_t kParts = 128;
+  if (left == 0U) {
+    return fail(Errc::kPolicy,
+                "the key's policy has let it be used so often, and no more (uses): its owner sets "
+                "uses= anew, or rotates the key",
+                uri_of(name));
+  }
+  const std::uint64_t part = left.value_or(UINT64_MAX) / kParts;
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(part, 1, kMostUsesTaken));
+}
+
+}  // namespace
+
+/// Nobody waits for the lock to hear that nothing is left.
+Result<std::uint32_t> Folder::take_uses(const std::string& name, const Version& version) {
+  const auto record = VHSM_TRY(find(name, Clock::now() + kLockPatience));
+  const Version* const here = record.has_value() ? record->version(version.number) : nullptr;
+  if (here == nullptr || here->digest != version.digest) return no_such_key(name);
+  std::uint32_t taken = VHSM_TRY(block_of(name, here->uses_left));
+  const Edit take = [&](Draft& draft) -> Status {
+    const auto selected = VHSM_TRY(draft.select(name, version.number));
+    Version& now = *selected.front();
+    if (now.digest != version.digest) return no_such_key(name);
+    taken = VHSM_TRY(block_of(name, now.uses_left));
+    if (now.uses_left.has_value()) *now.uses_left -= taken;
+    return {};
+  };
+  VHSM_TRY(change(take));
+  return taken;
 }
 
 Status Folder::remove(const std::string& name, std::optional<std::uint32_t> number) {

@@ -30,6 +30,7 @@ struct NewVersion {
   Origin origin = Origin::kGenerated;
   std::string type{};
   Bytes policy{};
+  Uses uses{};
 };
 
 /// A version, and the bytes that a KBS would store for it.
@@ -41,6 +42,8 @@ struct OpenedVersion {
 /// The version of this number, without one the newest that is enabled.
 /// @errors kMissing; kPolicy for one that is disabled.
 Result<Version> usable_version(const Record& record, std::optional<std::uint32_t> number);
+
+inline constexpr std::uint32_t kMostUsesTaken = 1024;
 
 /// A slot that is to be made.
 struct NewSlot {
@@ -87,7 +90,12 @@ class Folder {
   /// @param number  none: all versions.  @errors kMissing.
   Status set_state(const std::string& name, std::optional<std::uint32_t> number, State state);
   Status set_policy(const std::string& name, std::optional<std::uint32_t> number,
-                    const Bytes& policy);
+                    const Bytes& policy, Uses uses);
+  /// Takes uses of `version`, which is of the key called `name`, for this process alone: the 128th
+  /// part of what is left, so that many are cheap and few are hardly lost in a crash.
+  /// @return how many: 1 to kMostUsesTaken.
+  /// @errors kPolicy when none are left; kMissing when the version is not there any more.
+  Result<std::uint32_t> take_uses(const std::string& name, const Version& version);
   /// @param number  none: the key as a whole.  @errors kMissing.
   Status remove(const std::string& name, std::optional<std::uint32_t> number = std::nullopt);
 

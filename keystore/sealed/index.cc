@@ -20,6 +20,8 @@ std::uint32_t hash_of(std::string_view name) noexcept {
   return hash;
 }
 
+constexpr std::uint64_t kUnlimited = UINT64_MAX;
+
 template <class Enum>
 Result<Enum> read_enum(Reader& reader, Enum last) {
   const auto number = VHSM_TRY(reader.number<std::uint8_t>());
@@ -40,6 +42,8 @@ Result<Version> read_version(Reader& reader) {
   version.type = text(type);
   const ByteView policy = VHSM_TRY(reader.counted<std::uint16_t>());
   version.policy.assign(policy.begin(), policy.end());
+  const auto uses = VHSM_TRY(reader.number<std::uint64_t>());
+  if (uses != kUnlimited) version.uses_left = uses;
   return version;
 }
 
@@ -51,7 +55,8 @@ void write(Writer& writer, const Version& version) {
       .number(version.created)
       .bytes(version.digest)
       .counted<std::uint8_t>(view(version.type))
-      .counted<std::uint16_t>(version.policy);
+      .counted<std::uint16_t>(version.policy)
+      .number(version.uses_left.value_or(kUnlimited));
 }
 
 void write(Writer& writer, const Record& record) {

@@ -24,6 +24,9 @@ enum class State : std::uint8_t { kEnabled = 1, kDisabled = 2 };
 enum class Content : std::uint8_t { kPair = 1, kSecret = 2 };
 enum class Origin : std::uint8_t { kGenerated = 1, kImported = 2 };
 
+/// How often a key may be used; none: as often as one likes.
+using Uses = std::optional<std::uint64_t>;
+
 /// One version of a key.
 struct Version {
   std::uint32_t number = 0;  ///< from 1; never used again
@@ -33,7 +36,8 @@ struct Version {
   std::uint64_t created = 0;  ///< seconds since 1970
   Digest digest{};            ///< of the key's file
   std::string type{};         ///< KeyType::name; of a secret its length in bits
-  Bytes policy{};             ///< as policy.h writes it; empty: none
+  Bytes policy{};             ///< as key_policy.h writes it; empty: none
+  Uses uses_left{};           ///< that nobody has taken yet
 
   friend bool operator==(const Version&, const Version&) = default;
 };

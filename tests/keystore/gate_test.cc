@@ -467,7 +467,7 @@ TEST_F(GateTest, BeforeAKeyIsGeneratedThisVmIsProvedAnew) {
 TEST_F(GateTest, WithoutASourceNothingIsGeneratedThatNeedsAProof) {
   const auto alone =
       make_memory_keystore(nullptr, {}, std::make_shared<Metrics>(), {{Gate::kNone}, true});
-  EXPECT_EQ(alone->generate(uri().name, kEd25519, nullptr).error().code, Errc::kNoPlatform);
+  EXPECT_EQ(alone->generate(uri().name, kEd25519, nullptr).error().code, Errc::kBadConfig);
 }
 
 // ----- processes and threads

@@ -46,7 +46,7 @@ class KillingFiles final : public Files {
   Status remove(const std::string& name) override { return step(), real_->remove(name); }
   Status sync_folder() override { return step(), real_->sync_folder(); }
   Result<std::vector<std::string>> names() override { return real_->names(); }
-  Result<Descriptor> lock(std::chrono::milliseconds patience) override {
+  Result<FolderLock> lock(std::chrono::milliseconds patience) override {
     return real_->lock(patience);
   }
 
@@ -145,6 +145,44 @@ TEST_F(KillTest, TheFolderIsMadeOrNotWhereverItsMakerIsKilled) {
     EXPECT_TRUE(again.ok() || again.error().code == Errc::kInvalidArgument)
         << describe(again.error());
     EXPECT_TRUE(open()->add("a/b/c", kSecret, secret("k")).ok()) << step;
+  }
+}
+
+/// What a process has taken before it was killed is gone, or it was not taken: never is it left and
+/// taken.
+TEST_F(KillTest, NoUseIsGivenOutTwiceWhereverAProcessIsKilled) {
+  constexpr std::uint64_t kUses = 1280;
+  constexpr std::uint64_t kBlock = 10;
+  NewVersion counted = kSecret;
+  counted.uses = kUses;
+  for (int step = 1;; ++step) {
+    start_anew();
+    ASSERT_TRUE(open()->add("a/b/c", counted, secret("k")).ok());
+    int taken[2];
+    ASSERT_EQ(::pipe(taken), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      Folder folder(std::make_unique<KillingFiles>(open_files(path_).value(), step),
+                    std::make_shared<TestKeys>("a"));
+      const Version version = folder.find("a/b/c", soon()).value()->versions.front();
+      if (!folder.take_uses("a/b/c", version).ok()) ::_exit(1);
+      if (::write(taken[1], "+", 1) != 1) ::_exit(2);
+      ::_exit(0);
+    }
+    ::close(taken[1]);
+    char c = 0;
+    const bool has_them = ::read(taken[0], &c, 1) == 1;
+    ::close(taken[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    const auto left = open()->find("a/b/c", soon()).value()->versions.front().uses_left;
+    if (has_them) {
+      EXPECT_EQ(left, kUses - kBlock) << step;
+    } else {
+      EXPECT_THAT(left, AnyOf(Eq(kUses), Eq(kUses - kBlock))) << step;
+    }
+    if (WIFEXITED(status)) break;
+    EXPECT_TRUE(open()->set_policy("a/b/c", {}, {}, {}).ok()) << "it goes on, after step " << step;
   }
 }
 
@@ -283,7 +321,7 @@ class DiskFiles final : public Files {
   Status remove(const std::string& name) override { return disk_->remove(name); }
   Status sync_folder() override { return disk_->sync_folder(); }
   Result<std::vector<std::string>> names() override { return disk_->names(); }
-  Result<Descriptor> lock(std::chrono::milliseconds /*patience*/) override { return Descriptor(); }
+  Result<FolderLock> lock(std::chrono::milliseconds /*patience*/) override { return FolderLock(); }
 
  private:
   std::shared_ptr<Disk> disk_;

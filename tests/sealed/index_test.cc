@@ -91,7 +91,7 @@ class CountingFiles final : public Files {
     ++counts_.listings;
     return real_->names();
   }
-  Result<Descriptor> lock(std::chrono::milliseconds patience) override {
+  Result<FolderLock> lock(std::chrono::milliseconds patience) override {
     return real_->lock(patience);
   }
 

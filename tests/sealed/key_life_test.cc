@@ -204,6 +204,120 @@ TEST_F(KeyLifeTest, OpensslIsRefusedWhatTheKeysPolicyForbids) {
   EXPECT_EQ(sign_with("sha256", "pss").status, 0);
 }
 
+TEST_F(KeyLifeTest, OpensslUsesAKeyAsOftenAsItsPolicySays) {
+  must({"key", "generate", kUri, "--algorithm", "EC:P-256", "--policy", "operations=sign",
+        "--policy", "uses=3"});
+  EXPECT_THAT(list(), HasSubstr("operations=sign uses=3 (3 left)"));
+  ASSERT_EQ(sign(kUri).status, 0);
+  EXPECT_THAT(vhsm({"key", "show", kUri}).out,
+              AllOf(HasSubstr("policy       operations=sign uses=3"), HasSubstr("uses left    2")));
+  EXPECT_THAT(vhsm({"key", "list", "--json"}).out, HasSubstr("\"uses_left\": 2"));
+  EXPECT_EQ(sign(kUri).status, 0);
+  EXPECT_EQ(sign(kUri).status, 0);
+  const auto refused = sign(kUri);
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("refused by key policy"), HasSubstr("(uses)"),
+                                 HasSubstr("vhsm key show")));
+  must({"key", "policy", kUri, "uses=1"});
+  EXPECT_EQ(sign(kUri).status, 0);
+  EXPECT_NE(sign(kUri).status, 0);
+}
+
+TEST_F(KeyLifeTest, AGateOfAKeyIsOpenedByAProofToTheKbs) {
+  must({"key", "generate", kUri, "--algorithm", "EC:P-256", "--policy", "gate=first-use"});
+  const auto proved = sign(kUri);
+  ASSERT_EQ(proved.status, 0) << proved.err;
+  world_.stop_kbs();
+  configure("load_wait = 1s\nfetch_timeout = 2s\n");  // vhsmd starts anew: nothing is proved yet
+  const auto refused = sign(kUri);
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr(kUri), HasSubstr("unreachable")));
+  must({"key", "policy", kUri, "none"});
+  EXPECT_EQ(sign(kUri).status, 0);
+  world_.start_kbs();
+  must({"key", "policy", kUri, "gate=lease", "lease=3600", "grace=600"});
+  const auto leased = sign(kUri);
+  EXPECT_EQ(leased.status, 0) << leased.err;
+}
+
+/// RFC 8037, appendix A.1, and an EC key of the tests' own.
+constexpr const char* kEdwardsJwk =
+    R"({"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",)"
+    R"("x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")";
+
+TEST_F(KeyLifeTest, AJwkIsImportedWithItsTermsAndTheyHoldWhateverItsOwnerSays) {
+  write_file(world_.file("key.jwk"),
+             std::string(kEdwardsJwk) + R"(,"alg":"EdDSA","exp":9999999999})");
+  must({"key", "import", kUri, world_.file("key.jwk")});
+  EXPECT_THAT(list(),
+              AllOf(HasSubstr("ED25519"), HasSubstr("operations=sign not-after=9999999998")));
+  ASSERT_EQ(sign(kUri).status, 0);
+  EXPECT_TRUE(verifies(public_key(kUri)));
+  write_file(world_.file("late.jwk"), std::string(kEdwardsJwk) + R"(,"exp":1000000000})");
+  must({"key", "import", "default/app/late", world_.file("late.jwk"), "--policy",
+        "operations=sign"});
+  EXPECT_THAT(sign("vhsm:default/app/late").err, HasSubstr("(not-after)"));
+  must({"key", "policy", "default/app/late", "none"});
+  EXPECT_THAT(sign("vhsm:default/app/late").err, HasSubstr("(not-after)"));
+}
+
+TEST_F(KeyLifeTest, AKbsReleasesJwksAndCoseKeysWithTheirTerms) {
+  world_.put("default/app/jwk", std::string(kEdwardsJwk) + R"(,"key_ops":["sign","verify"]})");
+  const auto signature = sign("vhsm:default/app/jwk");
+  ASSERT_EQ(signature.status, 0) << signature.err;
+  EXPECT_TRUE(verifies(public_key("vhsm:default/app/jwk")));
+  world_.put("default/app/late", std::string(kEdwardsJwk) + R"(,"exp":1000000000})");
+  EXPECT_THAT(sign("vhsm:default/app/late").err,
+              AllOf(HasSubstr("refused by key policy"), HasSubstr("(not-after)")));
+  // {1: 1 (OKP), -1: 6 (Ed25519), -4: the same d, 4: [2 (verify)]}, and without key_ops
+  const std::string d(
+      "\x9d\x61\xb1\x9d\xef\xfd\x5a\x60\xba\x84\x4a\xf4\x92\xec\x2c\xc4\x44\x49\xc5\x69\x7b"
+      "\x32\x69\x19\x70\x3b\xac\x03\x1c\xae\x7f\x60");
+  world_.put("default/app/cose", "\xa3\x01\x01\x20\x06\x23\x58\x20" + d);
+  EXPECT_EQ(public_key("vhsm:default/app/cose"), public_key("vhsm:default/app/jwk"));
+  world_.put("default/app/wrong", "\xa4\x01\x01\x20\x06\x23\x58\x20" + d + "\x04\x81\x02");
+  EXPECT_THAT(sign("vhsm:default/app/wrong").err, HasSubstr("nothing that a private half does"));
+}
+
+TEST_F(KeyLifeTest, ARotatedRsaPssKeyIsRestrictedAsItsPredecessorIs) {
+  const auto made = world_.openssl({"genpkey",
+                                    "-provider",
+                                    "vhsm",
+                                    "-provider",
+                                    "default",
+                                    "-propquery",
+                                    "provider=vhsm",
+                                    "-algorithm",
+                                    "RSA-PSS",
+                                    "-pkeyopt",
+                                    "rsa_keygen_bits:2048",
+                                    "-pkeyopt",
+                                    "rsa_pss_keygen_md:sha384",
+                                    "-pkeyopt",
+                                    "rsa_pss_keygen_mgf1_md:sha256",
+                                    "-pkeyopt",
+                                    "rsa_pss_keygen_saltlen:40",
+                                    "-pkeyopt",
+                                    std::string("vhsm-uri:") + kUri,
+                                    "-out",
+                                    world_.file("stand-in.pem")});
+  ASSERT_EQ(made.status, 0) << made.err;
+  EXPECT_THAT(list(), HasSubstr("RSA-PSS:2048:SHA384:SHA256:40"));
+  must({"key", "rotate", kUri});
+  write_file(world_.file("public.pem"), public_key(kUri));
+  const std::string text =
+      world_.openssl({"pkey", "-pubin", "-in", world_.file("public.pem"), "-noout", "-text"}).out;
+  EXPECT_THAT(text, AllOf(HasSubstr("Hash Algorithm: SHA2-384"), HasSubstr("mgf1 with SHA2-256"),
+                          HasSubstr("Minimum Salt Length: 40")));
+  must({"key", "generate", "default/app/second", "--algorithm", "RSA-PSS:2048:SHA256:SHA256:32"});
+  EXPECT_THAT(list(), HasSubstr("RSA-PSS:2048:SHA256:SHA256:32"));
+  for (const char* const wrong : {"RSA-PSS:2048:SHA256", "RSA-PSS:2048:SHA256:SHA256:x",
+                                  "RSA:2048:SHA256:SHA256:32", "RSA-PSS:2048:MD17:SHA256:32"}) {
+    EXPECT_EQ(vhsm({"key", "generate", "default/app/third", "--algorithm", wrong}).status, 1)
+        << wrong;
+  }
+}
+
 TEST_F(KeyLifeTest, AChangedFileIsNoticedByOpensslAndNamedByCheck) {
   must({"key", "generate", kUri, "--algorithm", "EC:P-256"});
   for (const auto& entry : std::filesystem::directory_iterator(folder())) {

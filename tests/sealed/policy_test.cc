@@ -2,74 +2,28 @@
 //
 // What a key's policy refuses, at the keystore: below every host.
 #include <gmock/gmock.h>
-#include <openssl/core_names.h>
-#include <openssl/params.h>
-#include <openssl/rsa.h>
 
 #include <ctime>
 
-#include "keystore/algorithm_text.h"
 #include "keystore/key_policy.h"
-#include "keystore/keystore.h"
-#include "tests/sealed/sealed_folder.h"
+#include "tests/sealed/one_key.h"
 
 namespace vhsm::keystore {
 namespace {
 
 using ::testing::HasSubstr;
 
-KeyUri uri() { return {KeyName::parse("default/app/key").value(), {}, {}}; }
-
-/// What a program does with a key.
-struct Use {
-  OperationKind kind = OperationKind::kSign;
-  std::string digest = "SHA256";
-  std::string padding{};  ///< RSA
-};
-
 struct PolicyCase {
   const char* name;
   const char* algorithm;
   std::string policy;
-  Use use;
+  KeyUse use;
   std::string refusal;  ///< part of the sentence; empty: it is allowed
 };
 
 std::string seconds_from_now(long seconds) { return std::to_string(std::time(nullptr) + seconds); }
 
-class PolicyTest : public sealed::SealedFolderTest {
- protected:
-  void make_key(const char* algorithm) {
-    keystore_ = make_memory_keystore(nullptr, {}, std::make_shared<Metrics>(), {}, nullptr, open());
-    auto parsed = AlgorithmText::parse(algorithm).value();
-    const auto made = keystore_->generate(uri().name, *parsed.type(), parsed.settings());
-    ASSERT_TRUE(made.ok()) << describe(made.error());
-  }
-
-  /// The whole operation, on a handle that is opened for it.
-  Status do_it(const Use& use) const {
-    const auto entry = VHSM_TRY(keystore_->open(uri()));
-    return do_with(*entry.key, use);
-  }
-  static Status do_with(const Key& key, const Use& use) {
-    std::string padding = use.padding;
-    std::vector<OSSL_PARAM> params;
-    if (!padding.empty()) {
-      params.push_back(
-          OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_PAD_MODE, padding.data(), 0));
-    }
-    params.push_back(OSSL_PARAM_construct_end());
-    auto operation =
-        VHSM_TRY(key.begin({.kind = use.kind, .digest = use.digest, .params = params.data()}));
-    if (use.kind == OperationKind::kDerive) VHSM_TRY(operation->set_peer(key));
-    const std::vector<std::uint8_t> in(use.kind == OperationKind::kDecrypt ? 256 : 32, 1);
-    std::vector<std::uint8_t> out(512);
-    const auto done = operation->run(in, out);
-    return done.ok() ? Status() : Status(done.error());
-  }
-
-  std::unique_ptr<HoldingKeystore> keystore_;
-};
+using PolicyTest = OneKeyTest;
 
 class PolicyRuleTest : public PolicyTest, public ::testing::WithParamInterface<PolicyCase> {};
 
@@ -149,6 +103,16 @@ TEST_F(PolicyTest, APaddingForDecryptionIsReadBackFromTheContext) {
   EXPECT_EQ(refused.error().code, Errc::kPolicy);
 }
 
+TEST_F(PolicyTest, TheDigestOfOaepIsReadBackFromTheContext) {
+  make_key("RSA:2048");
+  const KeyUse oaep{OperationKind::kDecrypt, "", "oaep"};  // with SHA-1
+  ASSERT_TRUE(keystore_->set_policy(uri(), "digests=SHA256").ok());
+  EXPECT_THAT(describe(do_it(oaep).error()), HasSubstr("(digests)"));
+  EXPECT_TRUE(do_it({OperationKind::kDecrypt, "", "none"}).ok()) << "there is no digest";
+  ASSERT_TRUE(keystore_->set_policy(uri(), "digests=SHA1").ok());
+  EXPECT_EQ(do_it(oaep).error().code, Errc::kCrypto) << "allowed, and no ciphertext";
+}
+
 TEST_F(PolicyTest, ASuccessorHasThePolicyOfItsPredecessor) {
   make_key("EC:P-256");
   ASSERT_TRUE(keystore_->set_policy(uri(), "digests=SHA384").ok());
@@ -159,8 +123,7 @@ TEST_F(PolicyTest, ASuccessorHasThePolicyOfItsPredecessor) {
 
 TEST_F(PolicyTest, AnotherProcessHasToObeyToo) {
   make_key("EC:P-256");
-  const auto other =
-      make_memory_keystore(nullptr, {}, std::make_shared<Metrics>(), {}, nullptr, open());
+  const auto other = another();
   const auto handle = other->open(uri()).value();
   ASSERT_TRUE(do_with(*handle.key, {kSign}).ok());
   ASSERT_TRUE(keystore_->set_policy(uri(), "operations=derive").ok());
@@ -171,10 +134,32 @@ TEST_F(PolicyTest, AnotherProcessHasToObeyToo) {
 TEST_F(PolicyTest, AMalformedPolicyIsRefusedAndTheOldOneStays) {
   make_key("EC:P-256");
   ASSERT_TRUE(keystore_->set_policy(uri(), "digests=SHA384").ok());
-  for (const char* const text :
-       {"operations", "operations=", "operations=fly", "digests=MD17", "paddings=cotton",
-        "not-after=soon", "not-after=", "not-after=1x", "digests=SHA256 digests=SHA384",
-        "not-after=1 not-after=2", "color=red", "=", "operations=sign,fly"}) {
+  for (const char* const text : {"operations",
+                                 "operations=",
+                                 "operations=fly",
+                                 "digests=MD17",
+                                 "paddings=cotton",
+                                 "not-after=soon",
+                                 "not-after=",
+                                 "not-after=1x",
+                                 "digests=SHA256 digests=SHA384",
+                                 "not-after=1 not-after=2",
+                                 "color=red",
+                                 "=",
+                                 "operations=sign,fly",
+                                 "uses=0",
+                                 "uses=-1",
+                                 "uses=1 uses=2",
+                                 "uses=18446744073709551615",
+                                 "gate=open",
+                                 "gate=lease",
+                                 "lease=60",
+                                 "grace=60",
+                                 "gate=first-use lease=60",
+                                 "gate=lease lease=0",
+                                 "gate=lease grace=5",
+                                 "gate=lease lease=60 gate=lease",
+                                 "gate=lease lease=99999999999"}) {
     const Status set = keystore_->set_policy(uri(), text);
     ASSERT_FALSE(set.ok()) << text;
     EXPECT_EQ(set.error().code, Errc::kInvalidArgument) << text;
@@ -184,9 +169,38 @@ TEST_F(PolicyTest, AMalformedPolicyIsRefusedAndTheOldOneStays) {
 
 TEST_F(PolicyTest, ItsTextIsWhatIsReadAgain) {
   const char* const text =
-      "operations=sign,decrypt digests=SHA256 paddings=pss,oaep not-before=1 not-after=2";
+      "operations=sign,decrypt digests=SHA256 paddings=pss,oaep gate=lease not-before=1 "
+      "not-after=2 uses=3 lease=4 grace=0";
   EXPECT_EQ(KeyPolicy::parse(text).value().text(), text);
   EXPECT_EQ(KeyPolicy::parse("").value().text(), "");
+}
+
+TEST_F(PolicyTest, AKeyIsBoundFromItsFirstMomentOn) {
+  make_key("EC:P-256", "digests=SHA384");
+  EXPECT_EQ(keystore_->list().value().back().policy, "digests=SHA384");
+  EXPECT_EQ(do_it({kSign}).error().code, Errc::kPolicy);
+  const auto refused = keystore_->generate(KeyName::parse("a/b/c").value(),
+                                           *AlgorithmText::parse("ED25519").value().type(), nullptr,
+                                           "operations=fly");
+  EXPECT_EQ(refused.error().code, Errc::kInvalidArgument);
+  EXPECT_EQ(keystore_->list().value().size(), 1U)
+      << "no key without the policy that it should have";
+}
+
+TEST_F(PolicyTest, WithoutAFolderThereIsNowhereToKeepAPolicy) {
+  const auto memory = make_memory_keystore(nullptr, {}, std::make_shared<Metrics>());
+  const auto made = memory->generate(uri().name, *AlgorithmText::parse("ED25519").value().type(),
+                                     nullptr, "operations=sign");
+  EXPECT_EQ(made.error().code, Errc::kUnsupported);
+}
+
+TEST_F(PolicyTest, AnotherKeyOfTheSameNameIsNotTakenForTheOldOne) {
+  make_key("EC:P-256");
+  const auto other = another();
+  const auto old_key = other->open(uri()).value().public_key_info;
+  ASSERT_TRUE(keystore_->remove(uri()).ok());
+  make_key("EC:P-256");
+  EXPECT_NE(other->open(uri()).value().public_key_info, old_key);
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ TEST(ListLineTest, EveryLineIsReadAsItWasWritten) {
                         .created = 1767225600,
                         .type = "SECRET:256"};
   KeyLine with_policy = on_disk;
-  with_policy.policy = "operations=sign digests=SHA256,SHA384 not-after=7";
+  with_policy.policy = "operations=sign digests=SHA256,SHA384 not-after=7 uses=9";
+  with_policy.uses_left = 0;
   for (const KeyLine& line : {in_memory, on_disk, with_policy}) {
     const auto read = parse_list_line(to_line(line));
     ASSERT_TRUE(read.ok()) << to_line(line);
@@ -28,10 +29,11 @@ TEST(ListLineTest, EveryLineIsReadAsItWasWritten) {
 
 TEST(ListLineTest, WhatVhsmdWouldNotWriteIsRefused) {
   for (const char* const text :
-       {"", "default/tls/www", "default/tls/www 1 on pair made", "default/tls/www x on pair made 0",
-        "default/tls/www 1 up pair made 0", "default/tls/www 1 on fish made 0",
-        "default/tls/www 1 on pair found 0", "default/tls/www 1 on pair made soon",
-        "default/tls/www 4294967296 on pair made 0", "../etc 1 on pair made 0"}) {
+       {"", "default/tls/www", "default/tls/www 1 on pair made", "default/tls/www 1 on pair made 0",
+        "default/tls/www 1 on pair made 0 many", "default/tls/www x on pair made 0 -",
+        "default/tls/www 1 up pair made 0 -", "default/tls/www 1 on fish made 0 -",
+        "default/tls/www 1 on pair found 0 -", "default/tls/www 1 on pair made soon -",
+        "default/tls/www 4294967296 on pair made 0 -", "../etc 1 on pair made 0 -"}) {
     EXPECT_FALSE(parse_list_line(text).ok()) << text;
   }
 }

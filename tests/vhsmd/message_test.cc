@@ -97,6 +97,7 @@ struct Full {
                   .input = input,
                   .capacity = 512,
                   .type = "EC",
+                  .policy = "operations=sign uses=3",
                   .rule = {"unit", "nginx.service"}};
 };
 
@@ -118,6 +119,7 @@ TEST(Message, EveryFieldOfARequestArrives) {
   EXPECT_TRUE(std::ranges::equal(request.input, full.input));
   EXPECT_EQ(request.capacity, 512U);
   EXPECT_EQ(request.type, "EC");
+  EXPECT_EQ(request.policy, "operations=sign uses=3");
   EXPECT_EQ(request.rule.kind, "unit");
   EXPECT_EQ(request.rule.value, "nginx.service");
 }
