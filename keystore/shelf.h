@@ -19,8 +19,9 @@
 namespace vhsm::keystore {
 
 namespace sealed {
+class Copies;
 struct Version;
-}
+}  // namespace sealed
 
 class Flight;
 class Renewer;
@@ -48,14 +49,16 @@ class Shelf {
  public:
   using Deadline = std::chrono::steady_clock::time_point;
 
-  /// @param folder  null: there is none.
+  /// @param folder, copies  null: there is none.
   Shelf(std::shared_ptr<KeySource> source, std::shared_ptr<Metrics> metrics, const GateTerms& gate,
-        std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder) noexcept
+        std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder,
+        std::shared_ptr<sealed::Copies> copies) noexcept
       : source_(std::move(source)),
         metrics_(std::move(metrics)),
         gate_(gate),
         records_(std::move(records)),
-        folder_(std::move(folder)) {}
+        folder_(std::move(folder)),
+        copies_(std::move(copies)) {}
 
   /// Who renews the leases of keys that come from now on.
   void set_renewer(std::weak_ptr<Renewer> renewer) noexcept { renewer_ = std::move(renewer); }
@@ -110,11 +113,15 @@ class Shelf {
   Result<Entry> open_at(const Place& place, Deadline deadline, const Bring& bring);
   Result<Claim> claim(const Place& place);
   Result<Entry> fetch(const KeyUri& uri, Deadline deadline);
+  Result<Entry> lend(const KeyUri& uri, const Error& outage);
+  void keep_copy(const KeyUri& uri, const Entry& entry, const SecretBytes& stored) const;
+  void drop_copy(const KeyName& name, Errc why) const;
   Result<Entry> unseal(const Place& place, Deadline deadline);
   static Status put_under_policy(const sealed::Version& version, const Entry& entry);
   Result<Entry> unseal_at(const Place& place, Deadline deadline);
   Result<Entry> shelve(const KeyUri& uri, Material material) const;
   Result<Entry> shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const;
+  PermitPtr bind_permit(const KeyUri& uri, bool at_source, Entry& entry) const;
   void put_under_gate(const KeyUri& uri, bool at_source, Entry& entry,
                       std::optional<Moment> proven) const;
   Status renew_at_source(Permit& permit, Deadline deadline);
@@ -128,6 +135,7 @@ class Shelf {
   GateTerms gate_;
   std::shared_ptr<const Records> records_;
   std::shared_ptr<sealed::Folder> folder_;
+  std::shared_ptr<sealed::Copies> copies_;
   std::weak_ptr<Renewer> renewer_;
   std::mutex mutex_;
   std::map<Place, Entry> entries_;

@@ -37,6 +37,13 @@ bool write_all(int file, ByteView bytes) {
   return true;
 }
 
+/// Of the open file description: threads that open it for themselves keep each other out, too.
+bool set_lock(const Descriptor& file, short kind) noexcept {
+  struct flock whole {};
+  whole.l_type = kind;
+  return ::fcntl(file.get(), F_OFD_SETLK, &whole) == 0;
+}
+
 class FolderFiles final : public Files {
  public:
   FolderFiles(std::string path, Descriptor folder, const struct stat& status) noexcept
@@ -101,29 +108,22 @@ class FolderFiles final : public Files {
     return names;
   }
 
-  Result<Descriptor> lock(std::chrono::milliseconds patience) override {
+  Result<Lock> lock(std::chrono::milliseconds patience) override {
     constexpr int kFlags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
     Descriptor file(::openat(folder_.get(), kLockName, kFlags, kFileMode));
     if (!file.valid()) return fail(Errc::kIo, "this file cannot be opened", place(kLockName));
     VHSM_TRY(give_to_owner(file, kLockName));
     const TimePoint deadline = Clock::now() + patience;
-    while (!try_lock(file)) {
+    while (!set_lock(file, F_WRLCK)) {
       if (Clock::now() >= deadline) {
         return fail(Errc::kInUse, "another process is changing the keystore", path_);
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
-    return file;
+    return Lock(std::move(file));
   }
 
  private:
-  /// Of the open file description: threads that open it for themselves keep each other out, too.
-  static bool try_lock(const Descriptor& file) {
-    struct flock whole {};
-    whole.l_type = F_WRLCK;
-    return ::fcntl(file.get(), F_OFD_SETLK, &whole) == 0;
-  }
-
   [[nodiscard]] std::string place(const std::string& name) const { return path_ + "/" + name; }
 
   Status give_to_owner(const Descriptor& file, const std::string& name) const {
@@ -174,6 +174,10 @@ Status check_trust(const struct stat& status, const std::string& path) {
 }
 
 }  // namespace
+
+Lock::~Lock() {
+  if (file_.valid()) static_cast<void>(set_lock(file_, F_UNLCK));
+}
 
 Result<std::unique_ptr<Files>> open_files(const std::string& path) {
   constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;

@@ -9,12 +9,28 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/descriptor.h"
 #include "keystore/sealed/bytes.h"
 
 namespace vhsm::keystore::sealed {
+
+/// Of a folder. It ends here even where a child of a fork has a copy of the descriptor.
+class Lock {
+ public:
+  Lock() = default;
+  explicit Lock(Descriptor file) noexcept : file_(std::move(file)) {}
+  Lock(Lock&&) = default;
+  Lock& operator=(Lock&&) = delete;
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+  ~Lock();
+
+ private:
+  Descriptor file_;
+};
 
 /// Thread-safe. Names have no slash.
 class Files {
@@ -37,9 +53,8 @@ class Files {
   /// Names that were made, changed and removed are so on the disk.
   virtual Status sync_folder() = 0;
   virtual Result<std::vector<std::string>> names() = 0;
-  /// Until the descriptor goes no other thread or process has the lock.
-  /// @errors kInUse when another has it for longer than `patience`.
-  virtual Result<Descriptor> lock(std::chrono::milliseconds patience) = 0;
+  /// @errors kInUse when another thread or process has it for longer than `patience`.
+  virtual Result<Lock> lock(std::chrono::milliseconds patience) = 0;
 };
 
 /// The folder at `path`, which stays reachable after setuid and chroot as far as the user may use

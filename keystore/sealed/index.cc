@@ -27,12 +27,23 @@ Result<Enum> read_enum(Reader& reader, Enum last) {
   return fail(Errc::kTampered, "the index of the keystore has a number that nobody writes");
 }
 
+Result<CopyTerms> read_copy_terms(Reader& reader) {
+  CopyTerms terms;
+  terms.since = VHSM_TRY(reader.number<std::uint64_t>());
+  terms.until = VHSM_TRY(reader.number<std::uint64_t>());
+  terms.uptime = VHSM_TRY(reader.number<std::uint64_t>());
+  const ByteView boot = VHSM_TRY(reader.bytes(terms.boot.size()));
+  std::ranges::copy(boot, terms.boot.begin());
+  terms.boots = VHSM_TRY(reader.number<std::uint8_t>());
+  return terms;
+}
+
 Result<Version> read_version(Reader& reader) {
   Version version;
   version.number = VHSM_TRY(reader.number<std::uint32_t>());
   version.state = VHSM_TRY(read_enum(reader, State::kDisabled));
   version.content = VHSM_TRY(read_enum(reader, Content::kSecret));
-  version.origin = VHSM_TRY(read_enum(reader, Origin::kImported));
+  version.origin = VHSM_TRY(read_enum(reader, Origin::kCopy));
   version.created = VHSM_TRY(reader.number<std::uint64_t>());
   const ByteView digest = VHSM_TRY(reader.bytes(version.digest.size()));
   std::ranges::copy(digest, version.digest.begin());
@@ -40,7 +51,16 @@ Result<Version> read_version(Reader& reader) {
   version.type = text(type);
   const ByteView policy = VHSM_TRY(reader.counted<std::uint16_t>());
   version.policy.assign(policy.begin(), policy.end());
+  if (version.origin == Origin::kCopy) version.copy = VHSM_TRY(read_copy_terms(reader));
   return version;
+}
+
+void write(Writer& writer, const CopyTerms& terms) {
+  writer.number(terms.since)
+      .number(terms.until)
+      .number(terms.uptime)
+      .bytes(terms.boot)
+      .number(terms.boots);
 }
 
 void write(Writer& writer, const Version& version) {
@@ -52,6 +72,7 @@ void write(Writer& writer, const Version& version) {
       .bytes(version.digest)
       .counted<std::uint8_t>(view(version.type))
       .counted<std::uint16_t>(version.policy);
+  if (version.origin == Origin::kCopy) write(writer, version.copy);
 }
 
 void write(Writer& writer, const Record& record) {

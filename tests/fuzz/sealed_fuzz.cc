@@ -48,7 +48,7 @@ class MapFiles final : public Files {
   }
   Status sync_folder() override { return {}; }
   Result<std::vector<std::string>> names() override { return std::vector<std::string>(); }
-  Result<Descriptor> lock(std::chrono::milliseconds /*patience*/) override { return Descriptor(); }
+  Result<Lock> lock(std::chrono::milliseconds /*patience*/) override { return Lock(); }
 
  private:
   Contents& contents_;

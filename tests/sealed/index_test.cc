@@ -91,9 +91,7 @@ class CountingFiles final : public Files {
     ++counts_.listings;
     return real_->names();
   }
-  Result<Descriptor> lock(std::chrono::milliseconds patience) override {
-    return real_->lock(patience);
-  }
+  Result<Lock> lock(std::chrono::milliseconds patience) override { return real_->lock(patience); }
 
  private:
   std::unique_ptr<Files> real_;
