@@ -64,8 +64,8 @@ class Log {
 
 /// Something that concerns a key or this VM's proof. What is empty is left out of the line.
 struct AuditEvent {
-  std::string_view event;    ///< attestation, release, denial, renewal, wipe
-  std::string_view outcome;  ///< "granted", or reason(error.code)
+  std::string_view event;    ///< attestation, release, denial, renewal, wipe, copy
+  std::string_view outcome;  ///< "granted", "used", "removed", or reason(error.code)
   std::string_view key{};
   std::string_view endpoint{};  ///< URL of the KBS or the attestation service
   std::string_view nonce{};     ///< first digits of the nonce's SHA-256: finds the KBS's own line

@@ -18,6 +18,7 @@ constexpr std::size_t kMaxEndpoints = 8;
 constexpr std::size_t kMaxSocketPathBytes = 100;  // sockaddr_un takes 107, and we append to it
 constexpr std::size_t kPinHexDigits = 64;         // SHA-256
 constexpr std::chrono::milliseconds kLongestWait = std::chrono::hours(1);
+constexpr std::uint64_t kMostBoots = 100;
 constexpr std::size_t kLargestMemoryLimit = std::size_t{1} << 30;
 
 constexpr std::string_view kYesNo = "yes, no";
@@ -160,6 +161,19 @@ Status read_gate(Settings& settings, std::string_view value) {
   return {};
 }
 
+Status read_offline_copies(Settings& settings, std::string_view value) {
+  if (value != "none" && !is_path_of(kFolderScheme, value)) return refuse();
+  settings.offline_copies = value;
+  return {};
+}
+
+Status read_offline_boots(Settings& settings, std::string_view value) {
+  const std::uint64_t boots = VHSM_TRY(take_number(value));
+  if (boots > kMostBoots || !value.empty()) return refuse();
+  settings.offline_boots = static_cast<std::uint8_t>(boots);
+  return {};
+}
+
 Status read_tee_key(Settings& settings, std::string_view value) {
   if (value != "P-256" && value != "P-521" && value != "RSA") return refuse();
   settings.tee_key = value;
@@ -277,6 +291,8 @@ constexpr Setting kSettings[] = {
     {"gate", "none, first-use, lease", read_gate, true},
     {"lease", kSpan, read_long<&Settings::lease>, true},
     {"offline_grace", kSpan, read_long<&Settings::offline_grace>, true},
+    {"offline_copies", "none, dir:/PATH", read_offline_copies},
+    {"offline_boots", "0 to 100", read_offline_boots, true},
     {"attest_before_generate", kYesNo, read_flag<&Settings::attest_before_generate>, true},
     {"import_private", kYesNo, read_flag<&Settings::import_private>},
     {"pkcs1_v15_decrypt", kYesNo, read_flag<&Settings::pkcs1_v15_decrypt>},

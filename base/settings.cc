@@ -164,6 +164,21 @@ Status check_transport(const Settings& settings, const Source& source) {
   return service.empty() ? Status() : check_url(source, "attestation_service", service);
 }
 
+/// A copy serves as long as a lease that an outage has stretched.
+Status check_copies(const Settings& settings, const Source& source) {
+  const auto refused = [&](Literal why) {
+    return fail(Errc::kBadConfig, why,
+                subject_of(source, "offline_copies", settings.offline_copies, ""));
+  };
+  if (settings.copy_folder().empty()) return {};
+  if (settings.copy_folder() == settings.key_folder()) {
+    return refused("copies need a folder of their own");
+  }
+  const bool is_measured_later = !settings.init_data.empty() && settings.documents.empty();
+  if (is_measured_later || settings.offline_grace.count() != 0) return {};
+  return refused("copies serve for offline_grace, which is not set");
+}
+
 /// What goes together: no setting is ever ignored.
 Status check_gate(Settings& settings, const Source& source) {
   constexpr std::chrono::minutes kUsualLease{10};
@@ -173,7 +188,7 @@ Status check_gate(Settings& settings, const Source& source) {
     return fail(Errc::kBadConfig, "a lease needs a gate",
                 subject_of(source, "gate", settings.gate, "; allowed with lease: lease"));
   }
-  if (leased || settings.offline_grace.count() == 0) return {};
+  if (leased || settings.offline_grace.count() == 0) return check_copies(settings, source);
   return fail(Errc::kBadConfig, "without leases keys outlast every outage anyway",
               subject_of(source, "gate", settings.gate, "; allowed with offline_grace: lease"));
 }

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -49,9 +50,11 @@ struct Settings {
   std::string gate = "none";                   ///< none | first-use | lease
   std::chrono::milliseconds lease{0};          ///< with gate = lease, else 0
   std::chrono::milliseconds offline_grace{0};  ///< with gate = lease, else 0
-  bool attest_before_generate = false;         ///< a key with a name is made on a fresh attestation
-  bool import_private = false;                 ///< let EVP_PKEY_fromdata bring private keys in
-  bool pkcs1_v15_decrypt = false;              ///< RSA decryption that tells of a wrong padding
+  std::string offline_copies;  ///< none | dir:PATH: sealed copies of the KBS's keys; empty: none
+  std::uint8_t offline_boots = 3;       ///< how many boots a copy may live through
+  bool attest_before_generate = false;  ///< a key with a name is made on a fresh attestation
+  bool import_private = false;          ///< let EVP_PKEY_fromdata bring private keys in
+  bool pkcs1_v15_decrypt = false;       ///< RSA decryption that tells of a wrong padding
   std::chrono::milliseconds load_wait{3000};
   std::chrono::milliseconds connect_timeout{3000};
   std::chrono::milliseconds fetch_timeout{10000};
@@ -73,6 +76,12 @@ struct Settings {
   [[nodiscard]] std::string key_folder() const {
     const std::string& held = daemon_socket().empty() ? keystore : vhsmd_keystore;
     return held.starts_with(kFolderScheme) ? held.substr(kFolderScheme.size()) : "";
+  }
+
+  /// The folder of sealed copies; empty: there is none.
+  [[nodiscard]] std::string copy_folder() const {
+    return offline_copies.starts_with(kFolderScheme) ? offline_copies.substr(kFolderScheme.size())
+                                                     : "";
   }
 };
 

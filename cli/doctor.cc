@@ -20,7 +20,9 @@
 #include "keystore/daemon/remote_keystore.h"
 #include "keystore/fips.h"
 #include "memory/protected_memory.h"
+#include "module/assembly.h"
 #include "module/measured_settings.h"
+#include "module/slot_keys.h"
 #include "nitride/client.h"
 #include "snp/platform.h"
 #include "snp/report.h"
@@ -198,22 +200,72 @@ Check describe_probe(const nitride::Probe& probe, bool another_answers) {
           ""};
 }
 
-void check_kbs(const Settings& settings, std::shared_ptr<snp::Platform> platform, Checks& checks) {
+/// @return null when there is none.
+std::shared_ptr<nitride::Client> check_kbs(const Settings& settings,
+                                           std::shared_ptr<snp::Platform> platform,
+                                           Checks& checks) {
+  if (settings.kbs.empty() && !settings.key_folder().empty()) return nullptr;
   if (settings.kbs.empty()) {
     checks.push_back({Mark::kFailure, "KBS", "none is set: no key can be fetched",
                       "set kbs and kbs_ca in vhsm.cnf, see vhsm.cnf(5)"});
-    return;
+    return nullptr;
   }
-  const auto client = nitride::Client::create(
-      settings, std::move(platform), std::make_shared<Metrics>(), std::make_shared<Records>());
+  auto client = nitride::Client::create(settings, std::move(platform), std::make_shared<Metrics>(),
+                                        std::make_shared<Records>());
   if (!client.ok()) {
     checks.push_back(failed("KBS", client.error()));
-    return;
+    return nullptr;
   }
   const auto probes = client.value()->probe();
   const bool any_answers =
       std::ranges::any_of(probes, [](const auto& probe) { return !probe.failure.has_value(); });
   for (const auto& probe : probes) checks.push_back(describe_probe(probe, any_answers));
+  return std::move(client).value();
+}
+
+/// What is known of a folder of keys: what opens it, and how many keys there are.
+struct FolderState {
+  std::vector<keystore::sealed::SlotState> slots;
+  Result<std::size_t> keys;
+};
+
+Result<FolderState> look_into_folder(const Settings& settings,
+                                     std::shared_ptr<snp::Platform> platform,
+                                     std::shared_ptr<nitride::Client> kbs) {
+  const auto deadline = Clock::now() + settings.fetch_timeout;
+  const auto folder = VHSM_TRY(
+      find_folder(settings, std::make_shared<PlatformSlotKeys>(std::move(platform), std::move(kbs),
+                                                               settings.keystore_kbs_key)));
+  auto slots = VHSM_TRY(folder->try_slots(deadline));
+  const auto records = folder->records(deadline);
+  return FolderState{std::move(slots),
+                     records.ok() ? Result<std::size_t>(records.value().size()) : records.error()};
+}
+
+std::string describe_slots(const std::vector<keystore::sealed::SlotState>& slots) {
+  std::string text;
+  for (const auto& [terms, why_not] : slots) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", keystore::sealed::name_of(terms.kind),
+                        why_not.has_value() ? fmt::format("({})", why_not->what.c_str()) : "opens");
+  }
+  return text;
+}
+
+Check check_folder(const Settings& settings, std::shared_ptr<snp::Platform> platform,
+                   std::shared_ptr<nitride::Client> kbs) {
+  const auto looked = look_into_folder(settings, std::move(platform), std::move(kbs));
+  if (!looked.ok()) return failed("folder of keys", looked.error());
+  const auto& [slots, keys] = looked.value();
+  const std::string finding =
+      fmt::format("{}, slots: {}", settings.key_folder(), describe_slots(slots));
+  if (!keys.ok()) {
+    return {Mark::kFailure, "folder of keys", finding, cure(keys.error().code)};
+  }
+  const std::string counted = fmt::format("{} keys in {}", keys.value(), finding);
+  if (slots.size() >= keystore::sealed::kSlotsForKeys) {
+    return {Mark::kOk, "folder of keys", counted, ""};
+  }
+  return {Mark::kWarning, "folder of keys", counted, cure(Errc::kTooFewSlots)};
 }
 
 /// What vhsmd says of itself: it has the memory, the platform and the KBS that count.
@@ -253,7 +305,10 @@ Checks examine(const Console& console) {
     auto platform = check_platform(settings, checks);
     const bool measured = check_init_data(settings, platform.get(), checks);
     if (loaded.ok() && measured && memory::kind() != memory::Kind::kNone) {
-      check_kbs(settings, std::move(platform), checks);
+      auto kbs = check_kbs(settings, platform, checks);
+      if (!settings.key_folder().empty()) {
+        checks.push_back(check_folder(settings, std::move(platform), std::move(kbs)));
+      }
     }
   }
   checks.push_back(check_openssl());

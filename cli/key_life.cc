@@ -35,13 +35,22 @@ std::string time_of(std::uint64_t seconds) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(time));
 }
 
+constexpr std::array<const char*, 3> kOrigins{"generated", "imported", "copy"};
+const char* origin_of(const KeyLine& line) {
+  return kOrigins[static_cast<std::size_t>(line.origin) - 1];
+}
+
+bool is_in_memory(const KeyLine& line) {
+  return line.version == 0 && line.origin != keystore::sealed::Origin::kCopy;
+}
+
 Json describe(const KeyLine& line) {
   Json json{{"name", line.name.uri()}};
-  if (line.version == 0) return json;
-  json["version"] = line.version;
+  if (is_in_memory(line)) return json;
+  if (line.version != 0) json["version"] = line.version;
   json["state"] = line.enabled ? "enabled" : "disabled";
   json["algorithm"] = line.type;
-  json["origin"] = line.imported ? "imported" : "generated";
+  json["origin"] = origin_of(line);
   json["created"] = time_of(line.created);
   if (!line.policy.empty()) json["policy"] = line.policy;
   if (line.uses_left.has_value()) json["uses_left"] = *line.uses_left;
@@ -53,11 +62,11 @@ std::string uses_of(const KeyLine& line) {
 }
 
 std::string as_text(const KeyLine& line) {
-  if (line.version == 0) return fmt::format("{:40}    in memory\n", line.name.uri());
-  return fmt::format("{:40} {:3} {:8} {:12} {:9} {} {}{}\n", line.name.uri(), line.version,
-                     line.enabled ? "enabled" : "disabled", printable(line.type),
-                     line.imported ? "imported" : "generated", time_of(line.created),
-                     printable(line.policy), uses_of(line));
+  if (is_in_memory(line)) return fmt::format("{:40}    in memory\n", line.name.uri());
+  const std::string version = line.version == 0 ? "-" : std::to_string(line.version);
+  return fmt::format("{:40} {:>3} {:8} {:12} {:9} {} {}{}\n", line.name.uri(), version,
+                     line.enabled ? "enabled" : "disabled", printable(line.type), origin_of(line),
+                     time_of(line.created), printable(line.policy), uses_of(line));
 }
 
 Result<Exit> print_lines(const Console& console, const std::vector<KeyLine>& lines) {

@@ -18,6 +18,7 @@
 #include "keystore/key_name.h"
 #include "keystore/key_source.h"
 #include "keystore/permit.h"
+#include "keystore/sealed/index.h"
 #include "keystore/symmetric_key.h"
 #include "keystore/symmetric_operation.h"
 #include "memory/secret_bytes.h"
@@ -25,8 +26,9 @@
 namespace vhsm::keystore {
 
 namespace sealed {
+class Copies;
 class Folder;
-}
+}  // namespace sealed
 
 /// What stands behind a URI.
 struct Entry {
@@ -44,8 +46,8 @@ struct KeyLine {
   std::uint32_t version = 0;  ///< 0: it has none, and is in memory alone
   bool enabled = true;
   bool symmetric = false;
-  bool imported = false;
-  std::uint64_t created = 0;                 ///< seconds since 1970; 0: not known
+  sealed::Origin origin = sealed::Origin::kGenerated;  ///< a copy has no version either
+  std::uint64_t created = 0;                           ///< seconds since 1970; 0: not known
   std::string type{};                        ///< as algorithm_text.h writes it; empty: not known
   std::string policy{};                      ///< as key_policy.h writes it
   std::optional<std::uint64_t> uses_left{};  ///< that no process has taken; none: no limit
@@ -173,9 +175,11 @@ class HoldingKeystore : public Keystore {
 /// kMissing.
 /// @param records  where it is told when a key is wiped, or serves in an outage; null: nowhere.
 /// @param folder  what is there comes before what the source has; null: none.
+/// @param copies  of what the source has released, for outages; with gate kLease; null: none.
 std::unique_ptr<HoldingKeystore> make_memory_keystore(
     std::shared_ptr<KeySource> source, const Deadlines& deadlines, std::shared_ptr<Metrics> metrics,
     const Policy& policy = {}, std::shared_ptr<const Records> records = nullptr,
-    std::shared_ptr<sealed::Folder> folder = nullptr);
+    std::shared_ptr<sealed::Folder> folder = nullptr,
+    std::shared_ptr<sealed::Copies> copies = nullptr);
 
 }  // namespace vhsm::keystore

@@ -30,8 +30,8 @@ struct GateTerms {
   BootTime (*now)() noexcept = boot_now;
 };
 
-/// Closed at first. Any number of threads may look; grant(), stretch() and revoke() are for one at
-/// a time. A fork copies it in any state: it has no lock.
+/// Closed at first. Any number of threads may look; grant(), lend(), stretch() and revoke() are for
+/// one at a time. A fork copies it in any state: it has no lock.
 class Lease {
  public:
   enum class State : std::uint8_t {
@@ -74,6 +74,13 @@ class Lease {
     granted_ = since;
     due_.store((since + lease / 2 + lease / 4 * jitter / kMostJitter).count());
     ends_.store((since + lease).count(), std::memory_order_release);
+  }
+
+  /// Open until then without a proof of this boot; one is due at once, and nothing stretches it.
+  void lend(BootTime until) noexcept {
+    granted_ = until - terms_.lease - terms_.grace;
+    due_.store(terms_.now().count());
+    ends_.store(until.count(), std::memory_order_release);
   }
 
   /// The KBS cannot be reached: what was granted holds for the grace more.

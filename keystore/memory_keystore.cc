@@ -12,6 +12,7 @@
 #include "keystore/local_key.h"
 #include "keystore/renewer.h"
 #include "keystore/retrier.h"
+#include "keystore/sealed/copies.h"
 #include "keystore/sealed/folder.h"
 #include "keystore/shelf.h"
 #include "keystore/stand_in_key.h"
@@ -31,7 +32,7 @@ KeyLine line_of(const KeyName& name, const sealed::Version& version) {
           .version = version.number,
           .enabled = version.state == sealed::State::kEnabled,
           .symmetric = version.content == sealed::Content::kSecret,
-          .imported = version.origin == sealed::Origin::kImported,
+          .origin = version.origin,
           .created = version.created,
           .type = version.type,
           .policy = std::string(sealed::text(version.policy)),
@@ -50,6 +51,13 @@ struct SealedPolicy {
     return SealedPolicy{{bytes.begin(), bytes.end()}, policy.uses()};
   }
 };
+/// What a copy may be used for ends with its time.
+KeyLine line_of_copy(const KeyName& name, const sealed::Version& version) {
+  KeyLine line = line_of(name, version);
+  line.version = 0;
+  line.policy = "not-after=" + std::to_string(version.copy.until);
+  return line;
+}
 
 constexpr auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
 
@@ -58,10 +66,12 @@ class MemoryKeystore final : public HoldingKeystore {
  public:
   MemoryKeystore(std::shared_ptr<KeySource> source, const Deadlines& deadlines,
                  std::shared_ptr<Metrics> metrics, const Policy& policy,
-                 std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder)
+                 std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder,
+                 std::shared_ptr<sealed::Copies> copies)
       : folder_(std::move(folder)),
+        copies_(std::move(copies)),
         shelf_(std::make_shared<Shelf>(std::move(source), metrics, policy.gate, std::move(records),
-                                       folder_)),
+                                       folder_, copies_)),
         retrier_(std::make_shared<Retrier>(shelf_, deadlines)),
         renewer_(std::make_shared<Renewer>(shelf_, deadlines.load_wait, deadlines.fetch_timeout)),
         deadlines_(deadlines),
@@ -124,6 +134,7 @@ class MemoryKeystore final : public HoldingKeystore {
       const auto name = VHSM_TRY(KeyName::parse(record.name));
       for (const auto& version : record.versions) lines.push_back(line_of(name, version));
     }
+    VHSM_TRY(list_copies(lines));
     std::ranges::stable_sort(lines, by_name);
     return lines;
   }
@@ -145,7 +156,7 @@ class MemoryKeystore final : public HoldingKeystore {
   }
 
   Result<KeyLine> rotate(const KeyName& name) override {
-    if (folder_ == nullptr) return has_no_folder(name);
+    VHSM_TRY(check_own(name));
     const auto record = VHSM_TRY(folder_->find(name.path(), deadline()));
     if (!record.has_value() || record->versions.empty()) return no_such_key(name);
     auto algorithm = VHSM_TRY(AlgorithmText::parse(record->versions.back().type));
@@ -162,14 +173,14 @@ class MemoryKeystore final : public HoldingKeystore {
   }
 
   Status set_enabled(const KeyUri& uri, bool enabled) override {
-    if (folder_ == nullptr) return has_no_folder(uri.name);
+    VHSM_TRY(check_own(uri.name));
     VHSM_TRY(folder_->set_state(uri.name.path(), uri.version,
                                 enabled ? sealed::State::kEnabled : sealed::State::kDisabled));
     return shelf_->forget(uri.name);
   }
 
   Status set_policy(const KeyUri& uri, std::string_view policy) override {
-    if (folder_ == nullptr) return has_no_folder(uri.name);
+    VHSM_TRY(check_own(uri.name));
     const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
     if (!record.has_value()) return no_such_key(uri.name);
     const bool is_secret = record->versions.front().content == sealed::Content::kSecret;
@@ -184,7 +195,7 @@ class MemoryKeystore final : public HoldingKeystore {
     const Status removed = folder_->remove(uri.name.path(), uri.version);
     if (removed.ok()) return shelf_->forget(uri.name);
     const bool elsewhere = removed.error().code == Errc::kMissing && !uri.version.has_value();
-    return elsewhere ? shelf_->remove(uri.name) : removed;
+    return elsewhere ? remove_from_memory(uri) : removed;
   }
 
   Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored,
@@ -294,12 +305,50 @@ class MemoryKeystore final : public HoldingKeystore {
     return seal(name, secret_version(bytes), secret, true);
   }
 
+  /// And its copy.
   Status remove_from_memory(const KeyUri& uri) {
     if (uri.version.has_value()) return has_no_folder(uri.name);
-    return shelf_->remove(uri.name);
+    const bool had_copy = VHSM_TRY(drop_copy(uri.name));
+    const Status removed = shelf_->remove(uri.name);
+    const bool is_gone = !removed.ok() && removed.error().code == Errc::kMissing;
+    return had_copy && is_gone ? Status() : removed;
+  }
+
+  Result<bool> drop_copy(const KeyName& name) {
+    if (copies_ == nullptr) return false;
+    return copies_->drop(name.path());
+  }
+
+  /// Only the owner's keys change here.
+  Status check_own(const KeyName& name) {
+    const bool is_copy = VHSM_TRY(has_copy(name));
+    if (is_copy) {
+      return fail(Errc::kUnsupported, "this is a copy of the KBS's key: change that one",
+                  name.uri());
+    }
+    return folder_ == nullptr ? Status(has_no_folder(name)) : Status();
+  }
+
+  /// A key of the folder comes before a copy of this name.
+  Result<bool> has_copy(const KeyName& name) {
+    if (copies_ == nullptr) return false;
+    if (folder_ == nullptr) return copies_->has(name.path());
+    const auto own = VHSM_TRY(folder_->find(name.path(), deadline()));
+    return own.has_value() ? Result<bool>(false) : copies_->has(name.path());
+  }
+
+  Status list_copies(std::vector<KeyLine>& lines) {
+    if (copies_ == nullptr) return {};
+    const auto records = VHSM_TRY(copies_->records());
+    for (const sealed::Record& record : records) {
+      const auto name = VHSM_TRY(KeyName::parse(record.name));
+      lines.push_back(line_of_copy(name, record.versions.back()));
+    }
+    return {};
   }
 
   std::shared_ptr<sealed::Folder> folder_;  ///< null: keys are in memory alone
+  std::shared_ptr<sealed::Copies> copies_;  ///< null: nothing of the source's is kept
   std::shared_ptr<Shelf> shelf_;
   std::shared_ptr<Retrier> retrier_;
   std::shared_ptr<Renewer> renewer_;
@@ -310,14 +359,12 @@ class MemoryKeystore final : public HoldingKeystore {
 
 }  // namespace
 
-std::unique_ptr<HoldingKeystore> make_memory_keystore(std::shared_ptr<KeySource> source,
-                                                      const Deadlines& deadlines,
-                                                      std::shared_ptr<Metrics> metrics,
-                                                      const Policy& policy,
-                                                      std::shared_ptr<const Records> records,
-                                                      std::shared_ptr<sealed::Folder> folder) {
+std::unique_ptr<HoldingKeystore> make_memory_keystore(
+    std::shared_ptr<KeySource> source, const Deadlines& deadlines, std::shared_ptr<Metrics> metrics,
+    const Policy& policy, std::shared_ptr<const Records> records,
+    std::shared_ptr<sealed::Folder> folder, std::shared_ptr<sealed::Copies> copies) {
   return std::make_unique<MemoryKeystore>(std::move(source), deadlines, std::move(metrics), policy,
-                                          std::move(records), std::move(folder));
+                                          std::move(records), std::move(folder), std::move(copies));
 }
 
 }  // namespace vhsm::keystore

@@ -42,6 +42,11 @@ void Permit::grant(BootTime since, TimePoint proven) noexcept {
   lease_.grant(since, jitter);
 }
 
+void Permit::lend(std::chrono::seconds left) noexcept {
+  failed(Errc::kUnreachable);
+  lease_.lend(lease_.now() + left);
+}
+
 void Permit::belong_to(std::weak_ptr<const Key> key,
                        std::weak_ptr<const SymmetricKey> symmetric) noexcept {
   key_ = std::move(key);

@@ -67,6 +67,8 @@ class Permit : public std::enable_shared_from_this<Permit> {
 
   /// A proof that was begun then was accepted.
   void grant(BootTime since, TimePoint proven) noexcept;
+  /// The source was away, and a copy has been found: for so long.
+  void lend(std::chrono::seconds left) noexcept;
   void failed(Errc why) noexcept { why_.store(why, std::memory_order_relaxed); }
   /// Whose permit it is. Once, before anybody else has it; either may be null.
   void belong_to(std::weak_ptr<const Key> key,

@@ -4,8 +4,10 @@
 #include <condition_variable>
 #include <utility>
 
+#include "keystore/algorithm_text.h"
 #include "keystore/local_key.h"
 #include "keystore/pair_check.h"
+#include "keystore/sealed/copies.h"
 #include "keystore/sealed/folder.h"
 #include "keystore/secret_material.h"
 
@@ -268,12 +270,70 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
   }
   const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
   const auto secret = source_->fetch(uri.name, deadline);
-  if (!secret.ok()) return secret.error().about(uri.name.uri());
+  if (!secret.ok()) {
+    const Error error = secret.error().about(uri.name.uri());
+    drop_copy(uri.name, error.code);
+    return error.code == Errc::kUnreachable ? lend(uri, error) : error;
+  }
   auto read = this->read(uri, secret.value());
   if (!read.ok()) return read.error().about(uri.name.uri());
   Entry entry = std::move(read).value();
   put_under_gate(gate_, uri, true, entry, begun);
+  keep_copy(uri, entry, secret.value());
   return entry;
+}
+
+// ----- copies of what the source has released ----------------------------------------------------
+
+/// What comes of a copy is the source's key, on a lease that ends with the copy's time.
+Result<Entry> Shelf::lend(const KeyUri& uri, const Error& outage) {
+  if (copies_ == nullptr) return outage;
+  const auto lent = copies_->lend(uri.name.path());
+  if (!lent.ok() && records_ != nullptr) records_->log.error(lent.error());
+  if (!lent.ok() || !lent.value().has_value()) return outage;
+  auto read = this->read(uri, lent.value()->stored);
+  if (!read.ok()) return read.error().about(uri.name.uri());
+  Entry entry = std::move(read).value();
+  const auto permit = bind_permit(gate_, uri, true, entry);
+  if (permit == nullptr) return outage;  // its time could not end
+  permit->lend(lent.value()->left);
+  if (records_ == nullptr) return entry;
+  records_->audit.write({.event = "copy", .outcome = "used", .key = uri.name.path()});
+  records_->log.write(LogLevel::kWarning,
+                      uri.name.uri() +
+                          " is served from its sealed copy in an outage of the KBS, for " +
+                          std::to_string(lent.value()->left.count()) +
+                          " s at most (offline_copies): " + describe(outage));
+  return entry;
+}
+
+/// A copy that cannot be kept is no reason to refuse the key.
+void Shelf::keep_copy(const KeyUri& uri, const Entry& entry, const SecretBytes& stored) const {
+  const bool has_key = entry.key != nullptr || entry.symmetric != nullptr;
+  if (copies_ == nullptr || !has_key) return;
+  const bool is_secret = entry.symmetric != nullptr;
+  const Status kept =
+      copies_->keep(uri.name.path(),
+                    {.content = is_secret ? sealed::Content::kSecret : sealed::Content::kPair,
+                     .type = is_secret ? AlgorithmText::of_secret(entry.symmetric->size())
+                                       : AlgorithmText::of(*entry.key)},
+                    stored);
+  if (kept.ok() || records_ == nullptr) return;
+  records_->log.write(LogLevel::kError, "no sealed copy of " + uri.name.uri() +
+                                            " is kept: " + describe(kept.error()));
+}
+
+/// After the source's last word; after any other error it stays.
+void Shelf::drop_copy(const KeyName& name, Errc why) const {
+  if (copies_ == nullptr || !takes_back(why)) return;
+  const auto dropped = copies_->drop(name.path());
+  if (records_ == nullptr) return;
+  if (!dropped.ok()) return records_->log.error(dropped.error().about(name.uri()));
+  if (!dropped.value()) return;
+  records_->audit.write({.event = "copy", .outcome = "removed", .key = name.path()});
+  records_->log.write(LogLevel::kWarning, "the sealed copy of " + name.uri() +
+                                              " is removed: the KBS has taken the key back (" +
+                                              reason(why) + ")");
 }
 
 /// What is left of a key that could not be read goes from the stacks.
@@ -315,17 +375,23 @@ Result<Entry> Shelf::shelve_symmetric(const KeyUri& uri, const SecretBytes& secr
 
 // ----- gates -------------------------------------------------------------------------------------
 
+/// Null: it is under no gate. All keys of a shelf are this process's.
+PermitPtr Shelf::bind_permit(const GateTerms& terms, const KeyUri& uri, bool at_source,
+                             Entry& entry) const {
+  const bool has_key = entry.key != nullptr || entry.symmetric != nullptr;
+  if (terms.gate == Gate::kNone || !has_key) return nullptr;
+  entry.permit = std::make_shared<Permit>(uri, at_source, terms, renewer_);
+  entry.permit->belong_to(entry.key, entry.symmetric);
+  if (entry.key != nullptr) static_cast<const LocalKey&>(*entry.key).bind(entry.permit);
+  if (entry.symmetric != nullptr) entry.symmetric->bind(entry.permit);
+  return entry.permit;
+}
+
 /// Before anybody else has the key.
 void Shelf::put_under_gate(const GateTerms& terms, const KeyUri& uri, bool at_source, Entry& entry,
                            std::optional<Moment> proven) const {
-  const bool has_key = entry.key != nullptr || entry.symmetric != nullptr;
-  if (terms.gate == Gate::kNone || !has_key) return;
-  entry.permit = std::make_shared<Permit>(uri, at_source, terms, renewer_);
-  if (proven) entry.permit->grant(proven->boot, proven->steady);
-  entry.permit->belong_to(entry.key, entry.symmetric);
-  // All keys of a shelf are this process's.
-  if (entry.key != nullptr) static_cast<const LocalKey&>(*entry.key).bind(entry.permit);
-  if (entry.symmetric != nullptr) entry.symmetric->bind(entry.permit);
+  const auto permit = bind_permit(terms, uri, at_source, entry);
+  if (permit != nullptr && proven) permit->grant(proven->boot, proven->steady);
 }
 
 Result<Moment> Shelf::prove(Deadline since, Deadline deadline) {
@@ -358,6 +424,7 @@ Status Shelf::renew_at_source(Permit& permit, Deadline deadline) {
   if (secret.ok()) return compare(permit, secret.value());
   const Errc why = secret.error().code;
   if (takes_back(why)) withdraw(permit, why, nullptr);
+  drop_copy(name, why);
   return secret.error().about(name.uri());
 }
 
@@ -367,6 +434,7 @@ Status Shelf::compare(Permit& permit, const SecretBytes& secret) {
   const auto here = VHSM_TRY(this->here({name}));
   if (!here.has_value() || here->permit.get() != &permit) return {};  // deleted: nobody decides
   Entry fresh = VHSM_TRY(read(permit.uri(), secret));
+  keep_copy(permit.uri(), fresh, secret);
   if (same_key(*here, fresh)) return {};
   put_under_gate(gate_, permit.uri(), true, fresh,
                  Moment{gate_.now(), std::chrono::steady_clock::now()});

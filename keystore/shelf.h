@@ -20,8 +20,9 @@
 namespace vhsm::keystore {
 
 namespace sealed {
+class Copies;
 struct Version;
-}
+}  // namespace sealed
 
 class Flight;
 class Renewer;
@@ -51,14 +52,16 @@ class Shelf {
  public:
   using Deadline = std::chrono::steady_clock::time_point;
 
-  /// @param folder  null: there is none.
+  /// @param folder, copies  null: there is none.
   Shelf(std::shared_ptr<KeySource> source, std::shared_ptr<Metrics> metrics, const GateTerms& gate,
-        std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder) noexcept
+        std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder,
+        std::shared_ptr<sealed::Copies> copies) noexcept
       : source_(std::move(source)),
         metrics_(std::move(metrics)),
         gate_(gate),
         records_(std::move(records)),
-        folder_(std::move(folder)) {}
+        folder_(std::move(folder)),
+        copies_(std::move(copies)) {}
 
   /// Who renews the leases of keys that come from now on.
   void set_renewer(std::weak_ptr<Renewer> renewer) noexcept { renewer_ = std::move(renewer); }
@@ -114,6 +117,9 @@ class Shelf {
   Result<Claim> claim(const Place& place);
   Result<Entry> fetch(const KeyUri& uri, Deadline deadline);
   Result<Entry> open_in_folder(const Place& place, Deadline deadline);
+  Result<Entry> lend(const KeyUri& uri, const Error& outage);
+  void keep_copy(const KeyUri& uri, const Entry& entry, const SecretBytes& stored) const;
+  void drop_copy(const KeyName& name, Errc why) const;
   Result<Entry> unseal(const Place& place, Deadline deadline);
   /// @return the gate that the key stands under.
   Result<GateTerms> put_under_policy(const KeyName& name, const sealed::Version& version,
@@ -121,6 +127,8 @@ class Shelf {
   Result<Entry> unseal_at(const Place& place, Deadline deadline);
   Result<Entry> shelve(const KeyUri& uri, Material material) const;
   Result<Entry> shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const;
+  PermitPtr bind_permit(const GateTerms& terms, const KeyUri& uri, bool at_source,
+                        Entry& entry) const;
   void put_under_gate(const GateTerms& terms, const KeyUri& uri, bool at_source, Entry& entry,
                       std::optional<Moment> proven) const;
   Status renew_at_source(Permit& permit, Deadline deadline);
@@ -134,6 +142,7 @@ class Shelf {
   GateTerms gate_;
   std::shared_ptr<const Records> records_;
   std::shared_ptr<sealed::Folder> folder_;
+  std::shared_ptr<sealed::Copies> copies_;
   std::weak_ptr<Renewer> renewer_;
   std::mutex mutex_;
   std::map<Place, Entry> entries_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "keystore/fips.h"
+#include "keystore/sealed/copies.h"
 #include "keystore/warm_up.h"
 #include "memory/protected_memory.h"
 #include "module/measured_settings.h"
@@ -142,12 +143,37 @@ Result<std::shared_ptr<sealed::Folder>> open_folder(const Parts& parts, const Lo
   return folder;
 }
 
+sealed::CopyLimits copy_limits_of(const Settings& settings) {
+  return {.life = std::chrono::floor<std::chrono::seconds>(settings.lease + settings.offline_grace),
+          .boots = settings.offline_boots};
+}
+
+/// Null: nothing that a KBS releases is written to disk. Copies that do not open here are no reason
+/// not to start: the next release makes the folder anew.
+Result<std::shared_ptr<sealed::Copies>> open_copies(const Parts& parts, const Log& log) {
+  const std::string path = parts.settings.copy_folder();
+  if (path.empty()) return std::shared_ptr<sealed::Copies>();
+  if (parts.platform == nullptr) {
+    return fail(Errc::kNoPlatform, "offline_copies are sealed by the SNP platform", path);
+  }
+  VHSM_TRY(sealed::make_folder(path));
+  auto files = VHSM_TRY(sealed::open_files(path));
+  const auto boot = VHSM_TRY(sealed::read_boot_id());
+  auto keys = std::make_shared<PlatformSlotKeys>(parts.platform, nullptr, "");
+  auto copies = std::make_shared<sealed::Copies>(std::move(files), std::move(keys),
+                                                 copy_limits_of(parts.settings), boot);
+  const auto there = copies->records();
+  if (!there.ok()) log.error(there.error().about(path));
+  return copies;
+}
+
 Status hold_keys(Parts& parts) {
   const auto records = VHSM_TRY(connect(parts));
   auto folder = VHSM_TRY(open_folder(parts, records->log));
-  parts.held =
-      keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings), parts.metrics,
-                                     policy_of(parts.settings), records, std::move(folder));
+  auto copies = VHSM_TRY(open_copies(parts, records->log));
+  parts.held = keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings),
+                                              parts.metrics, policy_of(parts.settings), records,
+                                              std::move(folder), std::move(copies));
   parts.keystore = parts.held;
   return prefetch(parts, records->log);
 }

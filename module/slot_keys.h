@@ -29,9 +29,8 @@ class PlatformSlotKeys final : public keystore::sealed::SlotKeys {
   Result<SecretBytes> key_for(const keystore::sealed::SlotTerms& terms,
                               TimePoint deadline) override;
 
-  /// What a new slot of this machine depends on, with its key.
+  Result<keystore::sealed::NewSlot> platform_slot(TimePoint deadline) override;
   /// @errors as key_for().
-  Result<keystore::sealed::NewSlot> platform_slot(TimePoint deadline);
   Result<keystore::sealed::NewSlot> kbs_slot(TimePoint deadline);
 
  private:

@@ -46,10 +46,14 @@ Status digest_of(std::string_view text, const char* algorithm, std::span<std::ui
   return {};
 }
 
-Result<ChipId> default_chip_id(Product product) {
+Status fill_with_random(std::span<std::uint8_t> bytes) {
+  return crypto(RAND_bytes(bytes.data(), static_cast<int>(bytes.size())), "no random bytes");
+}
+
+/// Each machine is one of its own: what it seals does not open on another.
+Result<ChipId> random_chip_id(Product product) {
   ChipId chip_id;
-  const std::string label = "vhsm emulator chip " + std::string(product_name(product));
-  VHSM_TRY(digest_of(label, "SHA512", chip_id.value));
+  VHSM_TRY(fill_with_random(chip_id.value));
   if (product == Product::kTurin) {
     std::fill(chip_id.value.begin() + kTurinChipIdBytes, chip_id.value.end(), std::uint8_t{0});
   }
@@ -211,7 +215,7 @@ Result<EmulatorState> make_state(const EmulatorOptions& options) {
   state.platform_info = platform_bit::kSmt | platform_bit::kEcc | platform_bit::kAliasCheckComplete;
   state.measurement = VHSM_TRY(measurement_of(options));
   state.host_data = options.host_data.value_or(HostData{});
-  state.chip_id = VHSM_TRY(options.chip_id ? *options.chip_id : default_chip_id(options.product));
+  state.chip_id = VHSM_TRY(options.chip_id ? *options.chip_id : random_chip_id(options.product));
   state.tcb = options.tcb.value_or(machine_of(options.product).tcb);
   state.committed_tcb = options.committed_tcb.value_or(state.tcb);
   state.family_id = options.family_id.value_or(FamilyId{});
@@ -219,9 +223,7 @@ Result<EmulatorState> make_state(const EmulatorOptions& options) {
   state.signer = options.signer;
   state.mitigations = options.mitigations;
   if (options.id_block) VHSM_TRY(launch_with(*options.id_block, state));
-  VHSM_TRY(crypto(
-      RAND_bytes(state.report_id.value.data(), static_cast<int>(state.report_id.value.size())),
-      "no random report id"));
+  VHSM_TRY(fill_with_random(state.report_id.value));
   VHSM_TRY(check(state));
   return state;
 }

@@ -26,6 +26,7 @@ auto arrays_of(Binding& binding) {
   return std::array{std::span(binding.tcb.data(), binding.tcb.size()),
                     std::span(binding.salt.data(), binding.salt.size()),
                     std::span(binding.policy.data(), binding.policy.size()),
+                    std::span(binding.host_data.data(), binding.host_data.size()),
                     std::span(binding.chip_id.data(), binding.chip_id.size()),
                     std::span(binding.measurement.data(), binding.measurement.size()),
                     std::span(binding.family_id.data(), binding.family_id.size()),
@@ -52,6 +53,7 @@ SealingBinding describe(const UnverifiedReport& report) {
   now.guest_svn = static_cast<std::uint32_t>(report.number<field::kGuestSvn>());
   take<field::kCommittedTcb>(report, now.tcb);
   take<field::kPolicy>(report, now.policy);
+  take<field::kHostData>(report, now.host_data);
   take<field::kChipId>(report, now.chip_id);
   take<field::kMeasurement>(report, now.measurement);
   take<field::kFamilyId>(report, now.family_id);
@@ -76,13 +78,15 @@ struct Condition {
   Literal broken;
 };
 using Ref = const SealingBinding&;
-constexpr std::array<Condition, 7> kConditions{{
+constexpr std::array<Condition, 8> kConditions{{
     {[](Ref then, Ref now) { return then.chip_id == now.chip_id; }, "chip",
      "this was sealed on another chip"},
     {[](Ref then, Ref now) { return then.vmpl == now.vmpl; }, "VMPL",
      "this was sealed at another VMPL"},
     {[](Ref then, Ref now) { return then.policy == now.policy; }, "policy",
      "this was sealed by a guest with another policy"},
+    {[](Ref then, Ref now) { return then.host_data == now.host_data; }, "HOST_DATA",
+     "this was sealed by a guest that was launched with other HOST_DATA (init-data)"},
     {[](Ref then, Ref now) {
        return then.selection != SealTo::kMeasurement || then.measurement == now.measurement;
      },

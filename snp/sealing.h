@@ -22,8 +22,9 @@
 
 namespace vhsm::snp {
 
-/// What a key depends on beside the chip, the guest's policy and the firmware's versions. A guest
-/// that may be debugged has another policy, and so other keys.
+/// What a key depends on beside the chip, the guest's policy, HOST_DATA and the firmware's
+/// versions. A guest that may be debugged has another policy, and so other keys. HOST_DATA cannot
+/// be selected in a request: as Microsoft's CCF has it, firmware mixes it into each key.
 enum class SealTo : std::uint8_t {
   kMeasurement,  ///< this very image
   kImage,        ///< FAMILY_ID and IMAGE_ID, at this GUEST_SVN or a later one
@@ -40,6 +41,7 @@ struct SealingBinding {
   TcbBytes tcb{};  ///< COMMITTED_TCB: a machine with older firmware cannot derive the key
   std::array<std::uint8_t, kSaltBytes> salt{};
   std::array<std::uint8_t, field::kPolicy.size> policy{};
+  std::array<std::uint8_t, field::kHostData.size> host_data{};
   std::array<std::uint8_t, field::kChipId.size> chip_id{};  ///< zero where the host hides it
   std::array<std::uint8_t, field::kMeasurement.size> measurement{};
   std::array<std::uint8_t, field::kFamilyId.size> family_id{};
@@ -69,8 +71,8 @@ class SealingKeys {
   [[nodiscard]] Result<SealingBinding> binding(SealTo selection) const;
 
   /// Whether this machine and guest can derive the key.
-  /// @errors kPlatform with a sentence for each cause: another level, chip, policy, measurement or
-  ///         image, older image, older firmware.
+  /// @errors kPlatform with a sentence for each cause: another level, chip, policy, HOST_DATA,
+  ///         measurement or image, older image, older firmware.
   [[nodiscard]] Status check(const SealingBinding& binding) const;
 
   /// kKeyBytes: HKDF-SHA-256 of the firmware's key, with the binding's salt, for `label`.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keystore/daemon/list_line.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -15,7 +16,7 @@ constexpr std::string_view kNoLimit = "-";
 using Choice = std::array<std::string_view, 2>;  ///< false, true
 constexpr Choice kStates{"off", "on"};
 constexpr Choice kContents{"pair", "secret"};
-constexpr Choice kOrigins{"made", "imported"};
+constexpr std::array<std::string_view, 3> kOrigins{"made", "imported", "copy"};  // from 1 on
 
 Error malformed(std::string_view text) {
   return fail(Errc::kBadFormat, "vhsmd lists a key in a way of its own", text);
@@ -25,6 +26,16 @@ Result<bool> read_choice(const Choice& choice, std::string_view word) {
   if (word == choice[0]) return false;
   if (word == choice[1]) return true;
   return malformed(word);
+}
+
+Result<sealed::Origin> read_origin(std::string_view word) {
+  const auto found = std::ranges::find(kOrigins, word);
+  if (found == kOrigins.end()) return malformed(word);
+  return static_cast<sealed::Origin>(found - kOrigins.begin() + 1);
+}
+
+std::string_view word_for(sealed::Origin origin) {
+  return kOrigins[static_cast<std::size_t>(origin) - 1];
 }
 
 template <class Number>
@@ -40,9 +51,8 @@ std::string_view word_for(const Choice& choice, bool value) { return choice[valu
 
 std::string to_line(const KeyLine& line) {
   std::string text = line.name.path() + " " + std::to_string(line.version);
-  for (const std::string_view word :
-       {word_for(kStates, line.enabled), word_for(kContents, line.symmetric),
-        word_for(kOrigins, line.imported)}) {
+  for (const std::string_view word : {word_for(kStates, line.enabled),
+                                      word_for(kContents, line.symmetric), word_for(line.origin)}) {
     text.append(" ").append(word);
   }
   text.append(" ").append(std::to_string(line.created));
@@ -61,7 +71,7 @@ Result<KeyLine> parse_list_line(std::string_view text) {
   VHSM_TRY(read_number(parts[1], line.version));
   line.enabled = VHSM_TRY(read_choice(kStates, parts[2]));
   line.symmetric = VHSM_TRY(read_choice(kContents, parts[3]));
-  line.imported = VHSM_TRY(read_choice(kOrigins, parts[4]));
+  line.origin = VHSM_TRY(read_origin(parts[4]));
   VHSM_TRY(read_number(parts[5], line.created));
   if (parts[6] != kNoLimit) VHSM_TRY(read_number(parts[6], line.uses_left.emplace()));
   if (parts.size() > kWords) line.type = parts[kWords];

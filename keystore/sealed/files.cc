@@ -114,7 +114,7 @@ class FolderFiles final : public Files {
     if (!file.valid()) return fail(Errc::kIo, "this file cannot be opened", place(kLockName));
     VHSM_TRY(give_to_owner(file, kLockName));
     const TimePoint deadline = Clock::now() + patience;
-    while (!try_lock(file)) {
+    while (!set_lock(file, F_WRLCK)) {
       if (Clock::now() >= deadline) {
         return fail(Errc::kInUse, "another process is changing the keystore", path_);
       }

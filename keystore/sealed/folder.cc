@@ -93,6 +93,7 @@ struct Folder::Draft {
     if (!selected.empty()) return selected;
     return fail(Errc::kMissing, "the key has no such version", uri_of(name));
   }
+  Status erase(const std::string& name, std::optional<std::uint32_t> number);
 };
 
 // ----- the root key ------------------------------------------------------------------------------
@@ -104,12 +105,19 @@ Result<Folder::RootPtr> Folder::root() const {
   });
 }
 
-/// The first slot that opens. Why the others do not is told when none does.
-Result<SecretBytes> Folder::root_in(const std::vector<Slot>& slots, TimePoint deadline) const {
+Result<SecretBytes> Folder::open_by(const Slot& slot, TimePoint deadline) const {
+  const auto key = VHSM_TRY(keys_->key_for(slot.terms, deadline));
+  return open_slot(slot, key);
+}
+
+/// The first slot that opens; the KBS's come last, as it may be away and take all the time there
+/// is. Why the others do not is told when none does.
+Result<SecretBytes> Folder::root_in(std::vector<Slot> slots, TimePoint deadline) const {
   std::string reasons;
+  std::ranges::stable_partition(slots,
+                                [](const Slot& slot) { return slot.terms.kind != SlotKind::kKbs; });
   for (const Slot& slot : slots) {
-    const auto key = keys_->key_for(slot.terms, deadline);
-    auto opened = key.ok() ? open_slot(slot, key.value()) : key.error();
+    auto opened = open_by(slot, deadline);
     if (opened.ok()) return opened;
     reasons.append(reasons.empty() ? "" : "; ")
         .append(name_of(slot.terms.kind))
@@ -136,12 +144,28 @@ bool Folder::is_unlocked() const {
   return here.ok() && here.value() != nullptr;
 }
 
+bool Folder::is_made() const {
+  const auto head = files_->read(kHeadName, kMaxHeadBytes);
+  return head.ok() || head.error().code != Errc::kMissing;
+}
+
+Status Folder::lock_up() {
+  RootPtr root;  // they end when the lock is free again
+  SnapshotPtr snapshot;
+  return memory::run_protected([&]() -> Status {
+    const std::lock_guard lock(mutex_);
+    root.swap(root_);
+    snapshot.swap(snapshot_);
+    return {};
+  });
+}
+
 Status Folder::unlock(TimePoint deadline) {
   const RootPtr here = VHSM_TRY(root());
   if (here != nullptr) return {};
   const Bytes file = VHSM_TRY(root_file());
-  const auto slots = VHSM_TRY(parse_slots(file));
-  auto root = VHSM_TRY(root_in(slots, deadline));
+  auto slots = VHSM_TRY(parse_slots(file));
+  auto root = VHSM_TRY(root_in(std::move(slots), deadline));
   VHSM_TRY(check_slots(root, file));
   auto kept = std::make_shared<const SecretBytes>(std::move(root));
   return memory::run_protected([&]() -> Status {
@@ -348,7 +372,7 @@ Status Folder::sweep(const Snapshot& snapshot) const {
 
 Status Folder::append(Draft& draft, Record& record, const NewVersion& version,
                       const SecretBytes& content, Version& made) {
-  if (draft.slots.size() < kSlotsForKeys) {
+  if (version.origin != Origin::kCopy && draft.slots.size() < kSlotsForKeys) {
     return fail(Errc::kTooFewSlots, "a key in a keystore with one slot would be lost with it",
                 uri_of(record.name));
   }
@@ -358,7 +382,7 @@ Status Folder::append(Draft& draft, Record& record, const NewVersion& version,
   if (box.size() > kMaxKeyFileBytes) return no_room_for(record.name);
   const Digest digest = VHSM_TRY(digest_of(box));
   made = {record.next++, State::kEnabled, version.content, version.origin, now_in_seconds(),
-          digest,        version.type,    version.policy,  version.uses};
+          digest,        version.type,    version.policy,  version.uses,   version.copy};
   record.versions.push_back(made);
   draft.key_files.emplace_back(std::move(file), std::move(box));
   return {};
@@ -389,6 +413,49 @@ Result<Version> Folder::add_version(const std::string& name, const NewVersion& v
   };
   VHSM_TRY(change(edit));
   return made;
+}
+
+/// All versions of a key go, or one; and with its last one the key.
+Status Folder::Draft::erase(const std::string& name, std::optional<std::uint32_t> number) {
+  const auto selected = VHSM_TRY(select(name, number));
+  for (const Version* const version : selected) {
+    std::string file = VHSM_TRY(file_of(name, version->number));
+    obsolete.push_back(std::move(file));
+  }
+  std::erase_if(find(name)->versions, [&](const Version& version) {
+    return !number.has_value() || version.number == *number;
+  });
+  std::erase_if(records, [](const Record& record) { return record.versions.empty(); });
+  return {};
+}
+
+Result<Version> Folder::put_copy(const std::string& name, const NewVersion& version,
+                                 const SecretBytes& content) {
+  Version made;
+  const Edit edit = [&](Draft& draft) -> Status {
+    const Record* const there = draft.find(name);
+    const std::uint32_t next = there == nullptr ? 1 : there->next;
+    std::vector<std::string> going;
+    for (const Record& record : draft.records) {
+      const Version& newest = record.versions.back();
+      const bool is_over =
+          newest.origin == Origin::kCopy && newest.copy.until <= version.copy.since;
+      if (is_over || record.name == name) going.push_back(record.name);
+    }
+    for (const std::string& each : going) VHSM_TRY(draft.erase(each, std::nullopt));
+    draft.records.push_back(Record{name, next, {}});
+    return append(draft, draft.records.back(), version, content, made);
+  };
+  VHSM_TRY(change(edit));
+  return made;
+}
+
+Status Folder::change_copy(const std::string& name,
+                           const std::function<Status(CopyTerms&)>& change) {
+  return this->change([&](Draft& draft) -> Status {
+    Record* const record = draft.find(name);
+    return record == nullptr ? no_such_key(name) : change(record->versions.back().copy);
+  });
 }
 
 Status Folder::set_state(const std::string& name, std::optional<std::uint32_t> number,
@@ -448,18 +515,7 @@ Result<std::uint32_t> Folder::take_uses(const std::string& name, const Version& 
 }
 
 Status Folder::remove(const std::string& name, std::optional<std::uint32_t> number) {
-  return change([&](Draft& draft) -> Status {
-    const auto selected = VHSM_TRY(draft.select(name, number));
-    for (const Version* const version : selected) {
-      std::string file = VHSM_TRY(file_of(name, version->number));
-      draft.obsolete.push_back(std::move(file));
-    }
-    std::erase_if(draft.find(name)->versions, [&](const Version& version) {
-      return !number.has_value() || version.number == *number;
-    });
-    std::erase_if(draft.records, [](const Record& record) { return record.versions.empty(); });
-    return {};
-  });
+  return change([&](Draft& draft) { return draft.erase(name, number); });
 }
 
 // ----- slots -------------------------------------------------------------------------------------
@@ -470,18 +526,38 @@ Status Folder::check_empty(Files& files) {
   return there.error().code == Errc::kMissing ? Status() : Status(there.error());
 }
 
-Status Folder::create(Files& files, const std::vector<NewSlot>& slots) {
-  const auto locked = VHSM_TRY(files.lock(kLockPatience));
-  VHSM_TRY(check_empty(files));
+Result<Folder::Draft> Folder::first_draft(const std::vector<NewSlot>& slots) {
+  if (slots.empty()) return fail(Errc::kInvalidArgument, "a keystore needs a slot");
   auto root = VHSM_TRY(random_secret(kKeyBytes));
   Draft draft{std::make_shared<const SecretBytes>(std::move(root)), {1, 1, {}, {}}, {}, true};
   for (const NewSlot& slot : slots) {
     Slot made = VHSM_TRY(make_slot(slot.terms, slot.key, *draft.root));
     draft.slots.push_back(std::move(made));
   }
-  if (slots.empty()) return fail(Errc::kInvalidArgument, "a keystore needs a slot");
+  return draft;
+}
+
+Status Folder::create(Files& files, const std::vector<NewSlot>& slots) {
+  const auto locked = VHSM_TRY(files.lock(kLockPatience));
+  VHSM_TRY(check_empty(files));
+  Draft draft = VHSM_TRY(first_draft(slots));
   VHSM_TRY(prepare(files, draft));
   return commit(files, draft);
+}
+
+/// The head goes first: what is left without it is nobody's.
+Status Folder::start_anew(const std::vector<NewSlot>& slots) {
+  Draft draft = VHSM_TRY(first_draft(slots));
+  const auto locked = VHSM_TRY(files_->lock(kLockPatience));
+  VHSM_TRY(files_->remove(kHeadName));
+  VHSM_TRY(files_->sync_folder());
+  const auto there = VHSM_TRY(files_->names());
+  for (const std::string& file : there) {
+    if (is_ours(file)) VHSM_TRY(files_->remove(file));
+  }
+  VHSM_TRY(prepare(*files_, draft));
+  VHSM_TRY(commit(*files_, draft));
+  return lock_up();
 }
 
 Result<std::vector<SlotTerms>> Folder::slots() const {
@@ -490,6 +566,17 @@ Result<std::vector<SlotTerms>> Folder::slots() const {
   std::vector<SlotTerms> terms;
   for (const Slot& slot : slots) terms.push_back(slot.terms);
   return terms;
+}
+
+Result<std::vector<SlotState>> Folder::try_slots(TimePoint deadline) const {
+  const Bytes file = VHSM_TRY(root_file());
+  const auto slots = VHSM_TRY(parse_slots(file));
+  std::vector<SlotState> states;
+  for (const Slot& slot : slots) {
+    const auto opened = open_by(slot, deadline);
+    states.push_back({slot.terms, opened.ok() ? std::nullopt : std::optional(opened.error())});
+  }
+  return states;
 }
 
 Status Folder::add_slot(const NewSlot& slot) {

@@ -31,6 +31,7 @@ struct NewVersion {
   std::string type{};
   Bytes policy{};
   Uses uses{};
+  CopyTerms copy{};  ///< of Origin::kCopy
 };
 
 /// A version, and the bytes that a KBS would store for it.
@@ -39,17 +40,17 @@ struct OpenedVersion {
   SecretBytes content;
 };
 
+/// Whether a slot opens here.
+struct SlotState {
+  SlotTerms terms;
+  std::optional<Error> why_not;  ///< nothing: it does
+};
+
 /// The version of this number, without one the newest that is enabled.
 /// @errors kMissing; kPolicy for one that is disabled.
 Result<Version> usable_version(const Record& record, std::optional<std::uint32_t> number);
 
 inline constexpr std::uint32_t kMostUsesTaken = 1024;
-
-/// A slot that is to be made.
-struct NewSlot {
-  SlotTerms terms;
-  SecretBytes key;
-};
 
 /// Thread-safe; usable on both sides of a fork. Its lock is held inside scopes only. Not in a
 /// scope. All calls have these errors: kMissing for a folder that was never made; kSealed when no
@@ -64,9 +65,15 @@ class Folder {
   /// Makes an empty keystore, with a new root key.
   /// @errors as check_empty(); kInvalidArgument without a slot.
   static Status create(Files& files, const std::vector<NewSlot>& slots);
+  /// Makes an empty keystore in the place of any that is there.
+  Status start_anew(const std::vector<NewSlot>& slots);
 
   /// Gets the root key, if it is not here yet.
   Status unlock(TimePoint deadline);
+  /// Whether there is a keystore: then only other errors than its absence are to be had.
+  [[nodiscard]] bool is_made() const;
+  /// Lets go of the root key: somebody may have started anew.
+  Status lock_up();
   /// Then nothing but disks is waited for.
   [[nodiscard]] bool is_unlocked() const;
 
@@ -87,6 +94,14 @@ class Folder {
   /// A new version of a key that is there.  @errors kMissing; kTooFewSlots.
   Result<Version> add_version(const std::string& name, const NewVersion& version,
                               const SecretBytes& content);
+  /// A copy in the place of any that was there. One slot is enough for it: its key is elsewhere,
+  /// too. Other copies whose time is over go.
+  Result<Version> put_copy(const std::string& name, const NewVersion& version,
+                           const SecretBytes& content);
+  /// @param change  gets the terms as they are, while nobody else changes them; on its error
+  ///                nothing is changed, and the error is the answer.
+  /// @errors kMissing.
+  Status change_copy(const std::string& name, const std::function<Status(CopyTerms&)>& change);
   /// @param number  none: all versions.  @errors kMissing.
   Status set_state(const std::string& name, std::optional<std::uint32_t> number, State state);
   Status set_policy(const std::string& name, std::optional<std::uint32_t> number,
@@ -101,6 +116,8 @@ class Folder {
 
   /// Without the root key, and so not authenticated.
   Result<std::vector<SlotTerms>> slots() const;
+  /// Which of them open here.
+  Result<std::vector<SlotState>> try_slots(TimePoint deadline) const;
   /// @errors kInvalidArgument for one too many.
   Status add_slot(const NewSlot& slot);
   /// @errors kInvalidArgument; kTooFewSlots while there are keys.
@@ -121,7 +138,8 @@ class Folder {
   Result<SnapshotPtr> cached() const;
   Result<SnapshotPtr> current(TimePoint deadline);
   Result<SnapshotPtr> load(Bytes head) const;
-  Result<SecretBytes> root_in(const std::vector<Slot>& slots, TimePoint deadline) const;
+  Result<SecretBytes> open_by(const Slot& slot, TimePoint deadline) const;
+  Result<SecretBytes> root_in(std::vector<Slot> slots, TimePoint deadline) const;
   Result<OpenedVersion> read(const std::string& name, const Version& version) const;
 
   Status change(const Edit& edit);
@@ -129,6 +147,7 @@ class Folder {
   Status remove_orphan(const Snapshot& snapshot, const std::string& file) const;
   static Status append(Draft& draft, Record& record, const NewVersion& version,
                        const SecretBytes& content, Version& made);
+  static Result<Draft> first_draft(const std::vector<NewSlot>& slots);
   static Status prepare(Files& files, Draft& draft);
   static Status commit(Files& files, const Draft& draft);
 

@@ -29,12 +29,23 @@ Result<Enum> read_enum(Reader& reader, Enum last) {
   return fail(Errc::kTampered, "the index of the keystore has a number that nobody writes");
 }
 
+Result<CopyTerms> read_copy_terms(Reader& reader) {
+  CopyTerms terms;
+  terms.since = VHSM_TRY(reader.number<std::uint64_t>());
+  terms.until = VHSM_TRY(reader.number<std::uint64_t>());
+  terms.uptime = VHSM_TRY(reader.number<std::uint64_t>());
+  const ByteView boot = VHSM_TRY(reader.bytes(terms.boot.size()));
+  std::ranges::copy(boot, terms.boot.begin());
+  terms.boots = VHSM_TRY(reader.number<std::uint8_t>());
+  return terms;
+}
+
 Result<Version> read_version(Reader& reader) {
   Version version;
   version.number = VHSM_TRY(reader.number<std::uint32_t>());
   version.state = VHSM_TRY(read_enum(reader, State::kDisabled));
   version.content = VHSM_TRY(read_enum(reader, Content::kSecret));
-  version.origin = VHSM_TRY(read_enum(reader, Origin::kImported));
+  version.origin = VHSM_TRY(read_enum(reader, Origin::kCopy));
   version.created = VHSM_TRY(reader.number<std::uint64_t>());
   const ByteView digest = VHSM_TRY(reader.bytes(version.digest.size()));
   std::ranges::copy(digest, version.digest.begin());
@@ -44,7 +55,16 @@ Result<Version> read_version(Reader& reader) {
   version.policy.assign(policy.begin(), policy.end());
   const auto uses = VHSM_TRY(reader.number<std::uint64_t>());
   if (uses != kUnlimited) version.uses_left = uses;
+  if (version.origin == Origin::kCopy) version.copy = VHSM_TRY(read_copy_terms(reader));
   return version;
+}
+
+void write(Writer& writer, const CopyTerms& terms) {
+  writer.number(terms.since)
+      .number(terms.until)
+      .number(terms.uptime)
+      .bytes(terms.boot)
+      .number(terms.boots);
 }
 
 void write(Writer& writer, const Version& version) {
@@ -57,6 +77,7 @@ void write(Writer& writer, const Version& version) {
       .counted<std::uint8_t>(view(version.type))
       .counted<std::uint16_t>(version.policy)
       .number(version.uses_left.value_or(kUnlimited));
+  if (version.origin == Origin::kCopy) write(writer, version.copy);
 }
 
 void write(Writer& writer, const Record& record) {

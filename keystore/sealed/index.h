@@ -22,7 +22,25 @@ Result<Digest> digest_of(ByteView bytes);
 
 enum class State : std::uint8_t { kEnabled = 1, kDisabled = 2 };
 enum class Content : std::uint8_t { kPair = 1, kSecret = 2 };
-enum class Origin : std::uint8_t { kGenerated = 1, kImported = 2 };
+enum class Origin : std::uint8_t {
+  kGenerated = 1,
+  kImported = 2,
+  kCopy = 3,  ///< the KBS's key: its copy serves while the KBS is away
+};
+
+/// /proc/sys/kernel/random/boot_id: another one after each boot.
+using BootId = std::array<std::uint8_t, 16>;
+
+/// For how long a copy serves.
+struct CopyTerms {
+  std::uint64_t since = 0;   ///< seconds since 1970: when these terms were written
+  std::uint64_t until = 0;   ///< seconds since 1970
+  std::uint64_t uptime = 0;  ///< seconds since boot, when they were written
+  BootId boot{};             ///< in which they were written
+  std::uint8_t boots = 0;    ///< how many more it may live through
+
+  friend bool operator==(const CopyTerms&, const CopyTerms&) = default;
+};
 
 /// How often a key may be used; none: as often as one likes.
 using Uses = std::optional<std::uint64_t>;
@@ -38,6 +56,7 @@ struct Version {
   std::string type{};         ///< KeyType::name; of a secret its length in bits
   Bytes policy{};             ///< as key_policy.h writes it; empty: none
   Uses uses_left{};           ///< that nobody has taken yet
+  CopyTerms copy{};           ///< of kCopy
 
   friend bool operator==(const Version&, const Version&) = default;
 };

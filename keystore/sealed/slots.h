@@ -39,6 +39,12 @@ inline constexpr std::size_t kMaxTermsBytes = 1024;
 /// With fewer a key could be lost with one machine: none is made then.
 inline constexpr std::size_t kSlotsForKeys = 2;
 
+/// A slot that is to be made.
+struct NewSlot {
+  SlotTerms terms;
+  SecretBytes key;
+};
+
 /// Who has the keys of slots. Not in a scope: it may ask firmware or network.
 class SlotKeys {
  public:
@@ -51,6 +57,13 @@ class SlotKeys {
   /// @param terms  as the file has them: authenticated only when the key opens the slot.
   /// @errors kUnsupported for a slot that it has no key for; kPlatform and those of a fetch.
   virtual Result<SecretBytes> key_for(const SlotTerms& terms, TimePoint deadline) = 0;
+
+  /// What a new slot of this machine and guest alone depends on, with its key.
+  /// @errors as key_for().
+  virtual Result<NewSlot> platform_slot(TimePoint deadline) {
+    static_cast<void>(deadline);
+    return fail(Errc::kNoPlatform, "there is no platform that makes keys for slots");
+  }
 };
 
 /// @errors kCrypto, kMemoryLimit.

@@ -196,7 +196,8 @@ TEST_F(SettingsTest, WithInitDataNothingElseSaysWhomToTrust) {
   for (const char* line :
        {"kbs = https://a", "kbs_ca = /ca.pem", "kbs_insecure = yes", "kbs_insecure = no",
         "attestation_service = https://a", "release_key = /k", "require_signed_keys = yes",
-        "gate = none", "lease = 60", "offline_grace = 60", "attest_before_generate = no"}) {
+        "gate = none", "lease = 60", "offline_grace = 60", "offline_boots = 1",
+        "attest_before_generate = no"}) {
     const std::string text = std::string("[vhsm]\nrequire_init_data = yes\n") + line + "\n";
     const auto loaded = load_text(text);
     ASSERT_FALSE(loaded.ok()) << line;
@@ -259,6 +260,14 @@ TEST_F(MeasuredTest, SettingsOfOtherThingsAreRefused) {
   }
 }
 
+TEST_F(MeasuredTest, SettingsSayForHowLongCopiesServe) {
+  settings_.offline_copies = "dir:/c";
+  const std::string kbs = "[vhsm]\nkbs = https://a\nkbs_ca = ca\n";
+  EXPECT_EQ(apply(kbs).error().code, Errc::kBadConfig);
+  EXPECT_TRUE(apply(kbs + "gate = lease\noffline_grace = 1h\noffline_boots = 1\n").ok());
+  EXPECT_EQ(settings_.offline_boots, 1);
+}
+
 TEST_F(MeasuredTest, SettingsTrustNothingThatIsOnADisk) {
   EXPECT_FALSE(apply("[vhsm]\nkbs = https://a\n").ok()) << "the system's trust store";
   EXPECT_FALSE(apply("[vhsm]\nattestation_service = https://a\n").ok());
@@ -279,6 +288,25 @@ TEST_F(SettingsTest, ANamedTextIsAFileWhereThereIsNoInitData) {
   EXPECT_EQ(named_text(Settings(), file).value(), "PEM");
   EXPECT_EQ(named_text(Settings(), folder_.file("none")).error().code, Errc::kIo);
   EXPECT_EQ(named_text(Settings(), folder_.file("")).error().code, Errc::kIo);
+}
+
+TEST_F(SettingsTest, CopiesNeedAGraceAndAFolderOfTheirOwn) {
+  const std::string graced = "[vhsm]\ngate = lease\noffline_grace = 1h\n";
+  const auto copies = load_text(graced + "offline_copies = dir:/c\noffline_boots = 0\n").value();
+  EXPECT_EQ(copies.copy_folder(), "/c");
+  EXPECT_EQ(copies.offline_boots, 0);
+  EXPECT_EQ(load_text(graced).value().copy_folder(), "");
+  EXPECT_EQ(load_text(graced).value().offline_boots, 3);
+  EXPECT_EQ(load_text(graced + "offline_copies = none\n").value().copy_folder(), "");
+  for (const char* line :
+       {"offline_copies = /c", "offline_copies = dir:c", "offline_boots = 101",
+        "offline_boots = -1", "offline_boots = 1x", "keystore = dir:/c\noffline_copies = dir:/c"}) {
+    EXPECT_EQ(load_text(graced + line + "\n").error().code, Errc::kBadConfig) << line;
+  }
+  EXPECT_EQ(load_text("[vhsm]\ngate = lease\noffline_copies = dir:/c\n").error().code,
+            Errc::kBadConfig);
+  EXPECT_TRUE(load_text("[vhsm]\nrequire_init_data = yes\noffline_copies = dir:/c\n").ok())
+      << "init-data may say a grace";
 }
 
 // ----- what goes together

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Random changes of a sealed folder, and what it must hold after each of them.
+// Random changes of a sealed folder, of keys or of copies, and what it must hold after each of
+// them.
 #pragma once
 
+#include <array>
 #include <map>
 #include <random>
 #include <string>
@@ -16,7 +18,16 @@ namespace vhsm::keystore::sealed {
 using Holding = std::map<std::string, std::map<std::uint32_t, std::string>>;
 
 struct Change {
-  enum class Kind { kAdd, kRotate, kDisable, kEnable, kRemove, kAddSlot } kind;
+  enum class Kind {
+    kAdd,
+    kRotate,
+    kDisable,
+    kEnable,
+    kRemove,
+    kAddSlot,
+    kPutCopy,
+    kCountBoot
+  } kind;
   std::string name{};
   std::string content{};
 };
@@ -40,6 +51,30 @@ inline std::vector<Change> random_changes(unsigned seed, std::size_t count) {
   return changes;
 }
 
+/// Copies come, are used in another boot, come again, and go. The first one comes.
+inline std::vector<Change> random_copy_changes(unsigned seed, std::size_t count) {
+  constexpr std::array kKinds{Change::Kind::kPutCopy, Change::Kind::kCountBoot,
+                              Change::Kind::kRemove};
+  std::mt19937 random(seed);
+  std::vector<Change> changes;
+  std::map<std::string, bool> here;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string name = "a/b/" + std::to_string(random() % 2);
+    auto& is_here = here[name];
+    const auto kind = is_here ? kKinds[random() % kKinds.size()] : Change::Kind::kPutCopy;
+    is_here = kind != Change::Kind::kRemove;
+    changes.push_back({kind, name, "key " + std::to_string(seed) + "." + std::to_string(i)});
+  }
+  return changes;
+}
+
+inline constexpr std::uint8_t kBoots = 9;
+inline const NewVersion kCopy{
+    Content::kSecret, Origin::kCopy, "256", {}, {}, {.until = ~std::uint64_t{0}, .boots = kBoots}};
+inline std::string with_boots(const std::string& content, int boots) {
+  return content + ", boots left: " + std::to_string(boots);
+}
+
 inline Status make(Folder& folder, const Change& change) {
   const auto status_of = [](const auto& result) {
     return result.ok() ? Status() : Status(result.error());
@@ -52,6 +87,11 @@ inline Status make(Folder& folder, const Change& change) {
     case Change::Kind::kDisable: return folder.set_state(change.name, {}, State::kDisabled);
     case Change::Kind::kEnable: return folder.set_state(change.name, {}, State::kEnabled);
     case Change::Kind::kRemove: return folder.remove(change.name);
+    case Change::Kind::kPutCopy:
+      return status_of(folder.put_copy(change.name, kCopy, secret(change.content)));
+    case Change::Kind::kCountBoot:
+      return folder.change_copy(change.name,
+                                [](CopyTerms& terms) { return --terms.boots, Status(); });
     default: return folder.add_slot(slot('c'));
   }
 }
@@ -62,6 +102,7 @@ inline Holding after(const std::vector<Change>& changes, std::size_t count) {
   std::map<std::string, bool> enabled;
   std::map<std::string, std::map<std::uint32_t, std::string>> contents;
   std::map<std::string, std::map<std::uint32_t, bool>> states;
+  std::map<std::string, std::pair<std::uint32_t, int>> copies;  // version, boots
   for (std::size_t i = 0; i < count; ++i) {
     const Change& change = changes[i];
     auto& versions = contents[change.name];
@@ -81,13 +122,23 @@ inline Holding after(const std::vector<Change>& changes, std::size_t count) {
       case Change::Kind::kRemove:
         versions.clear();
         state.clear();
+        copies.erase(change.name);
         break;
+      case Change::Kind::kPutCopy: {
+        auto& [number, boots] = copies[change.name];
+        boots = kBoots;
+        versions = {{++number, change.content}};
+        state = {{number, true}};
+        break;
+      }
+      case Change::Kind::kCountBoot: --copies[change.name].second; break;
       default: break;
     }
   }
   for (const auto& [name, versions] : contents) {
     for (const auto& [number, content] : versions) {
       all[name][number] = states[name][number] ? content : "refused by key policy";
+      if (copies.contains(name)) all[name][number] = with_boots(content, copies[name].second);
     }
   }
   return all;
@@ -103,6 +154,10 @@ inline Holding held_by(Folder& folder) {
       const auto opened = folder.open(record.name, version.number, soon());
       all[record.name][version.number] =
           opened.ok() ? clear(opened.value().content) : reason(opened.error().code);
+      if (version.origin == Origin::kCopy) {
+        auto& content = all[record.name][version.number];
+        content = with_boots(content, version.copy.boots);
+      }
     }
   }
   return all;

@@ -105,11 +105,15 @@ class KillTest : public SealedFolderTest {
   }
 };
 
-TEST_F(KillTest, NoKeyIsLostWhereverAProcessIsKilled) {
+using RandomChanges = std::vector<Change> (*)(unsigned seed, std::size_t count);
+
+class EachKindKillTest : public KillTest, public ::testing::WithParamInterface<RandomChanges> {};
+
+TEST_P(EachKindKillTest, NoneIsLostNorComesBackWhereverAProcessIsKilled) {
   const int wanted = kill_points();
   int points = 0;
   for (unsigned seed = 1; points < wanted; ++seed) {
-    const auto changes = random_changes(seed, kChanges);
+    const auto changes = GetParam()(seed, kChanges);
     for (int step = 1; points < wanted; ++step) {
       start_anew();
       const End end = killed_at(step, changes);
@@ -124,6 +128,44 @@ TEST_F(KillTest, NoKeyIsLostWhereverAProcessIsKilled) {
     }
   }
   EXPECT_EQ(points, wanted);
+}
+
+constexpr auto kind_of = [](const auto& value) {
+  return std::string(value.param == random_changes ? "Keys" : "Copies");
+};
+INSTANTIATE_TEST_SUITE_P(All, EachKindKillTest,
+                         ::testing::Values(random_changes, random_copy_changes), kind_of);
+
+TEST_F(KillTest, AFolderThatIsMadeAnewIsTheOldOneOrNoneOrAnEmptyOneWhereverItIsKilled) {
+  const auto slots = [] {
+    std::vector<NewSlot> one;
+    one.push_back(slot('a'));
+    return one;
+  };
+  for (int step = 1;; ++step) {
+    start_anew();
+    ASSERT_TRUE(open()->put_copy("a/b/c", kCopy, secret("old")).ok());
+    const pid_t child = ::fork();
+    if (child == 0) {
+      Folder folder(std::make_unique<KillingFiles>(open_files(path_).value(), step),
+                    std::make_shared<TestKeys>("a"));
+      ::_exit(folder.start_anew(slots()).ok() ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    const auto folder = open();
+    const Holding old{{"a/b/c", {{1, with_boots("old", kBoots)}}}};
+    if (folder->is_made()) {
+      EXPECT_THAT(held_by(*folder), AnyOf(Eq(old), Eq(Holding()))) << step;
+    }
+    ASSERT_TRUE(folder->start_anew(slots()).ok()) << step;
+    ASSERT_TRUE(folder->put_copy("a/b/c", kCopy, secret("new")).ok()) << step;
+    expect_no_remains(*folder);
+    if (WIFEXITED(status)) {
+      ASSERT_EQ(WEXITSTATUS(status), 0);
+      break;
+    }
+  }
 }
 
 TEST_F(KillTest, TheFolderIsMadeOrNotWhereverItsMakerIsKilled) {
@@ -347,11 +389,13 @@ class PowerTest : public KeystoreTest {
   }
 };
 
-TEST_F(PowerTest, NoKeyIsLostWhenTheDiskKeepsOnlyWhatWasSynced) {
+class EachKindPowerTest : public PowerTest, public ::testing::WithParamInterface<RandomChanges> {};
+
+TEST_P(EachKindPowerTest, NoneIsLostNorComesBackWhenTheDiskKeepsOnlyWhatWasSynced) {
   const int wanted = 5 * kill_points();
   int points = 0;
   for (unsigned seed = 1; points < wanted; ++seed) {
-    const auto changes = random_changes(seed, kChanges);
+    const auto changes = GetParam()(seed, kChanges);
     for (int step = 1; points < wanted; ++step) {
       const auto disk = made(seed * 1000 + static_cast<unsigned>(step));
       disk->lose_power_at(step);
@@ -368,6 +412,9 @@ TEST_F(PowerTest, NoKeyIsLostWhenTheDiskKeepsOnlyWhatWasSynced) {
   }
   EXPECT_EQ(points, wanted);
 }
+
+INSTANTIATE_TEST_SUITE_P(All, EachKindPowerTest,
+                         ::testing::Values(random_changes, random_copy_changes), kind_of);
 
 /// The test's own test: with a disk that lies keys are lost, and it is seen.
 TEST_F(PowerTest, ADiskThatSyncsNothingLosesKeysAndNeverYieldsAWrongOne) {

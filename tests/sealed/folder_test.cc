@@ -169,6 +169,28 @@ TEST_F(SealedFolderTest, AWrongKeyForASlotOpensNothing) {
   EXPECT_EQ(folder.unlock(soon()).error().code, Errc::kSealed);
 }
 
+TEST_F(SealedFolderTest, TheKbsIsAskedForItsSlotOnlyWhereNoOtherOpens) {
+  class Asked final : public SlotKeys {
+   public:
+    explicit Asked(std::vector<SlotKind>& kinds) : kinds_(kinds) {}
+    Result<SecretBytes> key_for(const SlotTerms& terms, TimePoint /*deadline*/) override {
+      kinds_.push_back(terms.kind);
+      if (terms.kind == SlotKind::kKbs) return key_of('k');
+      return fail(Errc::kPlatform, "not here");
+    }
+
+   private:
+    std::vector<SlotKind>& kinds_;
+  };
+  ASSERT_TRUE(open()->add_slot(slot('k', SlotKind::kKbs)).ok());
+  ASSERT_TRUE(open()->remove_slot(0).ok());
+  ASSERT_TRUE(open("k")->add_slot(slot('a')).ok());
+  std::vector<SlotKind> kinds;
+  Folder folder(open_files(path_).value(), std::make_shared<Asked>(kinds));
+  EXPECT_TRUE(folder.unlock(soon()).ok());
+  EXPECT_EQ(kinds, (std::vector{SlotKind::kRecovery, SlotKind::kPlatform, SlotKind::kKbs}));
+}
+
 TEST_F(SealedFolderTest, AKeyNeedsTwoSlots) {
   const auto folder = open();
   ASSERT_TRUE(folder->remove_slot(1).ok());

@@ -344,8 +344,8 @@ TEST_F(KeyLifeTest, OnAnotherMachineTheRecoveryKeyOpensItAndMakesASlot) {
   configure("load_wait = 1s\nfetch_timeout = 2s\n", "emulator:" + other);
   const auto refused = sign(kUri);
   EXPECT_NE(refused.status, 0);
-  EXPECT_THAT(refused.err,
-              AllOf(HasSubstr("keystore sealed"), HasSubstr("snp: this was sealed by")));
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("keystore sealed"),
+                                 HasSubstr("snp: this was sealed on another chip")));
   must({"keystore", "add-slot", "snp", "--recovery-key", recovery()});
   configure("", "emulator:" + other);
   EXPECT_EQ(public_key(kUri), expected);

@@ -31,6 +31,11 @@ class TestKeys final : public SlotKeys {
     if (known_.find(c) != std::string::npos) return key_of(c);
     return fail(Errc::kPlatform, "this was sealed on another chip");
   }
+  Result<NewSlot> platform_slot(TimePoint /*deadline*/) override {
+    const char c = known_.empty() ? '-' : known_[0];
+    if (c == '-') return fail(Errc::kNoPlatform, "the test has no platform");
+    return NewSlot{{SlotKind::kPlatform, {static_cast<std::uint8_t>(c)}}, key_of(c)};
+  }
   int asked = 0;
 
  private:

@@ -34,6 +34,10 @@ int reloads() {
 class EachServerTest : public ServersTest, public ::testing::WithParamInterface<Case> {
  protected:
   std::unique_ptr<Server> make() { return ServersTest::make(GetParam().server, GetParam().kind); }
+  /// Another one with the same key.
+  std::unique_ptr<Server> make_again() {
+    return make_with(GetParam().server, world.file(std::string(GetParam().kind) + "-vhsm.pem"));
+  }
 };
 
 // T4
@@ -151,6 +155,25 @@ TEST_P(EachServerTest, WithoutGraceAnOutageEndsServiceWithItsLeasesUntilItIsOver
   EXPECT_TRUE(eventually([&] { return !visit(server->port()).empty(); }));
   world.start_kbs();
   EXPECT_TRUE(eventually([&] { return visit(server->port()).empty(); })) << server->log();
+}
+
+TEST_P(EachServerTest, AfterARebootInAnOutageItStartsAndServesFromASealedCopy) {
+  world.configure("log = " + world.file("vhsm.log").string() +
+                  "\ngate = lease\noffline_grace = 1h\noffline_copies = dir:" +
+                  world.file("copies").string() + "\n");
+  auto server = make();
+  ASSERT_EQ(server->start(), "");
+  ASSERT_EQ(visit(server->port()), "");
+  server.reset();
+  world.stop_kbs();
+  if (!world.reboot()) GTEST_SKIP() << "no mount namespace here";
+  const auto rebooted = make_again();
+  ASSERT_EQ(rebooted->start(), "");
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(visit(rebooted->port()), "") << rebooted->log();
+  EXPECT_THAT(read_file(world.file("vhsm.log")),
+              ::testing::HasSubstr("is served from its sealed copy in an outage of the KBS"));
+  world.start_kbs();
+  EXPECT_EQ(visit(rebooted->port()), "") << rebooted->log();
 }
 
 TEST_P(EachServerTest, AKeyThatTheKbsDeletesIsWipedWhileItServes) {

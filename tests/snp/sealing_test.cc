@@ -104,6 +104,9 @@ TEST_F(SealingTest, EachMoveHasItsOwnError) {
             "measurement: this was sealed by a guest with another measurement");
   EXPECT_EQ(refusal(boot(with("policy", 0xB0000)), binding),
             "policy: this was sealed by a guest with another policy");
+  EXPECT_EQ(refusal(boot(with("host_data", std::string(64, 'c'))), binding),
+            "HOST_DATA: this was sealed by a guest that was launched with other HOST_DATA "
+            "(init-data)");
   EXPECT_EQ(refusal(boot(with("vmpl", 1)), binding), "VMPL: this was sealed at another VMPL");
   EXPECT_EQ(refusal(boot(with("committed_tcb", "0400000000001700")), binding),
             "TCB: this was sealed with newer firmware: that of this machine has been rolled back");

@@ -14,13 +14,17 @@ TEST(ListLineTest, EveryLineIsReadAsItWasWritten) {
                         .version = 4294967295,
                         .enabled = false,
                         .symmetric = true,
-                        .imported = true,
+                        .origin = sealed::Origin::kImported,
                         .created = 1767225600,
                         .type = "SECRET:256"};
   KeyLine with_policy = on_disk;
   with_policy.policy = "operations=sign digests=SHA256,SHA384 not-after=7 uses=9";
   with_policy.uses_left = 0;
-  for (const KeyLine& line : {in_memory, on_disk, with_policy}) {
+  KeyLine copy = in_memory;
+  copy.origin = sealed::Origin::kCopy;
+  copy.type = "EC:P-256";
+  copy.policy = "not-after=1767225600";
+  for (const KeyLine& line : {in_memory, on_disk, with_policy, copy}) {
     const auto read = parse_list_line(to_line(line));
     ASSERT_TRUE(read.ok()) << to_line(line);
     EXPECT_EQ(read.value(), line) << to_line(line);

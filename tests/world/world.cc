@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -229,6 +231,18 @@ int World::succeed_daemon() {
   const int status = wait_for(daemon_);
   daemon_ = successor;
   return status;
+}
+
+bool World::reboot() {
+  constexpr const char* kBootId = "/proc/sys/kernel/random/boot_id";
+  const std::string id = file("boot_id").string() + std::to_string(++boots_);
+  write_file(id, "00000000-0000-4000-8000-00000000000" + std::to_string(boots_) + "\n");
+  const bool own =
+      boots_ > 1 || (::unshare(CLONE_NEWNS) == 0 &&
+                     ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+  if (!own || ::mount(id.c_str(), kBootId, nullptr, MS_BIND, nullptr) != 0) return false;
+  if (daemon_ > 0) start_daemon();
+  return true;
 }
 
 std::vector<std::string> World::on_machine(std::vector<std::string> command,

@@ -52,6 +52,11 @@ class World {
   /// @return how the predecessor ended.
   int succeed_daemon();
 
+  /// From now on the kernel tells this process, and what it starts, of another boot; a vhsmd starts
+  /// anew in it.
+  /// @return false where mounts may not be made (for tests to skip).
+  bool reboot();
+
   /// Writes vhsm.cnf: the defaults that reach our KBS, and `more` lines. A vhsmd starts anew.
   /// @param platform  empty: our emulator by its folder.
   void configure(const std::string& more = "", const std::string& platform = "");
@@ -80,6 +85,7 @@ class World {
   pid_t daemon_ = -1;
   bool daemon_on_machine_ = false;
   std::string endpoint_;
+  int boots_ = 0;
   bool ready_ = false;
 };
 
