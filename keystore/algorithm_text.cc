@@ -14,6 +14,7 @@ namespace vhsm::keystore {
 namespace {
 
 constexpr std::string_view kSecretName = "SECRET";
+constexpr std::string_view kReleasedName = "RELEASABLE";
 
 bool has_group(const KeyType& type) noexcept { return type.family == Family::kEc; }
 bool has_bits(const KeyType& type) noexcept { return type.family == Family::kRsa; }
@@ -63,6 +64,10 @@ Result<AlgorithmText> AlgorithmText::parse(std::string_view text) {
 
 std::string AlgorithmText::of_secret(std::size_t bytes) {
   return std::string(kSecretName) + ":" + std::to_string(bytes * 8);
+}
+
+std::string AlgorithmText::of_released(std::size_t bytes) {
+  return std::string(kReleasedName) + ":" + std::to_string(bytes * 8);
 }
 
 std::string AlgorithmText::of(const Key& key) {

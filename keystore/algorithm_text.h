@@ -23,6 +23,8 @@ class AlgorithmText {
   /// Of a key that is there.
   static std::string of(const Key& key);
   static std::string of_secret(std::size_t bytes);
+  /// Of a secret that may come out: for lists alone, since nobody generates one.
+  static std::string of_released(std::size_t bytes);
 
   /// Null: a symmetric key.
   [[nodiscard]] const KeyType* type() const noexcept { return type_; }

@@ -37,6 +37,11 @@ KeyLine line_of(const KeyName& name, const sealed::Version& version) {
           .policy = std::string(sealed::text(version.policy))};
 }
 
+std::string type_of(const SymmetricKey& key) {
+  return key.is_secret() ? AlgorithmText::of_released(key.size())
+                         : AlgorithmText::of_secret(key.size());
+}
+
 constexpr auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
 
 /// Keys in this process; with a folder those that are sealed there too.
@@ -46,7 +51,7 @@ class MemoryKeystore final : public HoldingKeystore {
                  std::shared_ptr<Metrics> metrics, const Policy& policy,
                  std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder)
       : folder_(std::move(folder)),
-        shelf_(std::make_shared<Shelf>(std::move(source), metrics, policy.gate, std::move(records),
+        shelf_(std::make_shared<Shelf>(std::move(source), metrics, policy, std::move(records),
                                        folder_)),
         retrier_(std::make_shared<Retrier>(shelf_, deadlines)),
         renewer_(std::make_shared<Renewer>(shelf_, deadlines.load_wait, deadlines.fetch_timeout)),
@@ -57,6 +62,12 @@ class MemoryKeystore final : public HoldingKeystore {
   }
 
   Result<Entry> open(const KeyUri& uri) override { return fetch(uri, deadlines_.fetch_timeout); }
+  Result<SecretBytes> release(const KeyUri& uri) override {
+    const Entry entry = VHSM_TRY(open({uri.name, ObjectType::kSecret, uri.version}));
+    if (entry.symmetric != nullptr) return entry.symmetric->release();
+    return fail(Errc::kNotExportable, "a key pair stands there, and keys never come out",
+                uri.name.uri());
+  }
   Result<Entry> fetch(const KeyUri& uri, std::chrono::milliseconds patience) override {
     return shelf_->open(uri, steady_clock::now() + patience);
   }
@@ -132,10 +143,11 @@ class MemoryKeystore final : public HoldingKeystore {
     if (folder_ == nullptr) return has_no_folder(name);
     const auto record = VHSM_TRY(folder_->find(name.path(), deadline()));
     if (!record.has_value() || record->versions.empty()) return no_such_key(name);
+    VHSM_TRY(check_rotatable(record->versions.back(), name));
     auto algorithm = VHSM_TRY(AlgorithmText::parse(record->versions.back().type));
     const auto start = steady_clock::now();
     [[maybe_unused]] const auto proven = VHSM_TRY(prove_if_needed(start));
-    if (algorithm.type() == nullptr) return rotate_secret(*record, name, algorithm.secret_bytes());
+    if (algorithm.type() == nullptr) return rotate_secret(name, algorithm.secret_bytes());
     const KeyUri uri{name, std::nullopt, std::nullopt};
     const KeyPtr key = VHSM_TRY(make_pair(uri, *algorithm.type(), algorithm.settings()));
     const auto sealed = VHSM_TRY(static_cast<const LocalKey&>(*key).encoded());
@@ -185,8 +197,7 @@ class MemoryKeystore final : public HoldingKeystore {
     const sealed::NewVersion version{
         .content = is_secret ? sealed::Content::kSecret : sealed::Content::kPair,
         .origin = sealed::Origin::kImported,
-        .type = is_secret ? AlgorithmText::of_secret(entry.symmetric->size())
-                          : AlgorithmText::of(*entry.key)};
+        .type = is_secret ? type_of(*entry.symmetric) : AlgorithmText::of(*entry.key)};
     return seal(uri.name, version, stored, successor);
   }
 
@@ -251,12 +262,14 @@ class MemoryKeystore final : public HoldingKeystore {
   }
 
   /// What was imported may be a JWK, whose terms a random successor would not have.
-  Result<KeyLine> rotate_secret(const sealed::Record& record, const KeyName& name,
-                                std::size_t bytes) {
-    if (record.versions.back().origin == sealed::Origin::kImported) {
-      return fail(Errc::kUnsupported, "an imported symmetric key is replaced by importing another",
-                  name.uri());
-    }
+  static Status check_rotatable(const sealed::Version& newest, const KeyName& name) {
+    const bool is_secret = newest.content == sealed::Content::kSecret;
+    if (!is_secret || newest.origin != sealed::Origin::kImported) return {};
+    return fail(Errc::kUnsupported, "an imported symmetric key is replaced by importing another",
+                name.uri());
+  }
+
+  Result<KeyLine> rotate_secret(const KeyName& name, std::size_t bytes) {
     const auto secret = VHSM_TRY(sealed::random_secret(bytes));
     return seal(name, secret_version(bytes), secret, true);
   }

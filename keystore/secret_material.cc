@@ -13,7 +13,7 @@
 namespace vhsm::keystore {
 namespace {
 
-constexpr std::size_t kMaxJwkBytes = 8192;
+constexpr std::size_t kMaxStoredBytes = kMaxReleasedBytes * 3 / 2;  // base64url, and a JWK around
 
 struct JwkAlgorithm {
   std::string_view alg;  ///< RFC 7518, sections 3.1, 4.1 and 5.1; Web Cryptography for CBC and CTR
@@ -38,10 +38,15 @@ struct NamedUses {
 };
 
 constexpr NamedUses kKeyOps[] = {
-    {"sign", KeyUses::bit(Use::kSign)},        {"verify", 0},
-    {"encrypt", KeyUses::bit(Use::kEncrypt)},  {"decrypt", KeyUses::bit(Use::kDecrypt)},
-    {"wrapKey", KeyUses::bit(Use::kWrap)},     {"unwrapKey", KeyUses::bit(Use::kUnwrap)},
-    {"deriveKey", KeyUses::bit(Use::kDerive)}, {"deriveBits", KeyUses::bit(Use::kDerive)},
+    {"sign", KeyUses::bit(Use::kSign)},
+    {"verify", 0},
+    {"encrypt", KeyUses::bit(Use::kEncrypt)},
+    {"decrypt", KeyUses::bit(Use::kDecrypt)},
+    {"wrapKey", KeyUses::bit(Use::kWrap)},
+    {"unwrapKey", KeyUses::bit(Use::kUnwrap)},
+    {"deriveKey", KeyUses::bit(Use::kDerive)},
+    {"deriveBits", KeyUses::bit(Use::kDerive)},
+    {"release", KeyUses::kRelease},
 };
 
 constexpr NamedUses kPublicKeyUses[] = {
@@ -234,6 +239,12 @@ Status restrict_to(std::string_view alg, KeyUses& uses) {
   return {};
 }
 
+/// Who gets the bytes could do with them what the others may not.
+Status check_release(unsigned key_ops) {
+  if ((key_ops & KeyUses::kRelease) == 0 || key_ops == KeyUses::kRelease) return {};
+  return fail(Errc::kUnsupported, "a JWK with release in its key_ops can have nothing else there");
+}
+
 Result<SecretMaterial> from_jwk(std::string_view text) {
   const Jwk jwk = VHSM_TRY(read_jwk(text));
   if (jwk.kty != "oct" || !jwk.k.has_value()) {
@@ -241,7 +252,9 @@ Result<SecretMaterial> from_jwk(std::string_view text) {
   }
   SecretMaterial material;
   material.key = VHSM_TRY(decode_key(*jwk.k));
-  material.uses.uses = jwk.key_ops.value_or(KeyUses::kEvery) & jwk.use.value_or(KeyUses::kEvery);
+  material.uses.uses = jwk.key_ops.value_or(KeyUses::kEvery);
+  if (jwk.use.has_value()) material.uses.uses &= *jwk.use;
+  if (jwk.key_ops.has_value()) VHSM_TRY(check_release(*jwk.key_ops));
   if (jwk.alg.has_value()) VHSM_TRY(restrict_to(*jwk.alg, material.uses));
   return material;
 }
@@ -254,30 +267,52 @@ bool is_jwk(std::string_view text) noexcept {
   return text.starts_with('{') && text[last] == '}' && std::ranges::all_of(text, printable);
 }
 
-Result<SecretMaterial> read_secret(const SecretBytes& stored) {
+/// @param raw_uses  of bytes that are no JWK.
+Result<SecretMaterial> read_secret(const SecretBytes& stored, unsigned raw_uses) {
   const auto bytes = stored.expose();
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (is_jwk(text)) return from_jwk(text);
   SecretMaterial material;
   material.key = VHSM_TRY(stored.clone());
+  material.uses.uses = raw_uses;
+  return material;
+}
+
+Status check_size(const SecretMaterial& material) {
+  const bool comes_out = material.uses.uses == KeyUses::kRelease;
+  const std::size_t most = comes_out ? kMaxReleasedBytes : kMaxSecretKeyBytes;
+  if (material.key.size() > 0 && material.key.size() <= most) return {};
+  return fail(Errc::kBadFormat,
+              "a symmetric key has 1 to 1024 bytes, and a secret that may come out 1 to 65536");
+}
+
+/// What is a key pair under one type of URI must not be a MAC's key under another, nor come out.
+Status check_no_pair(const SecretBytes& bytes) {
+  if (!parse_material(bytes).ok()) return {};
+  return fail(Errc::kBadFormat, "the resource is a key pair or certificate, not a symmetric key");
+}
+
+Result<SecretMaterial> parse(const SecretBytes& stored, unsigned raw_uses) {
+  if (stored.size() == 0 || stored.size() > kMaxStoredBytes) {
+    return fail(Errc::kBadFormat, "the resource is empty or too large for a symmetric key");
+  }
+  VHSM_TRY(check_no_pair(stored));
+  auto material = VHSM_TRY(run_with_room([&] { return read_secret(stored, raw_uses); }));
+  VHSM_TRY(check_size(material));
+  if (material.uses.uses == KeyUses::kRelease) VHSM_TRY(check_no_pair(material.key));
   return material;
 }
 
 }  // namespace
 
 Result<SecretMaterial> parse_secret(const SecretBytes& stored) {
-  if (stored.size() == 0 || stored.size() > kMaxJwkBytes) {
-    return fail(Errc::kBadFormat, "the resource is empty or too large for a symmetric key");
-  }
-  // What is a key pair under one type of URI must not be a MAC's key under another.
-  if (parse_material(stored).ok()) {
-    return fail(Errc::kBadFormat, "the resource is a key pair or certificate, not a symmetric key");
-  }
-  auto material = VHSM_TRY(run_with_room([&] { return read_secret(stored); }));
-  if (material.key.size() == 0 || material.key.size() > kMaxSecretKeyBytes) {
-    return fail(Errc::kBadFormat, "a symmetric key has 1 to 1024 bytes");
-  }
-  return material;
+  return parse(stored, KeyUses::kEvery);
+}
+
+Result<SecretMaterial> parse_named_secret(const SecretBytes& stored) {
+  auto material = VHSM_TRY(parse(stored, KeyUses::kRelease));
+  if (material.uses.uses == KeyUses::kRelease) return material;
+  return fail(Errc::kBadFormat, "a key stands where the settings (secret_paths) have secrets");
 }
 
 }  // namespace vhsm::keystore

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keystore/shelf.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <utility>
 
@@ -68,6 +69,14 @@ Result<Entry> fly(const std::function<Result<Entry>()>& bring) noexcept {
   } catch (...) {
     return fail(Errc::kOutOfMemory, "no memory to fetch the key");
   }
+}
+
+/// What is left of a key that could not be read goes from the stacks.
+template <class Read>
+Result<Entry> or_wiped(Read&& read) {
+  auto entry = read();
+  if (!entry.ok()) memory::wipe_stacks();
+  return entry;
 }
 
 /// What a URI must ask for to get `entry` again.
@@ -252,23 +261,40 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
   const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
   const auto secret = source_->fetch(uri.name, deadline);
   if (!secret.ok()) return secret.error().about(uri.name.uri());
-  auto read = this->read(uri, secret.value());
+  auto read = read_from_source(uri, secret.value());
   if (!read.ok()) return read.error().about(uri.name.uri());
   Entry entry = std::move(read).value();
   put_under_gate(uri, true, entry, begun);
   return entry;
 }
 
-/// What is left of a key that could not be read goes from the stacks.
+bool Shelf::is_secret_path(const KeyName& name) const noexcept {
+  return std::ranges::any_of(secret_paths_,
+                             [&](const KeyFolder& folder) { return folder.holds(name); });
+}
+
+/// A KBS says nothing of what its bytes are, so the settings do, for whole folders of it: there
+/// they are secrets, and never keys. What was sealed here says it itself.
+Result<Entry> Shelf::read_from_source(const KeyUri& uri, const SecretBytes& stored) const {
+  if (!is_secret_path(uri.name)) return read(uri, stored);
+  if (uri.type != ObjectType::kSecret) {
+    return fail(Errc::kPolicy, "the settings (secret_paths) have secrets there, and no keys");
+  }
+  return or_wiped([&]() -> Result<Entry> {
+    const auto material = VHSM_TRY(parse_named_secret(stored));
+    return shelve_symmetric(uri, material);
+  });
+}
+
 Result<Entry> Shelf::read(const KeyUri& uri, const SecretBytes& stored) const {
-  const auto shelved = [&]() -> Result<Entry> {
-    if (uri.type == ObjectType::kSecret) return shelve_symmetric(uri, stored);
+  return or_wiped([&]() -> Result<Entry> {
+    if (uri.type == ObjectType::kSecret) {
+      const auto material = VHSM_TRY(parse_secret(stored));
+      return shelve_symmetric(uri, material);
+    }
     auto material = VHSM_TRY(parse_material(stored));
     return shelve(uri, std::move(material));
-  };
-  auto entry = shelved();
-  if (!entry.ok()) memory::wipe_stacks();
-  return entry;
+  });
 }
 
 Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
@@ -282,8 +308,7 @@ Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
   return entry;
 }
 
-Result<Entry> Shelf::shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const {
-  const auto material = VHSM_TRY(parse_secret(secret));
+Result<Entry> Shelf::shelve_symmetric(const KeyUri& uri, const SecretMaterial& material) const {
   Entry entry{.key = nullptr, .certificates = {}};
   entry.symmetric =
       VHSM_TRY(SymmetricKey::hold(material, KeyUri{uri.name, uri.type, uri.version}, metrics_));
@@ -342,7 +367,7 @@ Status Shelf::compare(Permit& permit, const SecretBytes& secret) {
   const KeyName& name = permit.uri().name;
   const auto here = VHSM_TRY(this->here({name}));
   if (!here.has_value() || here->permit.get() != &permit) return {};  // deleted: nobody decides
-  Entry fresh = VHSM_TRY(read(permit.uri(), secret));
+  Entry fresh = VHSM_TRY(read_from_source(permit.uri(), secret));
   if (same_key(*here, fresh)) return {};
   put_under_gate(permit.uri(), true, fresh, Moment{gate_.now(), std::chrono::steady_clock::now()});
   withdraw(permit, Errc::kMissing, &fresh);

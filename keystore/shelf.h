@@ -49,11 +49,12 @@ class Shelf {
   using Deadline = std::chrono::steady_clock::time_point;
 
   /// @param folder  null: there is none.
-  Shelf(std::shared_ptr<KeySource> source, std::shared_ptr<Metrics> metrics, const GateTerms& gate,
-        std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder) noexcept
+  Shelf(std::shared_ptr<KeySource> source, std::shared_ptr<Metrics> metrics, const Policy& policy,
+        std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder)
       : source_(std::move(source)),
         metrics_(std::move(metrics)),
-        gate_(gate),
+        gate_(policy.gate),
+        secret_paths_(policy.secret_paths),
         records_(std::move(records)),
         folder_(std::move(folder)) {}
 
@@ -110,11 +111,13 @@ class Shelf {
   Result<Entry> open_at(const Place& place, Deadline deadline, const Bring& bring);
   Result<Claim> claim(const Place& place);
   Result<Entry> fetch(const KeyUri& uri, Deadline deadline);
+  Result<Entry> read_from_source(const KeyUri& uri, const SecretBytes& stored) const;
+  [[nodiscard]] bool is_secret_path(const KeyName& name) const noexcept;
   Result<Entry> unseal(const Place& place, Deadline deadline);
   static Status put_under_policy(const sealed::Version& version, const Entry& entry);
   Result<Entry> unseal_at(const Place& place, Deadline deadline);
   Result<Entry> shelve(const KeyUri& uri, Material material) const;
-  Result<Entry> shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const;
+  Result<Entry> shelve_symmetric(const KeyUri& uri, const SecretMaterial& material) const;
   void put_under_gate(const KeyUri& uri, bool at_source, Entry& entry,
                       std::optional<Moment> proven) const;
   Status renew_at_source(Permit& permit, Deadline deadline);
@@ -126,6 +129,7 @@ class Shelf {
   std::shared_ptr<KeySource> source_;
   std::shared_ptr<Metrics> metrics_;
   GateTerms gate_;
+  std::vector<KeyFolder> secret_paths_;
   std::shared_ptr<const Records> records_;
   std::shared_ptr<sealed::Folder> folder_;
   std::weak_ptr<Renewer> renewer_;
