@@ -186,10 +186,11 @@ Status read_attestation_service(Settings& settings, std::string_view value) {
   return {};
 }
 
-/// Whether they are URIs is found out when they are fetched: the keystore knows.
-Status read_prefetch(Settings& settings, std::string_view value) {
-  settings.prefetch.clear();
-  for (const std::string_view uri : words(value)) settings.prefetch.emplace_back(uri);
+/// Whether they are URIs or paths is found out by the keystore.
+template <std::vector<std::string> Settings::*kMember>
+Status read_names(Settings& settings, std::string_view value) {
+  (settings.*kMember).clear();
+  for (const std::string_view name : words(value)) (settings.*kMember).emplace_back(name);
   return {};
 }
 
@@ -287,7 +288,9 @@ constexpr Setting kSettings[] = {
     {"tee_key", "P-256, P-521, RSA", read_tee_key},
     {"release_key", kFile, read_text<&Settings::release_key>, true},
     {"require_signed_keys", kYesNo, read_flag<&Settings::require_signed_keys>, true},
-    {"prefetch", "URIs, e.g. vhsm:default/tls/www", read_prefetch},
+    {"prefetch", "URIs, e.g. vhsm:default/tls/www", read_names<&Settings::prefetch>},
+    {"secret_paths", "one or two segments each, e.g. default/secret",
+     read_names<&Settings::secret_paths>, true},
     {"gate", "none, first-use, lease", read_gate, true},
     {"lease", kSpan, read_long<&Settings::lease>, true},
     {"offline_grace", kSpan, read_long<&Settings::offline_grace>, true},

@@ -43,6 +43,7 @@ struct Settings {
   std::string release_key;            ///< PEM file: the public key that signs resources
   bool require_signed_keys = false;   ///< a resource without its signature is refused
   std::vector<std::string> prefetch;  ///< URIs of keys to bring in at the start
+  std::vector<std::string> secret_paths;  ///< folders of a KBS: bytes there are secrets, no keys
 
   std::string init_data;  ///< file that says whom to trust; empty: this configuration does
   Documents documents;    ///< of it, once measured: what kbs_ca and release_key name then

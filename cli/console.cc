@@ -34,6 +34,12 @@ void add_json(CLI::App& command, Console& console) {
   command.add_flag("--json", console.json, "Print JSON");
 }
 
+void add_wait(CLI::App& command, std::chrono::seconds::rep& wait) {
+  constexpr int kDay = 86400;
+  command.add_option("--wait", wait, "Seconds to ask again while the KBS or vhsmd is not there")
+      ->check(CLI::Range(0, kDay));
+}
+
 Status print_bytes(std::span<const std::uint8_t> bytes) {
   if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size() ||
       std::fflush(stdout) != 0) {

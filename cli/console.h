@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -40,6 +41,11 @@ void add_keystore(CLI::App& app, Console& console);
 void add_key_life(CLI::App& key, Console& console);
 void add_grants(CLI::App& key, Console& console);
 void add_fetch(CLI::App& app, Console& console);
+void add_secret(CLI::App& app, Console& console);
+void add_crypt(CLI::App& app, Console& console);
+void add_ticket_keys(CLI::App& app, Console& console);
+/// Adds its command to `secret`.
+void add_serve(CLI::App& secret, Console& console);
 void add_resource(CLI::App& app, Console& console);
 void add_attest(CLI::App& app, Console& console);
 void add_report(CLI::App& app, Console& console);
@@ -51,6 +57,8 @@ void refuse_empty_values(CLI::App& app);
 
 /// Adds --json to a command.
 void add_json(CLI::App& command, Console& console);
+/// Adds --wait, for boot: how many seconds it asks again while a KBS or vhsmd is not there.
+void add_wait(CLI::App& command, std::chrono::seconds::rep& wait);
 
 /// Writes to standard output.  @errors kIo when it is closed or full.
 Status print(std::string_view text);

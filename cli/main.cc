@@ -29,6 +29,9 @@ void declare(CLI::App& app, Console& console) {
   add_key(app, console);
   add_keystore(app, console);
   add_fetch(app, console);
+  add_secret(app, console);
+  add_crypt(app, console);
+  add_ticket_keys(app, console);
   add_resource(app, console);
   add_attest(app, console);
   add_report(app, console);

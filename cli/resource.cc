@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -16,6 +17,7 @@
 
 #include "base/descriptor.h"
 #include "cli/console.h"
+#include "cli/patience.h"
 #include "keystore/material.h"
 #include "memory/protected_memory.h"
 #include "module/assembly.h"
@@ -33,10 +35,16 @@ struct Fetched {
   std::chrono::milliseconds took{0};
 };
 
-Result<Fetched> fetch_one(const Parts& parts, const std::string& name) {
+struct FetchArguments {
+  std::vector<std::string> names;
+  std::chrono::seconds::rep wait = 0;
+};
+
+Result<Fetched> fetch_one(const Parts& parts, const std::string& name,
+                          std::chrono::seconds patience) {
   const auto uri = VHSM_TRY(keystore::KeyUri::parse(name, parts.settings.kbs_path, true));
   const auto begin = std::chrono::steady_clock::now();
-  const auto entry = parts.keystore->open(uri);
+  const auto entry = ask_with_patience(patience, [&] { return parts.keystore->open(uri); });
   return Fetched{
       uri.name.uri(), entry.ok() ? Status() : Status(entry.error()),
       std::chrono::round<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin)};
@@ -54,11 +62,14 @@ std::string as_text(const Fetched& fetched) {
   return fmt::format("here {}, {} ms\n", fetched.uri, fetched.took.count());
 }
 
-Result<Exit> fetch(const Console& console, const std::vector<std::string>& names) {
+Result<Exit> fetch(const Console& console, const FetchArguments& arguments) {
   const auto parts = VHSM_TRY(assemble(console.overrides()));
   Exit exit = Exit::kDone;
-  for (const std::string& name : names) {
-    const Fetched fetched = VHSM_TRY(fetch_one(parts, name));
+  const auto deadline = Clock::now() + std::chrono::seconds(arguments.wait);
+  for (const std::string& name : arguments.names) {
+    const auto left = std::chrono::ceil<std::chrono::seconds>(deadline - Clock::now());
+    const Fetched fetched =
+        VHSM_TRY(fetch_one(parts, name, std::max(left, std::chrono::seconds(0))));
     if (!fetched.outcome.ok()) exit = Exit::kRefused;
     VHSM_TRY(console.json ? print_json(as_json(fetched)) : print(as_text(fetched)));
   }
@@ -137,12 +148,14 @@ void add_sign(CLI::App& resource, Console& console) {
 }  // namespace
 
 void add_fetch(CLI::App& app, Console& console) {
-  const auto names = std::make_shared<std::vector<std::string>>();
+  const auto arguments = std::make_shared<FetchArguments>();
   CLI::App* const command = app.add_subcommand("fetch", "Bring keys in before they are used");
-  command->add_option("URI", *names, "URIs or paths of keys")->required();
+  command->add_option("URI", arguments->names, "URIs or paths of keys")->required();
+  add_wait(*command, arguments->wait);
   add_json(*command, console);
-  command->callback(
-      [&console, names] { console.action = [&console, names] { return fetch(console, *names); }; });
+  command->callback([&console, arguments] {
+    console.action = [&console, arguments] { return fetch(console, *arguments); };
+  });
 }
 
 void add_resource(CLI::App& app, Console& console) {

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "jose/jcs.h"
+#include "jose/secret_jwk.h"
 #include "kbs/kbs.h"
 #include "kbs/secret_file.h"
 #include "kbs/server.h"
@@ -107,7 +108,8 @@ class StopOnSignal {
 };
 
 Status put(Store& store, const ResourceCommand& command) {
-  const SecretBytes content = VHSM_TRY(read_secret(command.file, kMaxResourceBytes));
+  SecretBytes content = VHSM_TRY(read_secret(command.file, kMaxResourceBytes));
+  if (command.releasable) content = VHSM_TRY(jose::releasable(content));
   VHSM_TRY(store.put(command.path, content));
   const ResourceInfo info = VHSM_TRY(store.info(command.path));
   print_info(info, command.json);

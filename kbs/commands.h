@@ -25,6 +25,7 @@ struct ResourceCommand {
   ResourceVerb verb = ResourceVerb::kList;
   std::string path;
   std::string file = "-";
+  bool releasable = false;  ///< put: its bytes may come out of a VM's vhsm
   bool json = false;
 };
 

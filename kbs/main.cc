@@ -51,6 +51,8 @@ void add_verb(CLI::App* group, Arguments& arguments, const char* name, const cha
   }
   if (verb == kbs::ResourceVerb::kPut) {
     one->add_option("file", arguments.resource.file, "a file, or - for standard input");
+    one->add_flag("--releasable", arguments.resource.releasable,
+                  "it is a secret that the VM may hand out, and no key");
   }
   one->add_flag("--json", arguments.json, "print JSON lines");
   one->fallthrough();

@@ -15,6 +15,7 @@ namespace vhsm::keystore {
 namespace {
 
 constexpr std::string_view kSecretName = "SECRET";
+constexpr std::string_view kReleasedName = "RELEASABLE";
 
 bool has_group(const KeyType& type) noexcept { return type.family == Family::kEc; }
 bool has_bits(const KeyType& type) noexcept { return type.family == Family::kRsa; }
@@ -108,6 +109,11 @@ Result<AlgorithmText> AlgorithmText::parse(std::string_view text) {
 
 std::string AlgorithmText::of_secret(std::size_t bytes) {
   return std::string(kSecretName) + ":" + std::to_string(bytes * 8);
+}
+
+std::string AlgorithmText::of(const SymmetricKey& key) {
+  if (!key.is_secret()) return of_secret(key.size());
+  return std::string(kReleasedName) + ":" + std::to_string(key.size() * 8);
 }
 
 std::string AlgorithmText::of(const Key& key) {

@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "keystore/key.h"
+#include "keystore/symmetric_key.h"
 
 namespace vhsm::keystore {
 
@@ -24,6 +25,8 @@ class AlgorithmText {
   static Result<AlgorithmText> parse(std::string_view text);
   /// Of a key that is there.
   static std::string of(const Key& key);
+  /// A secret that may come out is called another thing: for lists alone, nobody generates one.
+  static std::string of(const SymmetricKey& key);
   static std::string of_secret(std::size_t bytes);
 
   /// Null: a symmetric key.

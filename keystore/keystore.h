@@ -122,6 +122,11 @@ class Keystore {
   /// @errors kMissing, kNotGranted.
   virtual Status remove(const KeyUri& uri) = 0;
 
+  /// The bytes of a secret that its owner lets come out. Keys never do.
+  /// @param uri  its type does not matter.
+  /// @errors kNotExportable for a key; kNotGranted; those of open().
+  virtual Result<SecretBytes> release(const KeyUri& uri) = 0;
+
   /// An operation that takes symmetric keys of this keystore, and ephemeral ones.
   /// @errors as make_local_operation().
   virtual Result<std::unique_ptr<SymmetricOperation>> make_operation(
@@ -140,6 +145,7 @@ struct Deadlines {
 struct Policy {
   GateTerms gate{};  ///< of all keys with a name
   bool attest_before_generate = false;
+  std::vector<KeyFolder> secret_paths{};  ///< at the KeySource: what is there are secrets
 };
 
 /// How a key comes into the folder.

@@ -51,6 +51,7 @@ struct SealedPolicy {
     return SealedPolicy{{bytes.begin(), bytes.end()}, policy.uses()};
   }
 };
+
 /// What a copy may be used for ends with its time.
 KeyLine line_of_copy(const KeyName& name, const sealed::Version& version) {
   KeyLine line = line_of(name, version);
@@ -70,7 +71,7 @@ class MemoryKeystore final : public HoldingKeystore {
                  std::shared_ptr<sealed::Copies> copies)
       : folder_(std::move(folder)),
         copies_(std::move(copies)),
-        shelf_(std::make_shared<Shelf>(std::move(source), metrics, policy.gate, std::move(records),
+        shelf_(std::make_shared<Shelf>(std::move(source), metrics, policy, std::move(records),
                                        folder_, copies_)),
         retrier_(std::make_shared<Retrier>(shelf_, deadlines)),
         renewer_(std::make_shared<Renewer>(shelf_, deadlines.load_wait, deadlines.fetch_timeout)),
@@ -81,6 +82,12 @@ class MemoryKeystore final : public HoldingKeystore {
   }
 
   Result<Entry> open(const KeyUri& uri) override { return fetch(uri, deadlines_.fetch_timeout); }
+  Result<SecretBytes> release(const KeyUri& uri) override {
+    const Entry entry = VHSM_TRY(open({uri.name, ObjectType::kSecret, uri.version}));
+    if (entry.symmetric != nullptr) return entry.symmetric->release();
+    return fail(Errc::kNotExportable, "a key pair stands there, and keys never come out",
+                uri.name.uri());
+  }
   Result<Entry> fetch(const KeyUri& uri, std::chrono::milliseconds patience) override {
     return shelf_->open(uri, steady_clock::now() + patience);
   }
@@ -159,10 +166,11 @@ class MemoryKeystore final : public HoldingKeystore {
     VHSM_TRY(check_own(name));
     const auto record = VHSM_TRY(folder_->find(name.path(), deadline()));
     if (!record.has_value() || record->versions.empty()) return no_such_key(name);
+    VHSM_TRY(check_rotatable(record->versions.back(), name));
     auto algorithm = VHSM_TRY(AlgorithmText::parse(record->versions.back().type));
     const auto start = steady_clock::now();
     [[maybe_unused]] const auto proven = VHSM_TRY(prove_if_needed(start));
-    if (algorithm.type() == nullptr) return rotate_secret(*record, name, algorithm.secret_bytes());
+    if (algorithm.type() == nullptr) return rotate_secret(name, algorithm.secret_bytes());
     const KeyUri uri{name, std::nullopt, std::nullopt};
     const KeyPtr key = VHSM_TRY(make_pair(uri, *algorithm.type(), algorithm.settings()));
     const auto sealed = VHSM_TRY(static_cast<const LocalKey&>(*key).encoded());
@@ -211,7 +219,7 @@ class MemoryKeystore final : public HoldingKeystore {
     if (is_secret && !how.policy.empty()) return takes_no_policy(uri.name);
     const std::string text = VHSM_TRY(policy_for(uri.name, entry, how));
     auto terms = VHSM_TRY(SealedPolicy::parse(text));
-    auto version = is_secret ? secret_version(entry.symmetric->size())
+    auto version = is_secret ? secret_version(AlgorithmText::of(*entry.symmetric))
                              : version_of(*entry.key, std::move(terms));
     version.origin = sealed::Origin::kImported;
     return seal(uri.name, version, stored, how.successor);
@@ -220,7 +228,7 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes) override {
     if (folder_ == nullptr) return has_no_folder(name);
     const auto secret = VHSM_TRY(sealed::random_secret(bytes));
-    return seal(name, secret_version(bytes), secret, false);
+    return seal(name, secret_version(AlgorithmText::of_secret(bytes)), secret, false);
   }
 
  private:
@@ -244,8 +252,8 @@ class MemoryKeystore final : public HoldingKeystore {
     return fail(Errc::kMissing, "there is no such key here", name.uri());
   }
 
-  static sealed::NewVersion secret_version(std::size_t bytes) {
-    return {.content = sealed::Content::kSecret, .type = AlgorithmText::of_secret(bytes)};
+  static sealed::NewVersion secret_version(std::string type) {
+    return {.content = sealed::Content::kSecret, .type = std::move(type)};
   }
 
   static sealed::NewVersion version_of(const Key& key, SealedPolicy policy) {
@@ -295,14 +303,16 @@ class MemoryKeystore final : public HoldingKeystore {
   }
 
   /// What was imported may be a JWK, whose terms a random successor would not have.
-  Result<KeyLine> rotate_secret(const sealed::Record& record, const KeyName& name,
-                                std::size_t bytes) {
-    if (record.versions.back().origin == sealed::Origin::kImported) {
-      return fail(Errc::kUnsupported, "an imported symmetric key is replaced by importing another",
-                  name.uri());
-    }
+  static Status check_rotatable(const sealed::Version& newest, const KeyName& name) {
+    const bool is_secret = newest.content == sealed::Content::kSecret;
+    if (!is_secret || newest.origin != sealed::Origin::kImported) return {};
+    return fail(Errc::kUnsupported, "an imported symmetric key is replaced by importing another",
+                name.uri());
+  }
+
+  Result<KeyLine> rotate_secret(const KeyName& name, std::size_t bytes) {
     const auto secret = VHSM_TRY(sealed::random_secret(bytes));
-    return seal(name, secret_version(bytes), secret, true);
+    return seal(name, secret_version(AlgorithmText::of_secret(bytes)), secret, true);
   }
 
   /// And its copy.

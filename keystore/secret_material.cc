@@ -11,7 +11,7 @@
 namespace vhsm::keystore {
 namespace {
 
-constexpr std::size_t kMaxSpelledBytes = 8192;
+constexpr std::size_t kMaxStoredBytes = kMaxReleasedBytes * 3 / 2;  // base64url, and a JWK around
 
 bool is_jwk(std::string_view text) noexcept {
   const auto printable = [](char c) {
@@ -25,31 +25,53 @@ Result<SecretMaterial> spelled(const Result<SpelledKey>& parsed) {
   return parsed.ok() ? secret_of(parsed.value()) : parsed.error();
 }
 
-Result<SecretMaterial> read_secret(const SecretBytes& stored) {
+/// @param raw_uses  of bytes that no owner says anything of.
+Result<SecretMaterial> read_secret(const SecretBytes& stored, unsigned raw_uses) {
   const auto bytes = stored.expose();
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (is_jwk(text)) return spelled(parse_jwk(text));
   if (is_symmetric_cose_key(bytes)) return spelled(parse_cose_key(bytes));
   SecretMaterial material;
   material.key = VHSM_TRY(stored.clone());
+  material.uses.uses = raw_uses;
+  return material;
+}
+
+Status check_size(const SecretMaterial& material) {
+  const bool comes_out = material.uses.uses == KeyUses::kRelease;
+  const std::size_t most = comes_out ? kMaxReleasedBytes : kMaxSecretKeyBytes;
+  if (material.key.size() > 0 && material.key.size() <= most) return {};
+  return fail(Errc::kBadFormat,
+              "a symmetric key has 1 to 1024 bytes, and a secret that may come out 1 to 65536");
+}
+
+/// What is a key pair under one type of URI must not be a MAC's key under another, nor come out.
+Status check_no_pair(const SecretBytes& bytes) {
+  if (!parse_material(bytes).ok()) return {};
+  return fail(Errc::kBadFormat, "the resource is a key pair or certificate, not a symmetric key");
+}
+
+Result<SecretMaterial> parse(const SecretBytes& stored, unsigned raw_uses) {
+  if (stored.size() == 0 || stored.size() > kMaxStoredBytes) {
+    return fail(Errc::kBadFormat, "the resource is empty or too large for a symmetric key");
+  }
+  VHSM_TRY(check_no_pair(stored));
+  auto material = VHSM_TRY(run_with_room([&] { return read_secret(stored, raw_uses); }));
+  VHSM_TRY(check_size(material));
+  if (material.uses.uses == KeyUses::kRelease) VHSM_TRY(check_no_pair(material.key));
   return material;
 }
 
 }  // namespace
 
 Result<SecretMaterial> parse_secret(const SecretBytes& stored) {
-  if (stored.size() == 0 || stored.size() > kMaxSpelledBytes) {
-    return fail(Errc::kBadFormat, "the resource is empty or too large for a symmetric key");
-  }
-  // What is a key pair under one type of URI must not be a MAC's key under another.
-  if (parse_material(stored).ok()) {
-    return fail(Errc::kBadFormat, "the resource is a key pair or certificate, not a symmetric key");
-  }
-  auto material = VHSM_TRY(run_with_room([&] { return read_secret(stored); }));
-  if (material.key.size() == 0 || material.key.size() > kMaxSecretKeyBytes) {
-    return fail(Errc::kBadFormat, "a symmetric key has 1 to 1024 bytes");
-  }
-  return material;
+  return parse(stored, KeyUses::kEvery);
+}
+
+Result<SecretMaterial> parse_named_secret(const SecretBytes& stored) {
+  auto material = VHSM_TRY(parse(stored, KeyUses::kRelease));
+  if (material.uses.uses == KeyUses::kRelease) return material;
+  return fail(Errc::kBadFormat, "a key stands where the settings (secret_paths) have secrets");
 }
 
 }  // namespace vhsm::keystore

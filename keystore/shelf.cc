@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keystore/shelf.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <utility>
 
@@ -70,6 +71,14 @@ Result<Entry> fly(const std::function<Result<Entry>()>& bring) noexcept {
   } catch (...) {
     return fail(Errc::kOutOfMemory, "no memory to fetch the key");
   }
+}
+
+/// What is left of a key that could not be read goes from the stacks.
+template <class Read>
+Result<Entry> or_wiped(Read&& read) {
+  auto entry = read();
+  if (!entry.ok()) memory::wipe_stacks();
+  return entry;
 }
 
 /// What a URI must ask for to get `entry` again.
@@ -275,7 +284,7 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
     drop_copy(uri.name, error.code);
     return error.code == Errc::kUnreachable ? lend(uri, error) : error;
   }
-  auto read = this->read(uri, secret.value());
+  auto read = read_from_source(uri, secret.value());
   if (!read.ok()) return read.error().about(uri.name.uri());
   Entry entry = std::move(read).value();
   put_under_gate(gate_, uri, true, entry, begun);
@@ -291,7 +300,7 @@ Result<Entry> Shelf::lend(const KeyUri& uri, const Error& outage) {
   const auto lent = copies_->lend(uri.name.path());
   if (!lent.ok() && records_ != nullptr) records_->log.error(lent.error());
   if (!lent.ok() || !lent.value().has_value()) return outage;
-  auto read = this->read(uri, lent.value()->stored);
+  auto read = read_from_source(uri, lent.value()->stored);
   if (!read.ok()) return read.error().about(uri.name.uri());
   Entry entry = std::move(read).value();
   const auto permit = bind_permit(gate_, uri, true, entry);
@@ -312,12 +321,11 @@ void Shelf::keep_copy(const KeyUri& uri, const Entry& entry, const SecretBytes& 
   const bool has_key = entry.key != nullptr || entry.symmetric != nullptr;
   if (copies_ == nullptr || !has_key) return;
   const bool is_secret = entry.symmetric != nullptr;
-  const Status kept =
-      copies_->keep(uri.name.path(),
-                    {.content = is_secret ? sealed::Content::kSecret : sealed::Content::kPair,
-                     .type = is_secret ? AlgorithmText::of_secret(entry.symmetric->size())
-                                       : AlgorithmText::of(*entry.key)},
-                    stored);
+  const Status kept = copies_->keep(
+      uri.name.path(),
+      {.content = is_secret ? sealed::Content::kSecret : sealed::Content::kPair,
+       .type = is_secret ? AlgorithmText::of(*entry.symmetric) : AlgorithmText::of(*entry.key)},
+      stored);
   if (kept.ok() || records_ == nullptr) return;
   records_->log.write(LogLevel::kError, "no sealed copy of " + uri.name.uri() +
                                             " is kept: " + describe(kept.error()));
@@ -336,16 +344,33 @@ void Shelf::drop_copy(const KeyName& name, Errc why) const {
                                               reason(why) + ")");
 }
 
-/// What is left of a key that could not be read goes from the stacks.
+bool Shelf::is_secret_path(const KeyName& name) const noexcept {
+  return std::ranges::any_of(secret_paths_,
+                             [&](const KeyFolder& folder) { return folder.holds(name); });
+}
+
+/// A KBS says nothing of what its bytes are, so the settings do, for whole folders of it: there
+/// they are secrets, and never keys. What was sealed here says it itself.
+Result<Entry> Shelf::read_from_source(const KeyUri& uri, const SecretBytes& stored) const {
+  if (!is_secret_path(uri.name)) return read(uri, stored);
+  if (uri.type != ObjectType::kSecret) {
+    return fail(Errc::kPolicy, "the settings (secret_paths) have secrets there, and no keys");
+  }
+  return or_wiped([&]() -> Result<Entry> {
+    const auto material = VHSM_TRY(parse_named_secret(stored));
+    return shelve_symmetric(uri, material);
+  });
+}
+
 Result<Entry> Shelf::read(const KeyUri& uri, const SecretBytes& stored) const {
-  const auto shelved = [&]() -> Result<Entry> {
-    if (uri.type == ObjectType::kSecret) return shelve_symmetric(uri, stored);
+  return or_wiped([&]() -> Result<Entry> {
+    if (uri.type == ObjectType::kSecret) {
+      const auto material = VHSM_TRY(parse_secret(stored));
+      return shelve_symmetric(uri, material);
+    }
     auto material = VHSM_TRY(parse_material(stored));
     return shelve(uri, std::move(material));
-  };
-  auto entry = shelved();
-  if (!entry.ok()) memory::wipe_stacks();
-  return entry;
+  });
 }
 
 Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
@@ -365,8 +390,7 @@ Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
   return entry;
 }
 
-Result<Entry> Shelf::shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const {
-  const auto material = VHSM_TRY(parse_secret(secret));
+Result<Entry> Shelf::shelve_symmetric(const KeyUri& uri, const SecretMaterial& material) const {
   Entry entry{.key = nullptr, .certificates = {}};
   entry.symmetric =
       VHSM_TRY(SymmetricKey::hold(material, KeyUri{uri.name, uri.type, uri.version}, metrics_));
@@ -433,7 +457,7 @@ Status Shelf::compare(Permit& permit, const SecretBytes& secret) {
   const KeyName& name = permit.uri().name;
   const auto here = VHSM_TRY(this->here({name}));
   if (!here.has_value() || here->permit.get() != &permit) return {};  // deleted: nobody decides
-  Entry fresh = VHSM_TRY(read(permit.uri(), secret));
+  Entry fresh = VHSM_TRY(read_from_source(permit.uri(), secret));
   keep_copy(permit.uri(), fresh, secret);
   if (same_key(*here, fresh)) return {};
   put_under_gate(gate_, permit.uri(), true, fresh,

@@ -53,12 +53,13 @@ class Shelf {
   using Deadline = std::chrono::steady_clock::time_point;
 
   /// @param folder, copies  null: there is none.
-  Shelf(std::shared_ptr<KeySource> source, std::shared_ptr<Metrics> metrics, const GateTerms& gate,
+  Shelf(std::shared_ptr<KeySource> source, std::shared_ptr<Metrics> metrics, const Policy& policy,
         std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder,
         std::shared_ptr<sealed::Copies> copies) noexcept
       : source_(std::move(source)),
         metrics_(std::move(metrics)),
-        gate_(gate),
+        gate_(policy.gate),
+        secret_paths_(policy.secret_paths),
         records_(std::move(records)),
         folder_(std::move(folder)),
         copies_(std::move(copies)) {}
@@ -120,13 +121,15 @@ class Shelf {
   Result<Entry> lend(const KeyUri& uri, const Error& outage);
   void keep_copy(const KeyUri& uri, const Entry& entry, const SecretBytes& stored) const;
   void drop_copy(const KeyName& name, Errc why) const;
+  Result<Entry> read_from_source(const KeyUri& uri, const SecretBytes& stored) const;
+  [[nodiscard]] bool is_secret_path(const KeyName& name) const noexcept;
   Result<Entry> unseal(const Place& place, Deadline deadline);
   /// @return the gate that the key stands under.
   Result<GateTerms> put_under_policy(const KeyName& name, const sealed::Version& version,
                                      const Entry& entry) const;
   Result<Entry> unseal_at(const Place& place, Deadline deadline);
   Result<Entry> shelve(const KeyUri& uri, Material material) const;
-  Result<Entry> shelve_symmetric(const KeyUri& uri, const SecretBytes& secret) const;
+  Result<Entry> shelve_symmetric(const KeyUri& uri, const SecretMaterial& material) const;
   PermitPtr bind_permit(const GateTerms& terms, const KeyUri& uri, bool at_source,
                         Entry& entry) const;
   void put_under_gate(const GateTerms& terms, const KeyUri& uri, bool at_source, Entry& entry,
@@ -140,6 +143,7 @@ class Shelf {
   std::shared_ptr<KeySource> source_;
   std::shared_ptr<Metrics> metrics_;
   GateTerms gate_;
+  std::vector<KeyFolder> secret_paths_;
   std::shared_ptr<const Records> records_;
   std::shared_ptr<sealed::Folder> folder_;
   std::shared_ptr<sealed::Copies> copies_;

@@ -6,6 +6,7 @@
 #include <openssl/param_build.h>
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 namespace vhsm::keystore {
@@ -73,6 +74,7 @@ constexpr KeyOperation kOperations[] = {
     {{"deriveBits", 8}, "derive", KeyUses::bit(Use::kDerive), "enc"},
     {cose(9), "", KeyUses::bit(Use::kSign), "sig"},
     {cose(10), "", 0, "sig"},
+    {jose("release"), "", KeyUses::kRelease, ""},  // ours: see secret_material.h
 };
 static_assert(std::size(kOperations) < 32, "each has a bit");
 
@@ -223,6 +225,21 @@ void for_each_operation(unsigned operations, Each&& each) {
   }
 }
 
+/// Bits of KeyUses.
+unsigned secret_uses(unsigned operations) {
+  unsigned uses = 0;
+  for_each_operation(operations, [&](const KeyOperation& known) { uses |= known.secret; });
+  return uses;
+}
+
+/// Who gets the bytes could do with them what the others may not.
+Status check_release(const SpelledTerms& terms) {
+  const unsigned uses = secret_uses(terms.operations.value_or(0));
+  const bool alone = uses == KeyUses::kRelease && std::popcount(*terms.operations) == 1;
+  if ((uses & KeyUses::kRelease) == 0 || alone) return {};
+  return fail(Errc::kBadFormat, "a key with release in its key_ops can have nothing else there");
+}
+
 bool may(const SpelledKey& key, std::string_view operation) {
   const SpelledAlgorithm* const algorithm = key.terms.algorithm;
   if (algorithm != nullptr && algorithm->operation != operation) return false;
@@ -269,6 +286,7 @@ Status check_spelled(const SpelledKey& key) {
   const SpelledTerms& terms = key.terms;
   const bool agree = (terms.operations.value_or(0) & ~terms.purpose.value_or(~0U)) == 0;
   if (!agree) return fail(Errc::kBadFormat, "the key's use and its key_ops contradict each other");
+  VHSM_TRY(check_release(terms));
   if (key.kty == Kty::kRsaKey) return check_crt(key);
   return key.curve == nullptr ? Status() : check_lengths(key);
 }
@@ -385,10 +403,9 @@ Result<SecretMaterial> secret_of(const SpelledKey& key) {
   SecretMaterial material;
   material.key = VHSM_TRY(part(key, "k").clone());
   const SpelledTerms& terms = key.terms;
-  if (terms.operations.has_value() || terms.purpose.has_value()) material.uses.uses = 0;
-  for_each_operation(operations_of(terms), [&](const KeyOperation& operation) {
-    material.uses.uses |= operation.secret;
-  });
+  if (terms.operations.has_value() || terms.purpose.has_value()) {
+    material.uses.uses = secret_uses(operations_of(terms));
+  }
   if (terms.algorithm != nullptr) {
     material.uses.algorithm = terms.algorithm->symmetric;
     material.uses.digest = terms.algorithm->digest;

@@ -12,8 +12,9 @@ namespace vhsm::keystore {
 enum class SymmetricKind : std::uint8_t { kMac, kCipher, kKdf };
 
 /// The operations of a JWK's `key_ops` (RFC 7517, section 4.3). MACs are compared by whoever asks
-/// for them, so that to verify is to sign; wrapping is an operation of the WRAP ciphers.
-enum class Use : std::uint8_t { kSign, kEncrypt, kDecrypt, kWrap, kUnwrap, kDerive };
+/// for them, so that to verify is to sign; wrapping is an operation of the WRAP ciphers. To release
+/// is no operation of a key: what may come out is a secret, and never used in place.
+enum class Use : std::uint8_t { kSign, kEncrypt, kDecrypt, kWrap, kUnwrap, kDerive, kRelease };
 
 /// How a cipher goes from block to block.
 enum class CipherMode : std::uint8_t { kNone, kGcm, kCbc, kCtr, kWrap };

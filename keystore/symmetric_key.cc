@@ -74,6 +74,9 @@ SymmetricKey::~SymmetricKey() {
 
 Status SymmetricKey::allow(const SymmetricAlgorithm& algorithm, Use use,
                            std::string_view digest) const {
+  if (is_secret()) {
+    return named(fail(Errc::kPolicy, "a secret that may come out does not serve as a key"));
+  }
   if ((uses_.uses & KeyUses::bit(use)) == 0) {
     return named(fail(Errc::kPolicy, "the key's key_ops or use do not have this operation"));
   }
@@ -95,6 +98,16 @@ Status SymmetricKey::allow_now() const {
     return named(fail(Errc::kPolicy, "the key has expired (exp)"));
   }
   return {};
+}
+
+Result<SecretBytes> SymmetricKey::release() const {
+  if (!is_secret()) {
+    return named(fail(Errc::kNotExportable,
+                      "this is a key, or its owner has not marked it as one that may come out"));
+  }
+  VHSM_TRY(allow_now());
+  VHSM_TRY(ask());
+  return run_with_room([this] { return open(); });
 }
 
 Result<SecretBytes> SymmetricKey::open() const {

@@ -62,6 +62,12 @@ class SymmetricKey {
   Status ask() const { return permit_ == nullptr ? Status() : permit_->ask(); }
   void wipe() const noexcept;
 
+  /// Whether it is a secret: it may come out, and no operation takes it.
+  [[nodiscard]] bool is_secret() const noexcept { return uses_.uses == KeyUses::kRelease; }
+  /// The bytes of a secret, for whoever may have them: the one way out. Not in a scope.
+  /// @errors kNotExportable for a key; as ask() and open().
+  Result<SecretBytes> release() const;
+
   /// The bytes, for the moment. In a scope.
   /// @errors kDamaged, kMemoryLimit, kNoPrivateKey when they are not here.
   Result<SecretBytes> open() const;

@@ -81,22 +81,39 @@ keystore::Deadlines deadlines_of(const Settings& settings) {
   return {settings.load_wait, settings.fetch_timeout};
 }
 
-keystore::Policy policy_of(const Settings& settings) {
+/// `error` of one of the words of a setting.
+Error in_setting(Error error, const Settings& settings, const char* name, const std::string& word) {
+  error.subject = settings.source + ": " + name + " = " + word;
+  return error;
+}
+
+/// @errors kBadUri.
+Result<std::vector<keystore::KeyFolder>> secret_paths_of(const Settings& settings) {
+  std::vector<keystore::KeyFolder> folders;
+  for (const std::string& path : settings.secret_paths) {
+    // Without a segment it would be all that the KBS has.
+    auto folder = keystore::KeyFolder::parse(
+        path.starts_with('/') ? path : std::string(keystore::kScheme) + path + "/");
+    if (!folder.ok()) return in_setting(folder.error(), settings, "secret_paths", path);
+    folders.push_back(std::move(folder).value());
+  }
+  return folders;
+}
+
+Result<keystore::Policy> policy_of(const Settings& settings) {
   keystore::Policy policy;
   if (settings.gate == "first-use") policy.gate.gate = keystore::Gate::kFirstUse;
   if (settings.gate == "lease") policy.gate.gate = keystore::Gate::kLease;
   policy.gate.lease = settings.lease;
   policy.gate.grace = settings.offline_grace;
   policy.attest_before_generate = settings.attest_before_generate;
+  policy.secret_paths = VHSM_TRY(secret_paths_of(settings));
   return policy;
 }
 
 Result<keystore::KeyUri> prefetched(const std::string& text, const Settings& settings) {
   auto uri = keystore::KeyUri::parse(text, settings.kbs_path);
-  if (uri.ok()) return uri;
-  Error error = uri.error();
-  error.subject = settings.source + ": prefetch = " + text;
-  return error;
+  return uri.ok() ? uri : in_setting(uri.error(), settings, "prefetch", text);
 }
 
 /// Brings keys in before traffic, within load_wait together. What does not come in time, or at all,
@@ -169,11 +186,12 @@ Result<std::shared_ptr<sealed::Copies>> open_copies(const Parts& parts, const Lo
 
 Status hold_keys(Parts& parts) {
   const auto records = VHSM_TRY(connect(parts));
+  const auto policy = VHSM_TRY(policy_of(parts.settings));
   auto folder = VHSM_TRY(open_folder(parts, records->log));
   auto copies = VHSM_TRY(open_copies(parts, records->log));
-  parts.held = keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings),
-                                              parts.metrics, policy_of(parts.settings), records,
-                                              std::move(folder), std::move(copies));
+  parts.held =
+      keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings), parts.metrics,
+                                     policy, records, std::move(folder), std::move(copies));
   parts.keystore = parts.held;
   return prefetch(parts, records->log);
 }

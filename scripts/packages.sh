@@ -4,7 +4,8 @@
 readonly BUILD_PACKAGES="g++ cmake ninja-build pkg-config git libssl-dev libfmt-dev nlohmann-json3-dev
   libboost-dev libcli11-dev libsqlite3-dev libcpp-httplib-dev libcbor-dev libseccomp-dev zlib1g-dev libzstd-dev openssl ca-certificates"
 readonly TEST_PACKAGES="libgtest-dev libgmock-dev valgrind binutils jose python3-jwcrypto python3-venv ovmf
-  nginx-light haproxy systemd util-linux gdb"
+  nginx-light haproxy systemd util-linux gdb
+  cryptsetup-bin curl python3"
 readonly GUEST_PACKAGES="qemu-system-x86 busybox-static cpio"
 
 # What only newer releases have: OpenSSL's FIPS provider (Debian 13) and Wycheproof's vectors (after it).

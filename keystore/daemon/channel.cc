@@ -203,6 +203,12 @@ Channel::Outcome Channel::exchange(const Connection& connection, const Message& 
   return step == Step::kDone ? Outcome::kDone : outcome(step);
 }
 
+Status Channel::receive_secret(const Connection& connection, SecretBytes& secret,
+                               TimePoint deadline) const {
+  if (receive_all(connection.socket.get(), secret.expose(), deadline) == Step::kDone) return {};
+  return fail(Errc::kNoDaemon, "vhsmd closed the connection in the middle of a secret", path_);
+}
+
 Result<Reply> Channel::ask(const Request& request, std::chrono::milliseconds patience) {
   if (!memory::usable()) {
     return fail(Errc::kForked, "this process has no protected memory of its own");
@@ -217,8 +223,9 @@ Result<Reply> Channel::ask(const Request& request, std::chrono::milliseconds pat
     switch (exchange(*connection, message, answer, Clock::now() + patience)) {
       case Outcome::kDone: {
         silent_ = false;
-        keep(std::move(connection));
         auto reply = VHSM_TRY(decode_reply(answer.bytes()));
+        VHSM_TRY(receive_secret(*connection, reply.secret, Clock::now() + patience));
+        keep(std::move(connection));
         if (reply.error.has_value()) return *reply.error;
         return reply;
       }

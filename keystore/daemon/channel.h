@@ -53,6 +53,8 @@ class Channel {
   bool still_patient() noexcept;
   Outcome exchange(const Connection& connection, const Message& request, Message& answer,
                    TimePoint deadline) const;
+  Status receive_secret(const Connection& connection, SecretBytes& secret,
+                        TimePoint deadline) const;
 
   static constexpr std::size_t kPlaces = 16;
   std::string path_;

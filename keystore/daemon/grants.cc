@@ -308,14 +308,23 @@ std::string Grants::render(const Rules& rules) {
   return text;
 }
 
+bool Grants::has_rule(const Rules& rules, const std::optional<KeyName>& key, const Peer& peer) {
+  const auto found = rules.find(key);
+  return found != rules.end() &&
+         std::ranges::any_of(found->second, [&](const Rule& rule) { return matches(rule, peer); });
+}
+
 Status Grants::allow(const Peer& peer, const KeyName& key) const {
   if (is_owner(peer)) return {};
   const Snapshot rules = snapshot();
-  const auto grants_it = [&peer](const Rule& rule) { return matches(rule, peer); };
-  for (const auto& found : {rules->find(key), rules->find(std::nullopt)}) {
-    if (found != rules->end() && std::ranges::any_of(found->second, grants_it)) return {};
-  }
+  if (has_rule(*rules, key, peer) || has_rule(*rules, std::nullopt, peer)) return {};
   return fail(kRefusal, "no grant lets this user use the key", subject_of(peer, key));
+}
+
+Status Grants::allow_release(const Peer& peer, const KeyName& key) const {
+  if (is_owner(peer) || has_rule(*snapshot(), key, peer)) return {};
+  return fail(kRefusal, "no grant with its name lets this user have the secret",
+              subject_of(peer, key));
 }
 
 Status Grants::grant(const std::optional<KeyName>& key, const Rule& rule) {

@@ -68,6 +68,11 @@ class Grants {
   /// @errors kNotGranted, with the key and the peer as subject.
   [[nodiscard]] Status allow(const Peer& peer, const KeyName& key) const;
 
+  /// Whether `peer` may have the bytes of the secret `key`. A rule for every key lets keys be used,
+  /// and gives no secret out: that takes a rule with the secret's name.
+  /// @errors as allow().
+  [[nodiscard]] Status allow_release(const Peer& peer, const KeyName& key) const;
+
   /// Adds a rule, in the file and then in memory; one that is there already is no error.
   /// @errors kBadConfig for a rule that parse_rule() would not make or that makes the file too
   ///         large, kIo. Then nothing has changed, unless the subject is the folder: the file is
@@ -90,6 +95,7 @@ class Grants {
   static Result<Rules> parse(const std::string& path, std::string_view text);
   static std::string render(const Rules& rules);
   [[nodiscard]] Snapshot snapshot() const { return *rules_.lock(); }
+  static bool has_rule(const Rules& rules, const std::optional<KeyName>& key, const Peer& peer);
   Status adopt(Rules next);
 
   const std::string path_;

@@ -35,8 +35,9 @@ enum class Field : std::uint8_t {
   kStep = 20,
   kKeyVersion = 21,
   kPolicy = 22,
+  kSecret = 23,
 };
-constexpr std::size_t kFieldCount = 23;
+constexpr std::size_t kFieldCount = 24;
 
 /// A map whose fields are written as they come: they are few, so their number takes one byte, which
 /// is set at the end.
@@ -229,6 +230,12 @@ Status read_status(CborReader& reader, std::optional<DaemonStatus>& into) {
   return {};
 }
 
+Status read_secret_size(CborReader& reader, SecretBytes& secret) {
+  std::size_t size = 0;
+  VHSM_TRY(read_number(reader, size, 1, kMaxReleasedBytes));
+  return read_into(secret, SecretBytes::zeros(size));
+}
+
 Status read_field(Field field, CborReader& reader, Reply& reply) {
   switch (field) {
     case Field::kError: return read_error(reader, reply.error);
@@ -248,7 +255,8 @@ Status read_field(Field field, CborReader& reader, Reply& reply) {
     case Field::kStatus: return read_status(reader, reply.status);
     case Field::kKeeping:
       return read_number(reader, reply.keeping, 0, static_cast<std::uint64_t>(Keeping::kInMemory));
-    case Field::kSize: return read_number(reader, reply.size, 1, kMaxSecretKeyBytes);
+    case Field::kSize: return read_number(reader, reply.size, 1, kMaxReleasedBytes);
+    case Field::kSecret: return read_secret_size(reader, reply.secret);
     case Field::kKeyVersion: return read_number(reader, reply.version, 1, UINT32_MAX);
     default: return fail(Errc::kBadFormat, "a field that answers do not have");
   }
@@ -318,6 +326,7 @@ Message encode(const Reply& reply) {
   }
   if (reply.version != 0) map.field(Field::kKeyVersion).number(reply.version);
   if (reply.size != 0) map.field(Field::kSize).number(reply.size);
+  if (reply.secret.size() != 0) map.field(Field::kSecret).number(reply.secret.size());
   if (!reply.output.bytes().empty()) map.field(Field::kOutput).bytes(reply.output.bytes());
   if (reply.status.has_value()) write_status(map.field(Field::kStatus), *reply.status);
   if (!reply.lines.empty()) {

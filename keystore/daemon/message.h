@@ -17,6 +17,7 @@
 #include "keystore/daemon/wire_params.h"
 #include "keystore/key.h"
 #include "keystore/secret_material.h"
+#include "memory/secret_bytes.h"
 
 namespace vhsm::keystore {
 
@@ -66,7 +67,8 @@ enum class Ask : std::uint8_t {
   kEnable,      ///< name, version (none: all)
   kDisable,     ///< the same
   kSetPolicy,   ///< the same, and policy (none: all is allowed)
-  kLast = kSetPolicy,
+  kRelease,     ///< name, version, wait -> the bytes of a secret, behind the answer
+  kLast = kRelease,
 };
 
 /// What a symmetric key is to do: an operation from its start, of which only one piece of the
@@ -134,6 +136,8 @@ struct Reply {
   std::optional<DaemonStatus> status{};
   std::vector<std::string> lines{};
   std::size_t size = 0;  ///< of a symmetric key, in bytes
+  /// Its bytes stand behind the message: they go from protected memory into protected memory.
+  SecretBytes secret{};
 };
 
 /// With the length in front.
@@ -143,6 +147,7 @@ struct Reply {
 /// `message` is without its length.
 /// @errors kBadFormat; kNoDaemon when the other side speaks another version.
 Result<Request> decode_request(ByteView message);
+/// A secret has room for what stands behind the message, and is zeros.
 /// An error that vhsmd tells becomes the subject of one of ours: only literals are sentences.
 Result<Reply> decode_reply(ByteView message);
 

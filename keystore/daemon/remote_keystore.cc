@@ -103,6 +103,14 @@ class Client final : public RemoteKeystore {
 
   Status remove(const KeyUri& uri) override { return manage(about(Ask::kRemove, uri)); }
 
+  Result<SecretBytes> release(const KeyUri& uri) override {
+    Request request = about(Ask::kRelease, uri);
+    request.wait = deadlines_.fetch_timeout;
+    Reply reply = VHSM_TRY(context_->channel.ask(request, request.wait + kAnswerWait));
+    if (reply.secret.size() > 0) return std::move(reply.secret);
+    return fail(Errc::kBadFormat, "vhsmd gives no secret", uri.name.uri());
+  }
+
   Result<std::unique_ptr<SymmetricOperation>> make_operation(
       const SymmetricAlgorithm& algorithm) override {
     return RemoteSymmetricOperation::create(algorithm, context_);

@@ -203,10 +203,14 @@ class Session : public std::enable_shared_from_this<Session> {
     });
   }
 
-  void send(const Reply& reply) {
+  void send(Reply reply) {
     out_ = encode(reply);
+    secret_ = std::move(reply.secret);
     busy(true);
-    asio::async_write(socket_, asio::buffer(out_.bytes()),
+    const auto secret = secret_.expose();
+    asio::async_write(socket_,
+                      std::array{asio::buffer(std::as_const(out_.bytes())),
+                                 asio::buffer(secret.data(), secret.size())},
                       [self = shared_from_this()](const error_code& error, std::size_t /*size*/) {
                         self->busy(false);
                         if (!error && !self->last_) self->next();
@@ -221,6 +225,7 @@ class Session : public std::enable_shared_from_this<Session> {
     filled_ = rest.size();
     if (large) in_ = std::move(fresh);
     out_ = Message();
+    secret_ = SecretBytes();
     share_.give_back();
     proceed();
   }
@@ -247,6 +252,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::list<Session*>::iterator place_;
   Message in_;
   Message out_;
+  SecretBytes secret_;             ///< what stands behind out_
   std::size_t filled_ = 0;         ///< of in_
   std::size_t message_bytes_ = 0;  ///< of the message in in_, without its length
   bool last_ = false;

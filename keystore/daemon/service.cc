@@ -147,16 +147,24 @@ std::uint32_t version_of(const KeyUri* uri) noexcept {
   return uri == nullptr ? 0 : uri->version.value_or(0);
 }
 
+/// A secret may be a passphrase, which its fingerprint would let be guessed.
 Reply describe(const SymmetricKey& key) {
   Reply reply;
   reply.version = version_of(key.uri());
-  reply.public_key = key.fingerprint();
+  if (!key.is_secret()) reply.public_key = key.fingerprint();
   reply.size = key.size();
   return reply;
 }
 
+Result<Reply> release(const SymmetricKey& key) {
+  Reply reply;
+  reply.secret = VHSM_TRY(key.release());
+  return reply;
+}
+
 bool is_about_secret(const Request& request) noexcept {
-  return request.ask == Ask::kOpenSecret || request.ask == Ask::kUseSecret;
+  constexpr std::array kAboutSecrets{Ask::kOpenSecret, Ask::kUseSecret, Ask::kRelease};
+  return std::ranges::find(kAboutSecrets, request.ask) != kAboutSecrets.end();
 }
 
 Result<Reply> describe(const Entry& entry) {
@@ -176,7 +184,9 @@ bool is_management(Ask ask) noexcept {
   return std::ranges::find(kManagement, ask) != kManagement.end();
 }
 
-bool opens(Ask ask) noexcept { return ask == Ask::kOpen || ask == Ask::kOpenSecret; }
+bool opens(Ask ask) noexcept {
+  return ask == Ask::kOpen || ask == Ask::kOpenSecret || ask == Ask::kRelease;
+}
 
 Result<Rule> rule_of(const RuleText& text) {
   const Rule::Kind kind = VHSM_TRY(parse_kind(text.kind));
@@ -225,7 +235,8 @@ Status Service::may_take_over(const Peer& peer) { return check_owner(peer); }
 
 Result<KeyUri> Service::permitted(const Request& request, const Peer& peer) {
   auto uri = VHSM_TRY(uri_of(request));
-  VHSM_TRY(grants_->allow(peer, uri.name));
+  VHSM_TRY(request.ask == Ask::kRelease ? grants_->allow_release(peer, uri.name)
+                                        : grants_->allow(peer, uri.name));
   return uri;
 }
 
@@ -234,7 +245,8 @@ Result<Reply> Service::use_symmetric(const Request& request, const KeyUri& uri,
   if (entry.symmetric == nullptr) {
     return fail(Errc::kMissing, "a key pair stands there, not a symmetric key", uri.name.uri());
   }
-  const bool known = !request.public_key.empty();
+  if (request.ask == Ask::kRelease) return release(*entry.symmetric);
+  const bool known = !request.public_key.empty() && !entry.symmetric->is_secret();
   if (known && !same(request.public_key, entry.symmetric->fingerprint())) {
     return fail(Errc::kBadFormat, "this is another key than the client was told of",
                 uri.name.uri());
@@ -358,7 +370,8 @@ Result<Reply> Service::reply_at_once(const Request& request, const Peer& peer, b
     case Ask::kFind:
     case Ask::kOperate:
     case Ask::kOpenSecret:
-    case Ask::kUseSecret: return use_here(request, peer, has_to_wait);
+    case Ask::kUseSecret:
+    case Ask::kRelease: return use_here(request, peer, has_to_wait);
     case Ask::kGenerate:
     case Ask::kRotate:
     case Ask::kEnable:

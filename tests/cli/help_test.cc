@@ -77,7 +77,7 @@ TEST_P(HelpTest, TheManualHasTheOptionsOfEachCommand) {
   for (std::string word; command >> word;) words.push_back(word);
   words.emplace_back("--help");
   const Names offered = options_of(words);
-  ASSERT_TRUE(offered.contains("--json")) << testing::PrintToString(offered);
+  ASSERT_FALSE(offered.empty());
   Names written = options_in(synopsis(page, "vhsm", GetParam()));
   written.erase("--config");
   EXPECT_EQ(written, offered);
@@ -90,10 +90,12 @@ TEST_P(HelpTest, TheManualHasTheOptionsOfEachCommand) {
 INSTANTIATE_TEST_SUITE_P(Every, HelpTest,
                          testing::Values("doctor", "key show", "key pem", "fetch", "resource sign",
                                          "attest", "report show", "report verify", "report fetch",
-                                         "measure"),
+                                         "measure", "secret put", "secret get", "secret run",
+                                         "secret serve", "mac", "ticket-keys"),
                          [](const auto& test) {
                            std::string name = test.param;
-                           std::ranges::replace(name, ' ', '_');
+                           std::ranges::replace_if(
+                               name, [](char c) { return c == ' ' || c == '-'; }, '_');
                            return name;
                          });
 

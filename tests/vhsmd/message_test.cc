@@ -34,7 +34,7 @@ constexpr std::uint64_t kLinesField = 16;
 constexpr std::uint64_t kKeepingField = 18;
 constexpr std::uint64_t kSizeField = 19;
 constexpr std::uint64_t kStepField = 20;
-constexpr std::uint64_t kLastField = 21;
+constexpr std::uint64_t kLastField = 22;
 
 ByteView body(const Message& message) { return ByteView(message.bytes()).subspan(kLengthBytes); }
 
@@ -391,7 +391,7 @@ TEST(Message, ItemsOfAnotherKindAreRefused) {
 
 TEST(Message, NumbersOutOfRangeAreRefused) {
   EXPECT_EQ(reply_refusal(with_number(kSizeField, 0)), Errc::kBadFormat);
-  EXPECT_EQ(reply_refusal(with_number(kSizeField, kMaxSecretKeyBytes + 1)), Errc::kBadFormat);
+  EXPECT_EQ(reply_refusal(with_number(kSizeField, kMaxReleasedBytes + 1)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kAskField, 0)), Errc::kBadFormat);
   EXPECT_EQ(refusal(with_number(kAskField, static_cast<std::uint64_t>(Ask::kLast) + 1)),
             Errc::kBadFormat);

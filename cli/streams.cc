@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Source: read(2), write(2), mkostemp(3), rename(2).
+#include "cli/streams.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+namespace vhsm::cli {
+
+Result<InputStream> InputStream::open(const std::string& path) {
+  Descriptor file(path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                              : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!file.valid()) return fail(Errc::kIo, "this file cannot be opened", path);
+  return InputStream(std::move(file), path);
+}
+
+Result<std::size_t> InputStream::fill(std::span<std::uint8_t> into) const {
+  std::size_t size = 0;
+  while (size < into.size()) {
+    const ssize_t got = ::read(file_.get(), into.data() + size, into.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail(Errc::kIo, "this file cannot be read", path_);
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+  }
+  return size;
+}
+
+Result<OutputStream> OutputStream::open(const std::string& path) {
+  ::signal(SIGPIPE, SIG_IGN);  // so that it is an error like any other
+  if (path == "-") {
+    Descriptor out(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
+    if (!out.valid()) return fail(Errc::kIo, "nothing can be written", "standard output");
+    return OutputStream(std::move(out), "standard output", "");
+  }
+  std::string beside = path + ".XXXXXX";
+  Descriptor file(::mkostemp(beside.data(), O_CLOEXEC));
+  if (!file.valid()) return fail(Errc::kIo, "no file can be made beside this one", path);
+  return OutputStream(std::move(file), path, std::move(beside));
+}
+
+OutputStream::~OutputStream() {
+  if (!beside_.empty()) ::unlink(beside_.c_str());
+}
+
+Status OutputStream::write(std::span<const std::uint8_t> bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(file_.get(), bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return fail(Errc::kIo, "this cannot be written, or nobody reads it", path_);
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+  }
+  return {};
+}
+
+Status OutputStream::complete() {
+  if (beside_.empty()) return {};
+  if (::fsync(file_.get()) != 0 || std::rename(beside_.c_str(), path_.c_str()) != 0) {
+    return fail(Errc::kIo, "this file cannot be written to disk", path_);
+  }
+  beside_.clear();
+  return {};
+}
+
+}  // namespace vhsm::cli

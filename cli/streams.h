@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Files and pipes of any size, read and written in pieces.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/descriptor.h"
+#include "base/result.h"
+
+namespace vhsm::cli {
+
+class InputStream {
+ public:
+  /// @param path  "-": standard input.  @errors kIo.
+  static Result<InputStream> open(const std::string& path);
+  /// Fills `into`; less is the end.  @errors kIo.
+  Result<std::size_t> fill(std::span<std::uint8_t> into) const;
+
+ private:
+  InputStream(Descriptor file, std::string path) noexcept
+      : file_(std::move(file)), path_(std::move(path)) {}
+
+  Descriptor file_;
+  std::string path_;
+};
+
+/// A file appears under its name, with mode 0600, when it is complete, and not before; until then
+/// it is beside it, and goes when this goes.
+class OutputStream {
+ public:
+  /// @param path  "-": standard output.  @errors kIo.
+  static Result<OutputStream> open(const std::string& path);
+  OutputStream(OutputStream&& other) noexcept = default;
+  OutputStream& operator=(OutputStream&&) = delete;
+  OutputStream(const OutputStream&) = delete;
+  OutputStream& operator=(const OutputStream&) = delete;
+  ~OutputStream();
+
+  /// @errors kIo.
+  Status write(std::span<const std::uint8_t> bytes) const;
+  /// All is there: takes the place of a file of this name.  @errors kIo.
+  Status complete();
+
+ private:
+  OutputStream(Descriptor file, std::string path, std::string beside) noexcept
+      : file_(std::move(file)), path_(std::move(path)), beside_(std::move(beside)) {}
+
+  Descriptor file_;
+  std::string path_;
+  std::string beside_;  ///< empty: standard output, or it is complete
+};
+
+}  // namespace vhsm::cli

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// vhsm encrypt, decrypt and mac, with keys that stay where they are.
+#include <string>
+
+#include "tests/secret/fixture.h"
+
+namespace vhsm::tests {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string pattern(std::size_t size) {
+  std::string text(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 131 + i / 251);
+  return text;
+}
+
+class CryptFlowTest : public SecretFlowTest {
+ protected:
+  void SetUp() override {
+    SecretFlowTest::SetUp();
+    must({"key", "generate", "default/key/file", "--algorithm", "SECRET:256"});
+  }
+};
+
+TEST_F(CryptFlowTest, AFileComesBackThroughPipesAndFiles) {
+  const std::string text = pattern(200'000);
+  const std::string in = written("plain", text);
+  must({"encrypt", "default/key/file", in, "--out", file("sealed")});
+  EXPECT_EQ(read_file(world_.file("sealed")).find(text.substr(0, 32)), std::string::npos);
+  must({"decrypt", "default/key/file", file("sealed"), "--out", file("back")});
+  EXPECT_TRUE(read_file(world_.file("back")) == text);
+  const auto piped = shell("vhsm encrypt default/key/file <" + in +
+                           " | vhsm decrypt default/key/file | cmp - " + in);
+  EXPECT_EQ(piped.status, 0) << piped.err;
+}
+
+TEST_F(CryptFlowTest, AKeyFromTheKbsDoesTheSame) {
+  world_.put("default/key/kbs", std::string(32, 'k'));
+  const auto piped =
+      shell("printf text | vhsm encrypt default/key/kbs | vhsm decrypt default/key/kbs");
+  EXPECT_EQ(piped.out, "text") << piped.err;
+}
+
+TEST_F(CryptFlowTest, WhatWasEncryptedBeforeARotationIsStillDecrypted) {
+  must({"encrypt", "default/key/file", written("plain", "before"), "--out", file("old")});
+  must({"key", "rotate", "default/key/file"});
+  must({"encrypt", "default/key/file", written("plain", "after"), "--out", file("new")});
+  EXPECT_EQ(vhsm({"decrypt", "default/key/file", file("old")}).out, "before");
+  EXPECT_EQ(vhsm({"decrypt", "default/key/file", file("new")}).out, "after");
+}
+
+TEST_F(CryptFlowTest, AFileThatWasChangedLeavesNoOutputAndOnAPipeOnlyItsBeginning) {
+  const std::string text = pattern(200'000);
+  must({"encrypt", "default/key/file", written("plain", text), "--out", file("sealed")});
+  std::string sealed = read_file(world_.file("sealed"));
+  sealed[150'000] = static_cast<char>(sealed[150'000] ^ 1);
+  const std::string changed = written("changed", sealed);
+  const auto refused = vhsm({"decrypt", "default/key/file", changed, "--out", file("back")});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err, HasSubstr("changed or cut off"));
+  EXPECT_FALSE(std::filesystem::exists(world_.file("back")));
+  for (const auto& entry : std::filesystem::directory_iterator(world_.folder())) {
+    EXPECT_FALSE(entry.path().filename().string().starts_with("back")) << entry.path();
+  }
+  const auto piped = vhsm({"decrypt", "default/key/file", changed});
+  EXPECT_EQ(piped.status, 1);
+  EXPECT_TRUE(piped.out == text.substr(0, 131'072));
+}
+
+TEST_F(CryptFlowTest, MemoryDoesNotGrowWithTheFile) {
+  const std::string measure = written("measure.py", R"(
+import resource, subprocess, sys
+size = int(sys.argv[1])
+source = subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE)
+def step(verb, given):
+    return subprocess.Popen([sys.argv[2], verb, "default/key/file"], stdin=given,
+                            stdout=subprocess.PIPE)
+sealing = step("encrypt", source.stdout)
+opening = step("decrypt", sealing.stdout)
+counted = 0
+while piece := opening.stdout.read(1 << 16): counted += len(piece)
+assert (sealing.wait(), opening.wait(), counted) == (0, 0, size)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+)");
+  const auto peak_kib = [&](const char* size) {
+    const auto outcome = run({"python3", measure, size, program()}, world_.environment());
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return outcome.status == 0 ? std::stol(outcome.out) : 0;
+  };
+  const long small = peak_kib("100000");
+  EXPECT_LT(peak_kib("60000000"), small + 2048);
+}
+
+TEST_F(CryptFlowTest, AMacIsThatOfOpenssl) {
+  seal("default/key/mac", "0123456789abcdef", false);
+  const std::string in = written("message", pattern(100'000));
+  const auto reference = world_.openssl({"dgst", "-sha256", "-hmac", "0123456789abcdef", in});
+  const auto mac = vhsm({"mac", "default/key/mac", in});
+  ASSERT_EQ(mac.out.size(), 65U) << mac.err;
+  EXPECT_THAT(reference.out, HasSubstr(mac.out.substr(0, 64)));
+}
+
+TEST_F(CryptFlowTest, AJwtIsSignedWithAKeyThatIsBoundToIt) {
+  // Key, message and signature of RFC 7515, appendix A.1.
+  world_.put(
+      "default/jwt/hs256",
+      R"({"kty":"oct","alg":"HS256","key_ops":["sign"],"k":"AyM1SysPpbyDfgZld3umj1qzKObwVMko)"
+      R"(qQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"})");
+  const auto mac = shell(
+      "printf %s eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9."
+      "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVl"
+      "fQ"
+      " | vhsm mac default/jwt/hs256 --format base64url");
+  EXPECT_EQ(mac.out, "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk\n") << mac.err;
+  const auto other = shell("printf x | vhsm mac default/jwt/hs256 --digest SHA512");
+  EXPECT_EQ(other.status, 1);
+  EXPECT_THAT(other.err, HasSubstr("alg"));
+  EXPECT_EQ(shell("printf x | vhsm encrypt default/jwt/hs256").status, 1);
+}
+
+}  // namespace
+}  // namespace vhsm::tests
