@@ -55,7 +55,7 @@ Result<Exit> put(const Console& console, const PutArguments& arguments) {
   const auto uri = VHSM_TRY(secret_uri(arguments.name, parts.settings));
   auto secret = VHSM_TRY(read_secret_file(arguments.file));
   const auto stored = VHSM_TRY(stored_form(std::move(secret), arguments.releasable));
-  const auto line = VHSM_TRY(parts.held->import(uri, stored, arguments.successor));
+  const auto line = VHSM_TRY(parts.held->import(uri, stored, {.successor = arguments.successor}));
   if (arguments.wipe_source && arguments.file != "-") VHSM_TRY(wipe_file(arguments.file));
   const std::string name = line.name.uri();
   VHSM_TRY(console.json ? print_json(Json{{"name", name},

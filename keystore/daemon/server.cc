@@ -209,8 +209,8 @@ class Session : public std::enable_shared_from_this<Session> {
     busy(true);
     const auto secret = secret_.expose();
     asio::async_write(socket_,
-                      std::array{asio::buffer(std::as_const(out_.bytes())),
-                                 asio::buffer(secret.data(), secret.size())},
+                      std::array<asio::const_buffer, 2>{asio::buffer(out_.bytes()),
+                                                        asio::buffer(secret.data(), secret.size())},
                       [self = shared_from_this()](const error_code& error, std::size_t /*size*/) {
                         self->busy(false);
                         if (!error && !self->last_) self->next();
