@@ -5,8 +5,8 @@
 #   reloads   nginx and HAProxy, RSA and EC: 200 reloads each under constant load (4 minutes)
 #   bench     signatures and handshakes against a file key (5 minutes)
 #   hosts     the module in the OpenSSL of other Debian releases, 4.0 among them (5 minutes; root, network)
-#   crash     VHSM_KILL_POINTS (2000) points at which a change of a sealed folder is killed, 5 times as many
-#             power losses (5 minutes)
+#   crash     VHSM_KILL_POINTS (2000) points at which a change of a sealed folder's keys or copies is killed, 5 times
+#             as many power losses (7 minutes)
 #   fuzz      each fuzzer for FUZZ_MINUTES (10)
 # The last results stand in docs/campaign.md.
 set -euo pipefail

@@ -86,8 +86,8 @@ bool Copies::is_lost(const Error& error) const {
 Status Copies::recover() {
   VHSM_TRY(folder_.lock_up());
   if (folder_.records(soon()).ok()) return {};
-  std::vector<NewSlot> slots;
   auto slot = VHSM_TRY(keys_->platform_slot(soon()));
+  std::vector<NewSlot> slots;
   slots.push_back(std::move(slot));
   return folder_.start_anew(slots);
 }

@@ -248,7 +248,7 @@ Result<OpenedVersion> Folder::read(const std::string& name, const Version& versi
   VHSM_TRY(check_digest(bytes, version.digest, file));
   const Box box = VHSM_TRY(parse_box(bytes, BoxKind::kKey));
   const KeyFile header = VHSM_TRY(parse_key_file(box));
-  if (header.name != name || header.version != version.number) return stale(file);
+  if (header.version != version.number) return stale(file);
   const RootPtr root = VHSM_TRY(this->root());
   auto content = VHSM_TRY(open_secret_box(*root, box));
   return OpenedVersion{version, std::move(content)};
@@ -377,7 +377,7 @@ Status Folder::append(Draft& draft, Record& record, const NewVersion& version,
                 uri_of(record.name));
   }
   std::string file = VHSM_TRY(file_of(record.name, record.next));
-  const Bytes header = to_bytes(KeyFile{draft.head.generation, record.next, record.name});
+  const Bytes header = to_bytes(KeyFile{draft.head.generation, record.next});
   Bytes box = VHSM_TRY(seal_box(*draft.root, BoxKind::kKey, header, content));
   if (box.size() > kMaxKeyFileBytes) return no_room_for(record.name);
   const Digest digest = VHSM_TRY(digest_of(box));

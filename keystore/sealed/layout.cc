@@ -52,11 +52,7 @@ Result<Head> parse_head(const Box& box) {
 }
 
 Bytes to_bytes(const KeyFile& file) {
-  return Writer()
-      .number(file.generation)
-      .number(file.version)
-      .counted<std::uint16_t>(view(file.name))
-      .done();
+  return Writer().number(file.generation).number(file.version).done();
 }
 
 Result<KeyFile> parse_key_file(const Box& box) {
@@ -64,8 +60,6 @@ Result<KeyFile> parse_key_file(const Box& box) {
   KeyFile file;
   file.generation = VHSM_TRY(reader.number<std::uint64_t>());
   file.version = VHSM_TRY(reader.number<std::uint32_t>());
-  const ByteView name = VHSM_TRY(reader.counted<std::uint16_t>());
-  file.name = text(name);
   if (reader.rest().empty()) return file;
   return fail(Errc::kTampered, "a key's file has more in its header than it should");
 }

@@ -31,11 +31,10 @@ Bytes to_bytes(const Head& head);
 /// @errors kTampered.
 Result<Head> parse_head(const Box& box);
 
-/// The header of a key's file.
+/// The header of a key's file. Whose it is says the index, which has the file's digest.
 struct KeyFile {
   std::uint64_t generation = 0;  ///< that it came with
   std::uint32_t version = 0;
-  std::string_view name;  ///< lives as long as what it was read from
 };
 
 Bytes to_bytes(const KeyFile& file);

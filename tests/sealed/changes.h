@@ -163,7 +163,8 @@ inline Holding held_by(Folder& folder) {
   return all;
 }
 
-/// How many points CI tries; VHSM_KILL_POINTS for more.
+/// How many points CI tries, half of them with keys and half with copies; VHSM_KILL_POINTS for
+/// more.
 inline int kill_points() {
   const char* const wanted = std::getenv("VHSM_KILL_POINTS");
   return wanted == nullptr ? 200 : std::atoi(wanted);

@@ -110,7 +110,7 @@ using RandomChanges = std::vector<Change> (*)(unsigned seed, std::size_t count);
 class EachKindKillTest : public KillTest, public ::testing::WithParamInterface<RandomChanges> {};
 
 TEST_P(EachKindKillTest, NoneIsLostNorComesBackWhereverAProcessIsKilled) {
-  const int wanted = kill_points();
+  const int wanted = kill_points() / 2;
   int points = 0;
   for (unsigned seed = 1; points < wanted; ++seed) {
     const auto changes = GetParam()(seed, kChanges);
@@ -392,7 +392,7 @@ class PowerTest : public KeystoreTest {
 class EachKindPowerTest : public PowerTest, public ::testing::WithParamInterface<RandomChanges> {};
 
 TEST_P(EachKindPowerTest, NoneIsLostNorComesBackWhenTheDiskKeepsOnlyWhatWasSynced) {
-  const int wanted = 5 * kill_points();
+  const int wanted = 5 * kill_points() / 2;
   int points = 0;
   for (unsigned seed = 1; points < wanted; ++seed) {
     const auto changes = GetParam()(seed, kChanges);

@@ -50,6 +50,7 @@ TEST_F(SealedFolderTest, NeitherTheKeyNorItsNameStandsOnTheDiskInTheClear) {
   ASSERT_TRUE(open()->add(kName, kSecret, secret("the key that nobody reads")).ok());
   for (const std::string& file : files()) {
     EXPECT_THAT(temporary_.read("keys/" + file), ::testing::Not(HasSubstr("nobody reads"))) << file;
+    EXPECT_THAT(temporary_.read("keys/" + file), ::testing::Not(HasSubstr(kName))) << file;
   }
 }
 

@@ -24,6 +24,7 @@ extern char** environ;
 namespace vhsm::tests {
 namespace {
 
+constexpr const char* kBootId = "/proc/sys/kernel/random/boot_id";
 const std::string kBin = VHSM_BIN_DIR;
 const std::string kLib = VHSM_LIB_DIR;
 
@@ -121,6 +122,7 @@ World::World() {
 World::~World() {
   stop_daemon(SIGTERM);
   stop_kbs();
+  while (boots_-- > 0) ::umount2(kBootId, MNT_DETACH);
   std::error_code ignored;
   std::filesystem::remove_all(folder_, ignored);
 }
@@ -234,13 +236,14 @@ int World::succeed_daemon() {
 }
 
 bool World::reboot() {
-  constexpr const char* kBootId = "/proc/sys/kernel/random/boot_id";
-  const std::string id = file("boot_id").string() + std::to_string(++boots_);
-  write_file(id, "00000000-0000-4000-8000-00000000000" + std::to_string(boots_) + "\n");
+  const std::string number = std::to_string(boots_ + 1);
+  const std::string id = file("boot_id").string() + number;
+  write_file(id, "00000000-0000-4000-8000-00000000000" + number + "\n");
   const bool own =
-      boots_ > 1 || (::unshare(CLONE_NEWNS) == 0 &&
+      boots_ > 0 || (::unshare(CLONE_NEWNS) == 0 &&
                      ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
   if (!own || ::mount(id.c_str(), kBootId, nullptr, MS_BIND, nullptr) != 0) return false;
+  ++boots_;
   if (daemon_ > 0) start_daemon();
   return true;
 }
