@@ -9,6 +9,7 @@
 #include "keystore/warm_up.h"
 #include "memory/protected_memory.h"
 #include "module/measured_settings.h"
+#include "module/platform_witness.h"
 #include "module/slot_keys.h"
 
 namespace vhsm {
@@ -145,9 +146,9 @@ Result<std::shared_ptr<sealed::Folder>> open_folder(const Parts& parts, const Lo
 Status hold_keys(Parts& parts) {
   const auto records = VHSM_TRY(connect(parts));
   auto folder = VHSM_TRY(open_folder(parts, records->log));
-  parts.held =
-      keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings), parts.metrics,
-                                     policy_of(parts.settings), records, std::move(folder));
+  parts.held = keystore::make_memory_keystore(
+      parts.nitride, deadlines_of(parts.settings), parts.metrics, policy_of(parts.settings),
+      records, std::move(folder), make_platform_witness(parts.platform));
   parts.keystore = parts.held;
   return prefetch(parts, records->log);
 }

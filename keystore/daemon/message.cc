@@ -285,6 +285,7 @@ Message encode(const Request& request) {
   if (!request.params.empty()) request.params.write(map.field(Field::kParams));
   if (!request.type.empty()) map.field(Field::kType).text(request.type);
   if (request.ask == Ask::kUseSecret) write_use(map, request);
+  if (request.ask == Ask::kAttest) map.field(Field::kInput).bytes(request.input);
   if (!request.rule.kind.empty()) {
     CborWriter& writer = map.field(Field::kRule);
     writer.array(2);

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/cbor.h"
 #include "base/result.h"
-#include "keystore/daemon/cbor.h"
 #include "keystore/daemon/wire_params.h"
 #include "keystore/key.h"
 #include "keystore/secret_material.h"
@@ -66,7 +66,8 @@ enum class Ask : std::uint8_t {
   kEnable,      ///< name, version (none: all)
   kDisable,     ///< the same
   kSetPolicy,   ///< the same, and type: the policy
-  kLast = kSetPolicy,
+  kAttest,      ///< name, version (none: the newest), input: the nonce -> output
+  kLast = kAttest,
 };
 
 /// What a symmetric key is to do: an operation from its start, of which only one piece of the

@@ -93,6 +93,9 @@ class Folder {
 
   /// Without the root key, and so not authenticated.
   Result<std::vector<SlotTerms>> slots() const;
+  /// The slots that others may open than this guest on this chip: all but the platform's slot that
+  /// has given the root key here. Authenticated.
+  Result<std::vector<SlotKind>> slots_of_others(TimePoint deadline);
   /// @errors kInvalidArgument for one too many.
   Status add_slot(const NewSlot& slot);
   /// @errors kInvalidArgument; kTooFewSlots while there are keys.
@@ -104,6 +107,7 @@ class Folder {
  private:
   struct Snapshot;
   struct Draft;
+  struct OpenedRoot;
   using SnapshotPtr = std::shared_ptr<const Snapshot>;
   using RootPtr = std::shared_ptr<const SecretBytes>;
   using Edit = std::function<Status(Draft&)>;
@@ -113,7 +117,7 @@ class Folder {
   Result<SnapshotPtr> cached() const;
   Result<SnapshotPtr> current(TimePoint deadline);
   Result<SnapshotPtr> load(Bytes head) const;
-  Result<SecretBytes> root_in(const std::vector<Slot>& slots, TimePoint deadline) const;
+  Result<OpenedRoot> root_in(const std::vector<Slot>& slots, TimePoint deadline) const;
   Result<OpenedVersion> read(const std::string& name, const Version& version) const;
 
   Status change(const Edit& edit);
@@ -126,8 +130,9 @@ class Folder {
 
   const std::unique_ptr<Files> files_;
   const std::shared_ptr<SlotKeys> keys_;
-  mutable std::mutex mutex_;  ///< of the next two
+  mutable std::mutex mutex_;  ///< of the next three
   RootPtr root_;
+  std::shared_ptr<const Bytes> own_slot_;  ///< the platform's box that it came from, or no bytes
   SnapshotPtr snapshot_;
   std::atomic<bool> swept_ =
       false;  ///< what an earlier crash left is gone; of who has the files' lock

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CBOR as vhsmd's protocol uses it: definite lengths, unsigned integers, byte and text strings,
+// CBOR as vhsmd's protocol and evidence use it: definite lengths, integers, byte and text strings,
 // arrays, maps. Nothing is allocated for what is read: answers point into the buffer.
 // Source: RFC 8949; libcbor's streaming decoder and encoders.
 #pragma once
@@ -13,7 +13,7 @@
 
 #include "base/result.h"
 
-namespace vhsm::keystore {
+namespace vhsm {
 
 using ByteView = std::span<const std::uint8_t>;
 
@@ -23,6 +23,7 @@ class CborWriter {
   explicit CborWriter(std::vector<std::uint8_t>& out) noexcept : out_(out) {}
 
   void number(std::uint64_t value);
+  void integer(std::int64_t value);
   void bytes(ByteView value);
   void text(std::string_view value);
   /// `count` items follow.
@@ -44,6 +45,8 @@ class CborReader {
   explicit CborReader(ByteView data) noexcept : rest_(data) {}
 
   Result<std::uint64_t> number();
+  /// One of either sign.
+  Result<std::int64_t> integer();
   Result<ByteView> bytes();
   Result<std::string_view> text();
   /// @return how many items follow; each takes a byte at least, so it is bounded by the buffer.
@@ -53,16 +56,17 @@ class CborReader {
   [[nodiscard]] bool at_end() const noexcept { return rest_.empty(); }
 
  private:
-  enum class Kind : std::uint8_t { kOther, kNumber, kBytes, kText, kArray, kMap };
+  enum class Kind : std::uint8_t { kOther, kNumber, kNegative, kBytes, kText, kArray, kMap };
   struct Item {
     Kind kind = Kind::kOther;
-    std::uint64_t number = 0;
+    std::uint64_t number = 0;  ///< of a negative integer n: -1 - n
     ByteView bytes;
   };
   struct Callbacks;
+  Result<Item> next();
   Result<Item> next(Kind wanted);
 
   ByteView rest_;
 };
 
-}  // namespace vhsm::keystore
+}  // namespace vhsm
