@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/console.h"
+#include "cli/hex_option.h"
 #include "memory/protected_memory.h"
 #include "snp/hex.h"
 #include "snp/platform.h"
@@ -18,6 +19,8 @@
 namespace vhsm::cli {
 namespace {
 
+/// What is hashed for evidence of a key (evidence/key_claims.h) is longer: neither is ever taken
+/// for the other.
 constexpr std::size_t kMaxNonceBytes = 64;
 
 struct AttestArguments {
@@ -34,12 +37,10 @@ Result<snp::ReportData> report_data_of(const AttestArguments& arguments) {
     if (!parsed.ok()) return parsed.error().about("--report-data");
   }
   if (!arguments.nonce.empty()) {
-    std::vector<std::uint8_t> nonce(arguments.nonce.size() / 2);
+    const auto nonce = VHSM_TRY(parse_hex(arguments.nonce, "--nonce"));
     if (nonce.size() > kMaxNonceBytes) {
       return fail(Errc::kInvalidArgument, "a nonce has at most 64 bytes", "--nonce");
     }
-    const Status parsed = snp::from_hex(arguments.nonce, nonce);
-    if (!parsed.ok()) return parsed.error().about("--nonce");
     static_assert(snp::kReportDataBytes == SHA512_DIGEST_LENGTH);
     SHA512(nonce.data(), nonce.size(), data.data());
   }

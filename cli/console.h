@@ -39,6 +39,8 @@ void add_key(CLI::App& app, Console& console);
 void add_keystore(CLI::App& app, Console& console);
 /// Each adds its commands to `key`.
 void add_key_life(CLI::App& key, Console& console);
+void add_key_proof(CLI::App& key, Console& console);
+void add_key_request(CLI::App& key, Console& console);
 void add_grants(CLI::App& key, Console& console);
 void add_fetch(CLI::App& app, Console& console);
 void add_secret(CLI::App& app, Console& console);

@@ -215,6 +215,8 @@ void add_key(CLI::App& app, Console& console) {
                   arguments, pem);
   stand_in->add_option("--out", arguments->out, "File to write instead of standard output");
   add_key_life(*key, console);
+  add_key_request(*key, console);
+  add_key_proof(*key, console);
   add_grants(*key, console);
 }
 

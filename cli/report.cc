@@ -11,8 +11,7 @@
 #include "cli/evidence_file.h"
 #include "cli/fetch_certificates.h"
 #include "cli/report_text.h"
-#include "cli/report_time.h"
-#include "snp/policy_file.h"
+#include "cli/verify_options.h"
 #include "snp/verify.h"
 
 namespace vhsm::cli {
@@ -20,11 +19,7 @@ namespace {
 
 struct ReportArguments {
   std::string file;
-  std::string certificates;
-  std::string product;
-  std::string at;
-  std::string test_root;
-  std::string policy;
+  VerifyArguments verify;
   bool signature_only = false;
 };
 
@@ -36,18 +31,6 @@ Result<Exit> show(const Console& console, const ReportArguments& arguments) {
 }
 
 // ---- verify ------------------------------------------------------------------------------------
-
-/// Without --policy: what holds for every guest.
-Result<snp::VerifierPolicy> policy_of(const ReportArguments& arguments) {
-  snp::VerifierPolicy policy;
-  policy.report = snp::standing_rules();
-  if (!arguments.policy.empty()) policy = VHSM_TRY(snp::read_policy(arguments.policy));
-  if (!arguments.at.empty()) policy.genuine.at = VHSM_TRY(parse_time(arguments.at));
-  if (!arguments.product.empty()) {
-    policy.genuine.product = VHSM_TRY(snp::parse_product(arguments.product));
-  }
-  return policy;
-}
 
 /// What was asked, and what came of it.
 struct Verdict {
@@ -114,11 +97,11 @@ std::string verdict_text(const Verdict& verdict, bool has_policy) {
 
 Result<Exit> verify(const Console& console, const ReportArguments& arguments) {
   const auto evidence = VHSM_TRY(read_evidence(arguments.file));
-  const auto policy = VHSM_TRY(policy_of(arguments));
-  const auto roots = VHSM_TRY(snp::read_roots(arguments.certificates, arguments.test_root));
+  const auto policy = VHSM_TRY(policy_of(arguments.verify));
+  const auto roots = VHSM_TRY(roots_of(arguments.verify));
   const Verdict verdict = verdict_on(evidence, roots, policy, arguments.signature_only);
   VHSM_TRY(console.json ? print_json(verdict_json(verdict))
-                        : print(verdict_text(verdict, !arguments.policy.empty())));
+                        : print(verdict_text(verdict, !arguments.verify.policy.empty())));
   if (!verdict.accepted.ok()) return verdict.accepted.error().about(arguments.file);
   return Exit::kDone;
 }
@@ -144,22 +127,11 @@ void add_report(CLI::App& app, Console& console) {
   add_command(*report, "show", "Print every field", console, arguments, show);
   CLI::App* const check = add_command(*report, "verify", "Say whether it is genuine and acceptable",
                                       console, arguments, verify);
+  const VerifyOptions options = add_verify_options(*check, arguments->verify);
+  options.certificates->required();
   check
-      ->add_option("--certs", arguments->certificates,
-                   "Folder with vcek or vlek, and revocation lists (.pem, .der, .crt, .crl)")
-      ->required();
-  check->add_option("--product", arguments->product, "Milan, Genoa or Turin");
-  check->add_option("--at", arguments->at, "Time at which certificates must be valid (RFC 3339)")
-      ->check([](const std::string& text) {
-        const auto time = parse_time(text);
-        return time.ok() ? std::string() : std::string(time.error().what.c_str());
-      });
-  CLI::Option* const signature_only = check->add_flag("--signature-only", arguments->signature_only,
-                                                      "Do not judge what the report says");
-  check->add_option("--policy", arguments->policy, "File with a policy: vhsm-snp-policy(5)")
-      ->excludes(signature_only);
-  check->add_option("--trust-test-root", arguments->test_root,
-                    "ARK of an emulator to trust: for development only");
+      ->add_flag("--signature-only", arguments->signature_only, "Do not judge what the report says")
+      ->excludes(options.policy);
   add_fetch_certificates(*report, console);
 }
 

@@ -5,8 +5,8 @@
 // Sources: RFC 9052, section 7; RFC 9053, section 7; RFC 8230, section 4; RFC 9360, section 2.
 #pragma once
 
+#include "base/cbor.h"
 #include "base/result.h"
-#include "keystore/cbor.h"
 #include "keystore/spelled_key.h"
 
 namespace vhsm::keystore {

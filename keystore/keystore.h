@@ -21,6 +21,7 @@
 #include "keystore/sealed/index.h"
 #include "keystore/symmetric_key.h"
 #include "keystore/symmetric_operation.h"
+#include "keystore/witness.h"
 #include "memory/secret_bytes.h"
 
 namespace vhsm::keystore {
@@ -127,6 +128,15 @@ class Keystore {
   /// @errors kNotExportable for a key; kNotGranted; those of open().
   virtual Result<SecretBytes> release(const KeyUri& uri) = 0;
 
+  /// Evidence of what this keystore says of a key pair: where it comes from, what it may be used
+  /// for, and who else could open it. What is said is the keystore's, never the asker's.
+  /// @param nonce  kMinNonceBytes to kMaxNonceBytes of who wants to know, or none.
+  /// @return a message of docs/key-evidence.md, as CBOR.
+  /// @errors kInvalidArgument for a nonce of another length; those of open(); kUnsupported for a
+  ///         symmetric key; kNoPrivateKey; those of Witness::vouch().
+  virtual Result<std::vector<std::uint8_t>> attest(const KeyUri& uri,
+                                                   std::span<const std::uint8_t> nonce) = 0;
+
   /// An operation that takes symmetric keys of this keystore, and ephemeral ones.
   /// @errors as make_local_operation().
   virtual Result<std::unique_ptr<SymmetricOperation>> make_operation(
@@ -182,10 +192,11 @@ class HoldingKeystore : public Keystore {
 /// @param records  where it is told when a key is wiped, or serves in an outage; null: nowhere.
 /// @param folder  what is there comes before what the source has; null: none.
 /// @param copies  of what the source has released, for outages; with gate kLease; null: none.
+/// @param witness  vouches for what is said of keys; null: nobody does.
 std::unique_ptr<HoldingKeystore> make_memory_keystore(
     std::shared_ptr<KeySource> source, const Deadlines& deadlines, std::shared_ptr<Metrics> metrics,
     const Policy& policy = {}, std::shared_ptr<const Records> records = nullptr,
     std::shared_ptr<sealed::Folder> folder = nullptr,
-    std::shared_ptr<sealed::Copies> copies = nullptr);
+    std::shared_ptr<sealed::Copies> copies = nullptr, std::shared_ptr<Witness> witness = nullptr);
 
 }  // namespace vhsm::keystore

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "keystore/algorithm_text.h"
@@ -60,6 +61,12 @@ KeyLine line_of_copy(const KeyName& name, const sealed::Version& version) {
   return line;
 }
 
+Status check_nonce(std::span<const std::uint8_t> nonce) {
+  const bool fits = nonce.size() >= kMinNonceBytes && nonce.size() <= kMaxNonceBytes;
+  if (nonce.empty() || fits) return {};
+  return fail(Errc::kInvalidArgument, "a nonce has 8 to 64 bytes");
+}
+
 constexpr auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
 
 /// Keys in this process; with a folder those that are sealed there too.
@@ -68,9 +75,10 @@ class MemoryKeystore final : public HoldingKeystore {
   MemoryKeystore(std::shared_ptr<KeySource> source, const Deadlines& deadlines,
                  std::shared_ptr<Metrics> metrics, const Policy& policy,
                  std::shared_ptr<const Records> records, std::shared_ptr<sealed::Folder> folder,
-                 std::shared_ptr<sealed::Copies> copies)
+                 std::shared_ptr<sealed::Copies> copies, std::shared_ptr<Witness> witness)
       : folder_(std::move(folder)),
         copies_(std::move(copies)),
+        witness_(std::move(witness)),
         shelf_(std::make_shared<Shelf>(std::move(source), metrics, policy, std::move(records),
                                        folder_, copies_)),
         retrier_(std::make_shared<Retrier>(shelf_, deadlines)),
@@ -206,6 +214,18 @@ class MemoryKeystore final : public HoldingKeystore {
     return elsewhere ? remove_from_memory(uri) : removed;
   }
 
+  Result<std::vector<std::uint8_t>> attest(const KeyUri& uri,
+                                           std::span<const std::uint8_t> nonce) override {
+    VHSM_TRY(check_nonce(nonce));
+    if (uri.type == ObjectType::kSecret) return has_no_public_half(uri.name);
+    KeyClaims claims = VHSM_TRY(claims_of(uri));
+    claims.nonce.assign(nonce.begin(), nonce.end());
+    if (witness_ == nullptr) {
+      return fail(Errc::kNoPlatform, "nobody vouches for this VM: set platform", uri.name.uri());
+    }
+    return witness_->vouch(claims, deadline());
+  }
+
   Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored,
                          const Importing& how) override {
     if (folder_ == nullptr) return has_no_folder(uri.name);
@@ -246,6 +266,51 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<std::vector<sealed::Record>> records() {
     if (folder_ == nullptr) return std::vector<sealed::Record>();
     return folder_->records(deadline());
+  }
+
+  Result<KeyClaims> claims_of(const KeyUri& uri) {
+    if (folder_ != nullptr) {
+      const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
+      if (record.has_value()) return sealed_claims(uri);
+    }
+    const Entry entry = VHSM_TRY(open(uri));
+    KeyClaims claims = VHSM_TRY(public_claims(uri, entry));
+    const bool made_here = entry.key->keeping() == Keeping::kInMemory;
+    claims.origin = made_here ? KeyOrigin::kGenerated : KeyOrigin::kFetched;
+    return claims;
+  }
+
+  /// Key and index are read together, past the shelf: else a key that took another one's name and
+  /// number meanwhile would lend it its origin.
+  Result<KeyClaims> sealed_claims(const KeyUri& uri) {
+    const auto opened = VHSM_TRY(folder_->open(uri.name.path(), uri.version, deadline()));
+    if (opened.version.content == sealed::Content::kSecret) return has_no_public_half(uri.name);
+    const Entry entry = VHSM_TRY(shelf_->read(uri, opened.content));
+    KeyClaims claims = VHSM_TRY(public_claims(uri, entry));
+    const bool imported = opened.version.origin == sealed::Origin::kImported;
+    claims.version = opened.version.number;
+    claims.origin = imported ? KeyOrigin::kImported : KeyOrigin::kGenerated;
+    claims.policy = sealed::text(opened.version.policy);
+    claims.others = VHSM_TRY(who_else_opens());
+    return claims;
+  }
+
+  static Error has_no_public_half(const KeyName& name) {
+    return fail(Errc::kUnsupported, "a symmetric key has no public half to attest", name.uri());
+  }
+
+  static Result<KeyClaims> public_claims(const KeyUri& uri, const Entry& entry) {
+    if (entry.key == nullptr || !entry.key->has_private()) {
+      return fail(Errc::kNoPrivateKey, "there is no private key to attest", uri.name.uri());
+    }
+    return KeyClaims{.public_key_info = entry.public_key_info, .name = uri.name.path()};
+  }
+
+  Result<std::vector<std::string>> who_else_opens() {
+    const auto kinds = VHSM_TRY(folder_->slots_of_others(deadline()));
+    std::set<std::string> names;
+    for (const sealed::SlotKind kind : kinds) names.emplace(sealed::name_of(kind));
+    return std::vector<std::string>(names.begin(), names.end());
   }
 
   static Error no_such_key(const KeyName& name) {
@@ -359,6 +424,7 @@ class MemoryKeystore final : public HoldingKeystore {
 
   std::shared_ptr<sealed::Folder> folder_;  ///< null: keys are in memory alone
   std::shared_ptr<sealed::Copies> copies_;  ///< null: nothing of the source's is kept
+  std::shared_ptr<Witness> witness_;        ///< null: nobody vouches for this VM
   std::shared_ptr<Shelf> shelf_;
   std::shared_ptr<Retrier> retrier_;
   std::shared_ptr<Renewer> renewer_;
@@ -372,9 +438,11 @@ class MemoryKeystore final : public HoldingKeystore {
 std::unique_ptr<HoldingKeystore> make_memory_keystore(
     std::shared_ptr<KeySource> source, const Deadlines& deadlines, std::shared_ptr<Metrics> metrics,
     const Policy& policy, std::shared_ptr<const Records> records,
-    std::shared_ptr<sealed::Folder> folder, std::shared_ptr<sealed::Copies> copies) {
+    std::shared_ptr<sealed::Folder> folder, std::shared_ptr<sealed::Copies> copies,
+    std::shared_ptr<Witness> witness) {
   return std::make_unique<MemoryKeystore>(std::move(source), deadlines, std::move(metrics), policy,
-                                          std::move(records), std::move(folder), std::move(copies));
+                                          std::move(records), std::move(folder), std::move(copies),
+                                          std::move(witness));
 }
 
 }  // namespace vhsm::keystore

@@ -10,6 +10,7 @@
 #include "keystore/warm_up.h"
 #include "memory/protected_memory.h"
 #include "module/measured_settings.h"
+#include "module/platform_witness.h"
 #include "module/slot_keys.h"
 
 namespace vhsm {
@@ -189,9 +190,9 @@ Status hold_keys(Parts& parts) {
   const auto policy = VHSM_TRY(policy_of(parts.settings));
   auto folder = VHSM_TRY(open_folder(parts, records->log));
   auto copies = VHSM_TRY(open_copies(parts, records->log));
-  parts.held =
-      keystore::make_memory_keystore(parts.nitride, deadlines_of(parts.settings), parts.metrics,
-                                     policy, records, std::move(folder), std::move(copies));
+  parts.held = keystore::make_memory_keystore(
+      parts.nitride, deadlines_of(parts.settings), parts.metrics, policy, records,
+      std::move(folder), std::move(copies), make_platform_witness(parts.platform));
   parts.keystore = parts.held;
   return prefetch(parts, records->log);
 }

@@ -296,6 +296,7 @@ Message encode(const Request& request) {
   if (!request.type.empty()) map.field(Field::kType).text(request.type);
   if (!request.policy.empty()) map.field(Field::kPolicy).text(request.policy);
   if (request.ask == Ask::kUseSecret) write_use(map, request);
+  if (request.ask == Ask::kAttest) map.field(Field::kInput).bytes(request.input);
   if (!request.rule.kind.empty()) {
     CborWriter& writer = map.field(Field::kRule);
     writer.array(2);

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/cbor.h"
 #include "base/result.h"
-#include "keystore/cbor.h"
 #include "keystore/daemon/wire_params.h"
 #include "keystore/key.h"
 #include "keystore/secret_material.h"
@@ -68,7 +68,8 @@ enum class Ask : std::uint8_t {
   kDisable,     ///< the same
   kSetPolicy,   ///< the same, and policy (none: all is allowed)
   kRelease,     ///< name, version, wait -> the bytes of a secret, behind the answer
-  kLast = kRelease,
+  kAttest,      ///< name, version (none: the newest), input: the nonce -> output
+  kLast = kAttest,
 };
 
 /// What a symmetric key is to do: an operation from its start, of which only one piece of the

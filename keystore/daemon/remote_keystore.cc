@@ -111,6 +111,15 @@ class Client final : public RemoteKeystore {
     return fail(Errc::kBadFormat, "vhsmd gives no secret", uri.name.uri());
   }
 
+  Result<std::vector<std::uint8_t>> attest(const KeyUri& uri,
+                                           std::span<const std::uint8_t> nonce) override {
+    Request request = about(Ask::kAttest, uri);
+    request.input = nonce;
+    const Reply reply =
+        VHSM_TRY(context_->channel.ask(request, deadlines_.fetch_timeout + kAnswerWait));
+    return reply.output.bytes();
+  }
+
   Result<std::unique_ptr<SymmetricOperation>> make_operation(
       const SymmetricAlgorithm& algorithm) override {
     return RemoteSymmetricOperation::create(algorithm, context_);

@@ -295,6 +295,16 @@ Result<Reply> Service::generate(const Request& request, const Peer& peer) {
   return reply;
 }
 
+/// A client names the key and its nonce; all that is said of the key is the keystore's.
+Result<Reply> Service::attest(const Request& request, const Peer& peer) {
+  const KeyUri uri = VHSM_TRY(permitted(request, peer));
+  Reply reply;
+  reply.output.bytes() = VHSM_TRY(keystore_->attest(uri, request.input));
+  log_.write(LogLevel::kInfo,
+             "user " + std::to_string(peer.uid) + " has evidence of " + uri.text());
+  return reply;
+}
+
 /// What owners do to a key that is there.
 Result<Reply> Service::manage(const Request& request, const Peer& peer) {
   VHSM_TRY(check_owner(peer));
@@ -382,6 +392,11 @@ Result<Reply> Service::reply_at_once(const Request& request, const Peer& peer, b
       has_to_wait = true;  // they ask the KBS, take long, or wait for another process
       return Reply{};
     case Ask::kList: return list_for(peer);
+    case Ask::kAttest: {
+      [[maybe_unused]] const KeyUri uri = VHSM_TRY(permitted(request, peer));
+      has_to_wait = true;  // the device is slow
+      return Reply{};
+    }
     default: return manage_grants(request, peer);
   }
 }
@@ -394,6 +409,7 @@ std::chrono::milliseconds Service::patience(std::chrono::milliseconds asked) con
 
 Result<Reply> Service::reply_waiting(const Request& request, const Peer& peer) {
   if (request.ask == Ask::kGenerate) return generate(request, peer);
+  if (request.ask == Ask::kAttest) return attest(request, peer);
   if (is_management(request.ask)) return manage(request, peer);
   const KeyUri uri = VHSM_TRY(permitted(request, peer));
   const auto entry = opens(request.ask) ? keystore_->fetch(uri, patience(request.wait))

@@ -53,6 +53,7 @@ class Service {
   Result<Reply> list_for(const Peer& peer);
   Result<Reply> use_here(const Request& request, const Peer& peer, bool& has_to_wait);
   Result<Reply> generate(const Request& request, const Peer& peer);
+  Result<Reply> attest(const Request& request, const Peer& peer);
   Result<Reply> manage(const Request& request, const Peer& peer);
   Result<Reply> manage_grants(const Request& request, const Peer& peer);
   Result<KeyUri> permitted(const Request& request, const Peer& peer);

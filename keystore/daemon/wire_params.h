@@ -4,8 +4,8 @@
 // Source: docs/vhsmd-protocol.md, "Parameters".
 #pragma once
 
+#include "base/cbor.h"
 #include "base/result.h"
-#include "keystore/cbor.h"
 #include "keystore/kept_params.h"
 
 namespace vhsm::keystore {

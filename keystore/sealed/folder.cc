@@ -110,15 +110,24 @@ Result<SecretBytes> Folder::open_by(const Slot& slot, TimePoint deadline) const 
   return open_slot(slot, key);
 }
 
+/// And the slot that it was in, if the platform derives its key.
+struct Folder::OpenedRoot {
+  SecretBytes key;
+  Bytes own_slot;
+};
+
 /// The first slot that opens; the KBS's come last, as it may be away and take all the time there
 /// is. Why the others do not is told when none does.
-Result<SecretBytes> Folder::root_in(std::vector<Slot> slots, TimePoint deadline) const {
+Result<Folder::OpenedRoot> Folder::root_in(std::vector<Slot> slots, TimePoint deadline) const {
   std::string reasons;
   std::ranges::stable_partition(slots,
                                 [](const Slot& slot) { return slot.terms.kind != SlotKind::kKbs; });
   for (const Slot& slot : slots) {
     auto opened = open_by(slot, deadline);
-    if (opened.ok()) return opened;
+    if (opened.ok()) {
+      const bool is_own = slot.terms.kind == SlotKind::kPlatform;
+      return OpenedRoot{std::move(opened).value(), is_own ? slot.box : Bytes()};
+    }
     reasons.append(reasons.empty() ? "" : "; ")
         .append(name_of(slot.terms.kind))
         .append(": ")
@@ -165,12 +174,15 @@ Status Folder::unlock(TimePoint deadline) {
   if (here != nullptr) return {};
   const Bytes file = VHSM_TRY(root_file());
   auto slots = VHSM_TRY(parse_slots(file));
-  auto root = VHSM_TRY(root_in(std::move(slots), deadline));
-  VHSM_TRY(check_slots(root, file));
-  auto kept = std::make_shared<const SecretBytes>(std::move(root));
+  auto opened = VHSM_TRY(root_in(std::move(slots), deadline));
+  VHSM_TRY(check_slots(opened.key, file));
+  auto kept = std::make_shared<const SecretBytes>(std::move(opened.key));
+  auto own_slot = std::make_shared<const Bytes>(std::move(opened.own_slot));
   return memory::run_protected([&]() -> Status {
     const std::lock_guard lock(mutex_);
-    if (root_ == nullptr) root_ = std::move(kept);
+    if (root_ != nullptr) return {};
+    root_ = std::move(kept);
+    own_slot_ = std::move(own_slot);
     return {};
   });
 }
@@ -577,6 +589,21 @@ Result<std::vector<SlotState>> Folder::try_slots(TimePoint deadline) const {
     states.push_back({slot.terms, opened.ok() ? std::nullopt : std::optional(opened.error())});
   }
   return states;
+}
+
+Result<std::vector<SlotKind>> Folder::slots_of_others(TimePoint deadline) {
+  const SnapshotPtr snapshot = VHSM_TRY(current(deadline));
+  const auto slots = VHSM_TRY(parse_slots(snapshot->root_file));
+  using BytesPtr = std::shared_ptr<const Bytes>;
+  const auto own = VHSM_TRY(memory::run_protected([&]() -> Result<BytesPtr> {
+    const std::lock_guard lock(mutex_);
+    return own_slot_;
+  }));
+  std::vector<SlotKind> kinds;
+  for (const Slot& slot : slots) {
+    if (slot.box != *own) kinds.push_back(slot.terms.kind);
+  }
+  return kinds;
 }
 
 Status Folder::add_slot(const NewSlot& slot) {

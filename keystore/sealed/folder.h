@@ -118,6 +118,9 @@ class Folder {
   Result<std::vector<SlotTerms>> slots() const;
   /// Which of them open here.
   Result<std::vector<SlotState>> try_slots(TimePoint deadline) const;
+  /// The slots that others may open than this guest on this chip: all but the platform's slot that
+  /// has given the root key here. Authenticated.
+  Result<std::vector<SlotKind>> slots_of_others(TimePoint deadline);
   /// @errors kInvalidArgument for one too many.
   Status add_slot(const NewSlot& slot);
   /// @errors kInvalidArgument; kTooFewSlots while there are keys.
@@ -129,6 +132,7 @@ class Folder {
  private:
   struct Snapshot;
   struct Draft;
+  struct OpenedRoot;
   using SnapshotPtr = std::shared_ptr<const Snapshot>;
   using RootPtr = std::shared_ptr<const SecretBytes>;
   using Edit = std::function<Status(Draft&)>;
@@ -139,7 +143,7 @@ class Folder {
   Result<SnapshotPtr> current(TimePoint deadline);
   Result<SnapshotPtr> load(Bytes head) const;
   Result<SecretBytes> open_by(const Slot& slot, TimePoint deadline) const;
-  Result<SecretBytes> root_in(std::vector<Slot> slots, TimePoint deadline) const;
+  Result<OpenedRoot> root_in(std::vector<Slot> slots, TimePoint deadline) const;
   Result<OpenedVersion> read(const std::string& name, const Version& version) const;
 
   Status change(const Edit& edit);
@@ -153,8 +157,9 @@ class Folder {
 
   const std::unique_ptr<Files> files_;
   const std::shared_ptr<SlotKeys> keys_;
-  mutable std::mutex mutex_;  ///< of the next two
+  mutable std::mutex mutex_;  ///< of the next three
   RootPtr root_;
+  std::shared_ptr<const Bytes> own_slot_;  ///< the platform's box that it came from, or no bytes
   SnapshotPtr snapshot_;
   std::atomic<bool> swept_ =
       false;  ///< what an earlier crash left is gone; of who has the files' lock

@@ -11,7 +11,7 @@
 #include <fstream>
 #include <map>
 
-#include "keystore/cbor.h"
+#include "base/cbor.h"
 #include "keystore/key_policy.h"
 #include "keystore/material.h"
 #include "keystore/pair_check.h"

@@ -294,6 +294,24 @@ TEST_F(ServerTest, NamesAndFindAreOfWhatTheAskerMayUse) {
             0);
 }
 
+/// This daemon has no platform, so who may ask learns that nobody vouches.
+TEST_F(ServerTest, EvidenceOfAKeyIsForWhoMayUseIt) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can be another user";
+  start();
+  const auto remote_attest = [&](const char* name) {
+    const auto evidence = remote()->attest(uri(name), Bytes(16, 1));
+    return evidence.ok() ? Errc::kInternal : evidence.error().code;
+  };
+  EXPECT_EQ(remote_attest(kEd), Errc::kNoPlatform);
+  grant_to_stranger(kEd);
+  EXPECT_EQ(in_child([&] {
+              if (!become(kStranger)) return kSkipped;
+              if (remote_attest(kEd) != Errc::kNoPlatform) return 1;
+              return remote_attest(kP256) == Errc::kNotGranted ? 0 : 2;
+            }),
+            0);
+}
+
 TEST_F(ServerTest, FindFetchesNothing) {
   start();
   EXPECT_FALSE(remote()->find(uri(kP256)).value().has_value());

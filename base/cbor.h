@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CBOR as vhsmd's protocol and COSE_Keys use it: definite lengths, integers, byte and text strings,
-// arrays, maps, truth values. Nothing is allocated for what is read: answers point into the buffer.
-// Source: RFC 8949; libcbor's streaming decoder and encoders.
+// CBOR as vhsmd's protocol, COSE_Keys and evidence use it: definite lengths, integers, byte and
+// text strings, arrays, maps, truth values. Nothing is allocated for what is read: answers point
+// into the buffer. Source: RFC 8949; libcbor's streaming decoder and encoders.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 #include "base/result.h"
 
-namespace vhsm::keystore {
+namespace vhsm {
 
 using ByteView = std::span<const std::uint8_t>;
 
@@ -23,6 +23,7 @@ class CborWriter {
   explicit CborWriter(std::vector<std::uint8_t>& out) noexcept : out_(out) {}
 
   void number(std::uint64_t value);
+  void integer(std::int64_t value);
   void bytes(ByteView value);
   void text(std::string_view value);
   /// `count` items follow.
@@ -90,4 +91,4 @@ class CborReader {
   ByteView rest_;
 };
 
-}  // namespace vhsm::keystore
+}  // namespace vhsm

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keystore/cbor.h"
+#include "base/cbor.h"
 
 #include <cbor.h>
 
 #include <array>
 
-namespace vhsm::keystore {
+namespace vhsm {
 
 void CborWriter::head(Encode encode, std::uint64_t value) {
   std::array<unsigned char, 9> head{};  // the longest: one byte and a 64-bit number
@@ -14,6 +14,10 @@ void CborWriter::head(Encode encode, std::uint64_t value) {
 }
 
 void CborWriter::number(std::uint64_t value) { head(cbor_encode_uint, value); }
+void CborWriter::integer(std::int64_t value) {
+  if (value >= 0) return number(static_cast<std::uint64_t>(value));
+  head(cbor_encode_negint, static_cast<std::uint64_t>(-1 - value));
+}
 void CborWriter::array(std::size_t count) { head(cbor_encode_array_start, count); }
 void CborWriter::map(std::size_t count) { head(cbor_encode_map_start, count); }
 
@@ -148,7 +152,7 @@ Result<ByteView> CborReader::bytes() {
 
 Result<std::string_view> CborReader::text() {
   const Item item = VHSM_TRY(next(Kind::kText));
-  // The protocol's texts are names, for which any byte string will do.
+  // Texts are names here, for which any byte string will do.
   return std::string_view(reinterpret_cast<const char*>(item.bytes.data()), item.bytes.size());
 }
 
@@ -164,4 +168,4 @@ Result<std::size_t> CborReader::map() {
   return item.number;
 }
 
-}  // namespace vhsm::keystore
+}  // namespace vhsm

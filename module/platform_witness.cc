@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "module/platform_witness.h"
+
+#include <utility>
+
+#include "evidence/key_claims.h"
+#include "evidence/key_evidence.h"
+
+namespace vhsm {
+namespace {
+
+class PlatformWitness final : public keystore::Witness {
+ public:
+  explicit PlatformWitness(std::shared_ptr<snp::Platform> platform) noexcept
+      : platform_(std::move(platform)) {}
+
+  Result<std::vector<std::uint8_t>> vouch(const keystore::KeyClaims& claims,
+                                          TimePoint deadline) override {
+    evidence::KeyEvidence evidence{.claims = evidence::encode(claims), .platform = {}};
+    evidence.platform =
+        VHSM_TRY(platform_->attest(evidence::report_data_of(evidence.claims), deadline));
+    return evidence::to_cbor(evidence.collection());
+  }
+
+ private:
+  const std::shared_ptr<snp::Platform> platform_;
+};
+
+}  // namespace
+
+std::shared_ptr<keystore::Witness> make_platform_witness(std::shared_ptr<snp::Platform> platform) {
+  if (platform == nullptr) return nullptr;
+  return std::make_shared<PlatformWitness>(std::move(platform));
+}
+
+}  // namespace vhsm
