@@ -58,7 +58,7 @@ TEST(KeyClaimsTest, ComeBackWithAndWithoutWhatMayBeMissing) {
 TEST(KeyClaimsTest, AnyChangedByteIsRefusedOrSaysSomethingElse) {
   const Bytes good = encode(sample_claims());
   for (std::size_t place = 0; place < good.size(); ++place) {
-    for (const std::uint8_t change : {0x01, 0x20, 0x80}) {
+    for (const int change : {0x01, 0x20, 0x80}) {
       Bytes changed = good;
       changed[place] = static_cast<std::uint8_t>(changed[place] ^ change);
       const auto parsed = parse_claims(changed);

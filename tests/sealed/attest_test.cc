@@ -45,7 +45,7 @@ class AttestTest : public sealed::SealedFolderTest {
   }
   static void import(HoldingKeystore& keystore) {
     const auto pem = pkcs8_pem(make_key("P-256").get());
-    const auto made = keystore.import(uri(), sealed::secret(pem), false);
+    const auto made = keystore.import(uri(), sealed::secret(pem), {});
     ASSERT_TRUE(made.ok()) << describe(made.error());
   }
   const KeyClaims& claims(Keystore& keystore, const KeyUri& asked = uri()) {

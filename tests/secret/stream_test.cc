@@ -85,7 +85,7 @@ class StreamTest : public KeystoreTest {
 
 TEST_F(StreamTest, FilesOfAnyLengthComeBack) {
   for (const std::size_t size :
-       {0, 1, 15, 16, 65535, 65536, 65537, 131071, 131072, 131073, 500000}) {
+       {0U, 1U, 15U, 16U, 65535U, 65536U, 65537U, 131071U, 131072U, 131073U, 500000U}) {
     const std::string text = pattern(size);
     const std::string sealed = encrypted(text);
     const std::size_t chunks = size == 0 ? 1 : (size + kStreamChunkBytes - 1) / kStreamChunkBytes;
@@ -166,7 +166,7 @@ TEST_F(StreamTest, TwoFilesOfOneTextHaveNothingInCommon) {
   const std::string one = encrypted(text).substr(16);
   const std::string two = encrypted(text).substr(16);
   std::size_t same = 0;
-  for (std::size_t i = 0; i < one.size(); ++i) same += one[i] == two[i] ? 1 : 0;
+  for (std::size_t i = 0; i < one.size(); ++i) same += one[i] == two[i] ? 1U : 0U;
   EXPECT_LT(same, one.size() / 16);
 }
 
