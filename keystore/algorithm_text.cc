@@ -53,7 +53,7 @@ std::string text_among(const OSSL_PARAM params[], const char* name) {
   return there ? text : "SHA1";
 }
 
-/// ":SHA256:SHA256:32"; empty for a key that is not restricted. One that is tells its salt.
+/// ":SHA2-256:SHA2-256:32"; empty for a key that is not restricted. One that is tells its salt.
 std::string restrictions_of(const Key& key) {
   const auto exported = key.export_public(OSSL_KEYMGMT_SELECT_PUBLIC_KEY);
   if (!exported.ok()) return {};

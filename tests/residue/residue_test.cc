@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <string>
 
+#include "tests/keystore/spelling.h"
 #include "tests/residue/fixture.h"
 
 namespace vhsm::tests {
@@ -206,6 +207,46 @@ TEST_P(GoneKeyTest, LeavesNothingWhenItsImportFailsMidway) {
   EXPECT_THAT(host.tell("refuse-parts " + type_name + " " + path("parts")), HasSubstr(kReason));
   expect_gone("import failed", host);
 }
+
+/// A key that comes as a JWK or a COSE_Key.
+class SpelledKeyTest : public GoneKeyTest {
+ protected:
+  void SetUp() override {
+    GoneKeyTest::SetUp();
+    const auto spelling = keystore::spelling_of(key_.get(), kind());
+    texts_ = {spelling.jwk(), spelling.cose()};
+    auto foreign = spelling;
+    foreign.parts[0].bytes.back() = static_cast<char>(foreign.parts[0].bytes.back() ^ 1);
+    broken_ = {texts_[0].substr(0, texts_[0].size() - 2), texts_[1].substr(0, texts_[1].size() - 1),
+               foreign.jwk(), foreign.cose()};
+  }
+  std::vector<std::string> texts_;
+  std::vector<std::string> broken_;
+};
+
+TEST_P(SpelledKeyTest, LeavesNothingOutsideProtectedMemoryAndNothingAtAllWhenItIsUnloaded) {
+  for (const std::string& text : texts_) {
+    ResidueHost host(environment());
+    world_->put(name(), text);
+    host.tell("load " + uri());
+    sign(host);
+    look("spelled key", {.process = host.process()});
+    host.tell("unload");
+    expect_gone("spelled key unloaded", host);
+  }
+}
+
+TEST_P(SpelledKeyTest, LeavesNothingWhenItsImportFailsMidway) {
+  ResidueHost host(environment());
+  for (const std::string& text : broken_) refuse(host, text);
+  expect_gone("import of a spelled key failed", host);
+}
+
+INSTANTIATE_TEST_SUITE_P(Keys, SpelledKeyTest,
+                         ::testing::Combine(::testing::Values("RSA2048", "P-256", "P-384", "P-521",
+                                                              "ED25519", "X25519"),
+                                            both_memories()),
+                         ResidueTest::test_name);
 
 INSTANTIATE_TEST_SUITE_P(Keys, GoneKeyTest, ::testing::Combine(every_key(), both_memories()),
                          ResidueTest::test_name);

@@ -200,6 +200,8 @@ TEST_F(KeyLifeTest, OpensslIsRefusedWhatTheKeysPolicyForbids) {
   EXPECT_THAT(sign_with("sha256", "pss").err, HasSubstr("(operations)"));
   must({"key", "policy", kUri, "not-after=1000000000"});
   EXPECT_THAT(sign_with("sha256", "pss").err, HasSubstr("(not-after)"));
+  must({"key", "policy", kUri, "not-before=9999999999"});
+  EXPECT_THAT(sign_with("sha256", "pss").err, HasSubstr("(not-before)"));
   must({"key", "policy", kUri, "none"});
   EXPECT_EQ(sign_with("sha256", "pss").status, 0);
 }
@@ -235,6 +237,7 @@ TEST_F(KeyLifeTest, AGateOfAKeyIsOpenedByAProofToTheKbs) {
   must({"key", "policy", kUri, "none"});
   EXPECT_EQ(sign(kUri).status, 0);
   world_.start_kbs();
+  configure();  // vhsmd has no patience with a KBS that was away a moment ago
   must({"key", "policy", kUri, "gate=lease", "lease=3600", "grace=600"});
   const auto leased = sign(kUri);
   EXPECT_EQ(leased.status, 0) << leased.err;
@@ -302,18 +305,18 @@ TEST_F(KeyLifeTest, ARotatedRsaPssKeyIsRestrictedAsItsPredecessorIs) {
                                     "-out",
                                     world_.file("stand-in.pem")});
   ASSERT_EQ(made.status, 0) << made.err;
-  EXPECT_THAT(list(), HasSubstr("RSA-PSS:2048:SHA384:SHA256:40"));
+  EXPECT_THAT(list(), HasSubstr("RSA-PSS:2048:SHA2-384:SHA2-256:40"));
   must({"key", "rotate", kUri});
   write_file(world_.file("public.pem"), public_key(kUri));
   const std::string text =
       world_.openssl({"pkey", "-pubin", "-in", world_.file("public.pem"), "-noout", "-text"}).out;
-  EXPECT_THAT(text, AllOf(HasSubstr("Hash Algorithm: SHA2-384"), HasSubstr("mgf1 with SHA2-256"),
+  EXPECT_THAT(text, AllOf(HasSubstr("Hash Algorithm: SHA2-384"), HasSubstr("with SHA2-256"),
                           HasSubstr("Minimum Salt Length: 40")));
   must({"key", "generate", "default/app/second", "--algorithm", "RSA-PSS:2048:SHA256:SHA256:32"});
-  EXPECT_THAT(list(), HasSubstr("RSA-PSS:2048:SHA256:SHA256:32"));
+  EXPECT_THAT(list(), HasSubstr("RSA-PSS:2048:SHA2-256:SHA2-256:32"));
   for (const char* const wrong : {"RSA-PSS:2048:SHA256", "RSA-PSS:2048:SHA256:SHA256:x",
                                   "RSA:2048:SHA256:SHA256:32", "RSA-PSS:2048:MD17:SHA256:32"}) {
-    EXPECT_EQ(vhsm({"key", "generate", "default/app/third", "--algorithm", wrong}).status, 1)
+    EXPECT_NE(vhsm({"key", "generate", "default/app/third", "--algorithm", wrong}).status, 0)
         << wrong;
   }
 }
