@@ -357,6 +357,25 @@ TEST_F(KeyLifeTest, OnAnotherMachineTheRecoveryKeyOpensItAndMakesASlot) {
   EXPECT_TRUE(verifies(expected));
 }
 
+TEST_F(KeyLifeTest, DoctorSaysWhatOpensTheFolderAndWhyTheRestDoesNot) {
+  if (World::has_daemon()) GTEST_SKIP() << "vhsmd has the folder: doctor asks vhsmd";
+  must({"key", "generate", kUri, "--algorithm", "EC:P-256"});
+  EXPECT_THAT(vhsm({"doctor"}).out,
+              AllOf(HasSubstr("1 keys in " + folder()),
+                    HasSubstr("slots: snp opens, recovery (its owner has the key)")));
+  must({"key", "delete", kUri});
+  must({"keystore", "remove-slot", "1"});
+  EXPECT_THAT(vhsm({"doctor"}).out,
+              AllOf(HasSubstr("warn  folder of keys"), HasSubstr("vhsm keystore add-slot")));
+  const std::string other = world_.file("other").string();
+  ASSERT_EQ(run({std::string(VHSM_BIN_DIR) + "/vhsm-snp-emulator", "init", other}).status, 0);
+  configure("", "emulator:" + other);
+  const auto moved = vhsm({"doctor"});
+  EXPECT_EQ(moved.status, 1);
+  EXPECT_THAT(moved.out, AllOf(HasSubstr("fail  folder of keys"),
+                               HasSubstr("snp (this was sealed on another chip)")));
+}
+
 TEST_F(KeyLifeTest, TheKbsOpensItWhereNoOtherSlotDoes) {
   world_.put("default/keystore/root", std::string(32, 'k'));
   configure("keystore_kbs_key = default/keystore/root\n");

@@ -2,7 +2,9 @@
 //
 // Debian's nginx and HAProxy with a stand-in for a key file, and nothing else changed. Both start
 // as root and serve as another user who cannot reach platform, configuration or CA.
+#include <pwd.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -219,6 +221,34 @@ TEST_F(ServersTest, NginxServesThroughABinaryUpgrade) {
   load.stop();
   EXPECT_THAT(load.failures(), IsEmpty()) << nginx.log();
   EXPECT_EQ(visit(nginx.port()), "");
+}
+
+/// How often the folder has been changed: its index is named after that.
+long generation_of(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("index.")) return std::stol(name.substr(6));
+  }
+  return 0;
+}
+
+TEST_F(ServersTest, WorkersThatOwnTheFolderBringTheirRenewalsToTheCopies) {
+  const auto copies = world.file("copies");
+  std::filesystem::create_directory(copies);
+  const passwd* const user = ::getpwnam("www-data");
+  ASSERT_NE(user, nullptr);
+  ASSERT_EQ(::chown(copies.c_str(), user->pw_uid, user->pw_gid), 0);
+  ASSERT_EQ(::chmod(copies.c_str(), 0700), 0);
+  world.configure("log = " + world.file("vhsm.log").string() +
+                  "\ngate = lease\nlease = 2s\noffline_grace = 1h\noffline_copies = dir:" +
+                  copies.string() + "\n");
+  const auto nginx = make("nginx", "ec");
+  ASSERT_EQ(nginx->start(), "");
+  ASSERT_EQ(visit(nginx->port()), "") << nginx->log();
+  const long before = generation_of(copies);
+  EXPECT_GT(before, 1);
+  EXPECT_TRUE(eventually([&] { return generation_of(copies) > before + 2; })) << before;
+  EXPECT_EQ(read_file(world.file("vhsm.log")).find("no sealed copy"), std::string::npos);
 }
 
 TEST_F(ServersTest, NewNginxTakesTheUriItself) {

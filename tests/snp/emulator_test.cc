@@ -215,6 +215,7 @@ TEST(EmulatorTest, AGuestWithAnIdBlockIsWhatItsOwnerSigned) {
   Draft draft;
   draft.state =
       state_from_json(to_json(make_state(launched_by(owner.get(), author.get())).value())).value();
+  draft.extensions = vcek_extensions(draft.state.product, draft.state.tcb, draft.state.chip_id);
   const auto report = verify(forge(draft), test_roots(), {});
   ASSERT_EQ(outcome(report), "ok");
   EXPECT_EQ(report.value().measurement(), some_identity().measurement);
