@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/foreign_arguments.h"
+
 namespace vhsm::cli {
 namespace {
 
@@ -21,6 +23,7 @@ std::vector<Override> Console::overrides() const {
 
 void refuse_empty_values(CLI::App& app) {
   for (CLI::Option* const option : app.get_options()) {
+    if (option->get_name(true) == kForeignArguments) continue;
     option->check([](const std::string& value) {
       return value.empty() ? std::string("a value is missing") : std::string();
     });

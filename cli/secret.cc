@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cli/console.h"
+#include "cli/foreign_arguments.h"
 #include "cli/patience.h"
 #include "cli/secret_file.h"
 #include "cli/secret_output.h"
@@ -257,13 +258,7 @@ void add_run(CLI::App& secret, Console& console) {
       ->required()
       ->allow_extra_args(false);
   add_wait(*command, arguments->wait);
-  command->prefix_command();
-  command->parse_complete_callback([command, arguments] {
-    arguments->command = command->remaining();
-    if (!arguments->command.empty() && arguments->command.front() == "--") {
-      arguments->command.erase(arguments->command.begin());
-    }
-  });
+  command->add_option(kForeignArguments, arguments->command, "Behind --");
 }
 
 }  // namespace

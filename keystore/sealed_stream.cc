@@ -158,7 +158,7 @@ template <class Work>
 Status each_chunk(const Source& source, Room next, Room after, Work&& work) {
   std::size_t size = VHSM_TRY(source(next));
   for (std::uint32_t number = 0;; ++number) {
-    std::size_t ahead = 0;
+    std::size_t ahead = 0;  // a chunk that is not full was the last
     if (size == next.size()) ahead = VHSM_TRY(source(after));
     const bool last = ahead == 0;
     VHSM_TRY(work(number, last, next.first(size)));

@@ -207,10 +207,11 @@ class Session : public std::enable_shared_from_this<Session> {
     out_ = encode(reply);
     secret_ = std::move(reply.secret);
     busy(true);
+    const auto& message = out_.bytes();
     const auto secret = secret_.expose();
-    asio::async_write(socket_,
-                      std::array<asio::const_buffer, 2>{asio::buffer(out_.bytes()),
-                                                        asio::buffer(secret.data(), secret.size())},
+    const std::array<asio::const_buffer, 2> parts{
+        {{message.data(), message.size()}, {secret.data(), secret.size()}}};
+    asio::async_write(socket_, parts,
                       [self = shared_from_this()](const error_code& error, std::size_t /*size*/) {
                         self->busy(false);
                         if (!error && !self->last_) self->next();

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "base/cbor.h"
 #include "base/handle.h"
-#include "keystore/cbor.h"
 
 namespace vhsm::keystore {
 

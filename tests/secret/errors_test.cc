@@ -22,7 +22,7 @@ TEST_F(SecretFlowTest, AnUnknownNameIsMissing) {
 
 TEST_F(SecretFlowTest, ASecretThatTheKbsDeniesStaysThere) {
   store("default/api/denied", "sesame");
-  ASSERT_EQ(world_.kbs({"resource", "disable", "default/api/denied"}).status, 0);
+  ASSERT_EQ(kbs({"disable", "default/api/denied"}).status, 0);
   const auto refused = vhsm({"secret", "get", "default/api/denied"});
   EXPECT_EQ(refused.status, 1);
   EXPECT_EQ(refused.out, "");

@@ -57,10 +57,14 @@ class SecretFlowTest : public ::testing::Test {
     if (releasable) arguments.emplace_back("--releasable");
     must(arguments);
   }
+  Outcome kbs(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), "resource");
+    arguments.insert(arguments.end(), {"--config", file("kbs/vhsm-kbs.cnf")});
+    return world_.kbs(arguments);
+  }
   /// As its owner puts it into the KBS.
   void store(const std::string& path, const std::string& secret) const {
-    const auto stored =
-        world_.kbs({"resource", "put", path, written("to-store", secret), "--releasable"});
+    const auto stored = kbs({"put", path, written("to-store", secret), "--releasable"});
     ASSERT_EQ(stored.status, 0) << stored.err;
   }
 
