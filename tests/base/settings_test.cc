@@ -197,7 +197,7 @@ TEST_F(SettingsTest, WithInitDataNothingElseSaysWhomToTrust) {
        {"kbs = https://a", "kbs_ca = /ca.pem", "kbs_insecure = yes", "kbs_insecure = no",
         "attestation_service = https://a", "release_key = /k", "require_signed_keys = yes",
         "gate = none", "lease = 60", "offline_grace = 60", "offline_boots = 1",
-        "attest_before_generate = no"}) {
+        "attest_before_generate = no", "secret_paths = default/secret"}) {
     const std::string text = std::string("[vhsm]\nrequire_init_data = yes\n") + line + "\n";
     const auto loaded = load_text(text);
     ASSERT_FALSE(loaded.ok()) << line;
