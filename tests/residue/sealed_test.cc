@@ -3,6 +3,10 @@
 // Keys on disk: nothing of a key that is imported, made, sealed or unsealed, nor of the root key
 // and the keys of its slots, is outside protected memory of the vhsm command, vhsmd and the
 // provider.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -166,9 +170,35 @@ class SealedResidueTest : public keystore::KeystoreTest,
     static_cast<void>(pipe.drain());
     child.wait();
   }
-  [[nodiscard]] std::vector<std::string> signing() const {
-    return {"openssl", "dgst",    "-provider", "vhsm", "-provider",
-            "default", "-sha256", "-sign",     kUri,   world_.file("message")};
+  /// Has the message signed, and calls `look` before it is there: then the key is.
+  void stop_at_message(const std::function<void(pid_t)>& look) const {
+    const std::string message = world_.file("late");
+    ASSERT_EQ(::mkfifo(message.c_str(), 0600), 0);
+    Child child(signing(message), environment());
+    int late = -1;
+    const auto is_awaited = [&] {
+      late = ::open(message.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+      return late >= 0;
+    };
+    ASSERT_TRUE(eventually(is_awaited));
+    look(child.process());
+    ::close(late);
+    child.wait();
+    std::filesystem::remove(message);
+  }
+  [[nodiscard]] std::vector<std::string> signing(const std::string& message) const {
+    return {"openssl",
+            "dgst",
+            "-provider",
+            "vhsm",
+            "-provider",
+            "default",
+            "-sha256",
+            "-sign",
+            kUri,
+            "-out",
+            world_.file("signature"),
+            message};
   }
 
   World world_;
@@ -228,8 +258,7 @@ TEST_P(SealedResidueTest, OfAKeyThatTheProviderUnseals) {
   add_keys_of_folder(folder());
   must({"key", "import", kUri, plain_});
   add_key_of(plain_);
-  stop_at_output(signing(),
-                 [&](pid_t process) { expect_nothing_in("openssl dgst, key on disk", process); });
+  stop_at_message([&](pid_t process) { expect_nothing_in("openssl dgst, key on disk", process); });
 }
 
 TEST_P(SealedResidueTest, OfAKeyThatVhsmdUnseals) {
@@ -244,7 +273,8 @@ TEST_P(SealedResidueTest, OfAKeyThatVhsmdUnseals) {
                                           "grants = " + world_.file("grants").string() + "\n");
   const Child daemon({std::string(VHSM_BIN_DIR) + "/vhsmd", "--config", world_.file("vhsm.cnf")},
                      environment());
-  ASSERT_TRUE(eventually([&] { return run(signing(), environment()).status == 0; }));
+  ASSERT_TRUE(
+      eventually([&] { return run(signing(world_.file("message")), environment()).status == 0; }));
   expect_nothing_in("vhsmd, keys on disk", daemon.process());
 }
 
@@ -253,13 +283,12 @@ TEST_P(SealedResidueTest, OfACopyThatIsKeptAndOfOneThatIsServed) {
   world_.configure("gate = lease\noffline_grace = 1h\noffline_copies = dir:" +
                    world_.file("copies").string() + "\n");
   add_key_of(plain_);
-  stop_at_output(signing(), [&](pid_t process) {
+  stop_at_message([&](pid_t process) {
     add_keys_of_folder(world_.file("copies"));
     expect_nothing_in("openssl dgst, copy kept", process);
   });
   world_.stop_kbs();
-  stop_at_output(signing(),
-                 [&](pid_t process) { expect_nothing_in("openssl dgst, copy served", process); });
+  stop_at_message([&](pid_t process) { expect_nothing_in("openssl dgst, copy served", process); });
 }
 
 class KeyInAFileTest : public SealedResidueTest {};
