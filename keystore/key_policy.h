@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a key's owner lets its private half be used for. The keystore asks below the provider, so
-// that no host gets around it. As text, which is how it is sealed beside the key and shown:
+// What a key's owner lets its private half, or a symmetric key, be used for. The keystore asks
+// below the provider, so that no host gets around it. As text, which is how it is sealed beside the
+// key and shown:
 //
 //   operations=sign,derive digests=SHA256,SHA384 paddings=pss not-before=1767225600 not-after=...
 //   uses=1000 gate=lease lease=3600 grace=600
@@ -20,6 +21,7 @@
 #include "keystore/inner_context.h"
 #include "keystore/key.h"
 #include "keystore/lease.h"
+#include "keystore/symmetric_algorithm.h"
 
 namespace vhsm::keystore {
 
@@ -27,6 +29,10 @@ class KeyPolicy {
  public:
   /// @errors kInvalidArgument, with the part that breaks the form as subject.
   static Result<KeyPolicy> parse(std::string_view text);
+  /// Whether all that it names is something that such a key does: else it would be useless, or a
+  /// rule never hold.
+  /// @errors kInvalidArgument, with the first word that is not.
+  [[nodiscard]] Status check_words(bool symmetric) const;
   /// What parse() reads again; empty: everything is allowed.
   [[nodiscard]] std::string text() const;
 
@@ -38,8 +44,11 @@ class KeyPolicy {
   /// scope.
   /// @errors kPolicy.
   [[nodiscard]] Status allow(const InnerContext& context) const;
+  /// The same for a symmetric key.
+  /// @param digest  that the operation is set to; empty: it has none.
+  [[nodiscard]] Status allow(Use use, std::string_view digest, std::uint64_t now) const;
 
-  /// How often the private half may be used; none: as often as one likes.
+  /// How often the key may be used; none: as often as one likes.
   [[nodiscard]] std::optional<std::uint64_t> uses() const noexcept { return uses_; }
   /// The gate that the key stands under where all keys stand under `ours`: the stricter one, and of
   /// two leases the shorter times.
@@ -57,6 +66,9 @@ class KeyPolicy {
   std::optional<std::uint64_t> lease_;  ///< seconds; with Gate::kLease
   std::optional<std::uint64_t> grace_;
   friend struct PolicyRules;
+
+  [[nodiscard]] Status allow(std::string_view operation, std::uint64_t now) const;
+  [[nodiscard]] Status allow_digest(std::string_view digest) const;
 };
 
 }  // namespace vhsm::keystore

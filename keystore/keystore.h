@@ -114,7 +114,8 @@ class Keystore {
   /// of its versions. Handles that are open go on with what was said before. Uses that processes
   /// have taken stay theirs.
   /// @param policy  as key_policy.h reads it; empty: for everything.
-  /// @errors kInvalidArgument; kMissing; kUnsupported for a symmetric key, and without a folder;
+  /// @errors kInvalidArgument, also for what such a key does not do; kMissing; kUnsupported
+  ///         without a folder;
   ///         kNotGranted.
   virtual Status set_policy(const KeyUri& uri, std::string_view policy) = 0;
 
@@ -183,8 +184,10 @@ class HoldingKeystore : public Keystore {
   virtual Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored,
                                  const Importing& how) = 0;
 
-  /// Makes a symmetric key in the folder.  @errors as import().
-  virtual Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes) = 0;
+  /// Makes a symmetric key in the folder.
+  /// @param policy  as set_policy().  @errors as import().
+  virtual Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes,
+                                          std::string_view policy) = 0;
 };
 
 /// `keystore = memory:`, or with a folder `dir:`. Without a `source` every key that is not there is

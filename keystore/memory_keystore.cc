@@ -45,8 +45,9 @@ struct SealedPolicy {
   sealed::Bytes text{};
   sealed::Uses uses{};
 
-  static Result<SealedPolicy> parse(std::string_view text) {
+  static Result<SealedPolicy> parse(std::string_view text, sealed::Content content) {
     const KeyPolicy policy = VHSM_TRY(KeyPolicy::parse(text));
+    VHSM_TRY(policy.check_words(content == sealed::Content::kSecret));
     const std::string canonical = policy.text();
     const auto bytes = sealed::view(canonical);
     return SealedPolicy{{bytes.begin(), bytes.end()}, policy.uses()};
@@ -157,7 +158,7 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<KeyPtr> generate(const KeyName& name, const KeyType& type, const OSSL_PARAM settings[],
                           std::string_view policy) override {
     if (!policy.empty() && folder_ == nullptr) return has_no_folder(name);
-    auto terms = VHSM_TRY(SealedPolicy::parse(policy));
+    auto terms = VHSM_TRY(SealedPolicy::parse(policy, sealed::Content::kPair));
     const KeyUri uri{name, std::nullopt, std::nullopt};
     const auto start = steady_clock::now();
     VHSM_TRY(shelf_->check_free(uri, start + deadlines_.fetch_timeout));
@@ -178,11 +179,13 @@ class MemoryKeystore final : public HoldingKeystore {
     auto algorithm = VHSM_TRY(AlgorithmText::parse(record->versions.back().type));
     const auto start = steady_clock::now();
     [[maybe_unused]] const auto proven = VHSM_TRY(prove_if_needed(start));
-    if (algorithm.type() == nullptr) return rotate_secret(name, algorithm.secret_bytes());
+    if (algorithm.type() == nullptr) {
+      return seal_random(name, algorithm.secret_bytes(), policy_of(*record), true);
+    }
     const KeyUri uri{name, std::nullopt, std::nullopt};
     const KeyPtr key = VHSM_TRY(make_pair(uri, *algorithm.type(), algorithm.settings()));
     const auto sealed = VHSM_TRY(static_cast<const LocalKey&>(*key).encoded());
-    auto terms = VHSM_TRY(SealedPolicy::parse(policy_of(*record)));
+    auto terms = VHSM_TRY(SealedPolicy::parse(policy_of(*record), sealed::Content::kPair));
     const auto made =
         VHSM_TRY(folder_->add_version(name.path(), version_of(*key, std::move(terms)), sealed));
     return line_of(name, made);
@@ -199,9 +202,7 @@ class MemoryKeystore final : public HoldingKeystore {
     VHSM_TRY(check_own(uri.name));
     const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
     if (!record.has_value()) return no_such_key(uri.name);
-    const bool is_secret = record->versions.front().content == sealed::Content::kSecret;
-    if (is_secret) return takes_no_policy(uri.name);
-    const auto terms = VHSM_TRY(SealedPolicy::parse(policy));
+    const auto terms = VHSM_TRY(SealedPolicy::parse(policy, record->versions.front().content));
     VHSM_TRY(folder_->set_policy(uri.name.path(), uri.version, terms.text, terms.uses));
     return shelf_->forget(uri.name);
   }
@@ -236,19 +237,19 @@ class MemoryKeystore final : public HoldingKeystore {
     if (!is_secret && entry.key == nullptr) {
       return fail(Errc::kNoPrivateKey, "only certificates are there, and no key", uri.name.uri());
     }
-    if (is_secret && !how.policy.empty()) return takes_no_policy(uri.name);
     const std::string text = VHSM_TRY(policy_for(uri.name, entry, how));
-    auto terms = VHSM_TRY(SealedPolicy::parse(text));
-    auto version = is_secret ? secret_version(AlgorithmText::of(*entry.symmetric))
+    const auto content = is_secret ? sealed::Content::kSecret : sealed::Content::kPair;
+    auto terms = VHSM_TRY(SealedPolicy::parse(text, content));
+    auto version = is_secret ? secret_version(AlgorithmText::of(*entry.symmetric), std::move(terms))
                              : version_of(*entry.key, std::move(terms));
     version.origin = sealed::Origin::kImported;
     return seal(uri.name, version, stored, how.successor);
   }
 
-  Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes) override {
+  Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes,
+                                  std::string_view policy) override {
     if (folder_ == nullptr) return has_no_folder(name);
-    const auto secret = VHSM_TRY(sealed::random_secret(bytes));
-    return seal(name, secret_version(AlgorithmText::of_secret(bytes)), secret, false);
+    return seal_random(name, bytes, policy, false);
   }
 
  private:
@@ -317,8 +318,11 @@ class MemoryKeystore final : public HoldingKeystore {
     return fail(Errc::kMissing, "there is no such key here", name.uri());
   }
 
-  static sealed::NewVersion secret_version(std::string type) {
-    return {.content = sealed::Content::kSecret, .type = std::move(type)};
+  static sealed::NewVersion secret_version(std::string type, SealedPolicy policy) {
+    return {.content = sealed::Content::kSecret,
+            .type = std::move(type),
+            .policy = std::move(policy.text),
+            .uses = policy.uses};
   }
 
   static sealed::NewVersion version_of(const Key& key, SealedPolicy policy) {
@@ -327,11 +331,6 @@ class MemoryKeystore final : public HoldingKeystore {
 
   static std::string policy_of(const sealed::Record& record) {
     return std::string(sealed::text(record.versions.back().policy));
-  }
-
-  static Error takes_no_policy(const KeyName& name) {
-    return fail(Errc::kUnsupported, "a symmetric key has its terms in its JWK or COSE_Key",
-                name.uri());
   }
 
   /// Without a word of its owner's a successor is bound as its predecessor is.
@@ -375,9 +374,12 @@ class MemoryKeystore final : public HoldingKeystore {
                 name.uri());
   }
 
-  Result<KeyLine> rotate_secret(const KeyName& name, std::size_t bytes) {
+  Result<KeyLine> seal_random(const KeyName& name, std::size_t bytes, std::string_view policy,
+                              bool successor) {
+    auto terms = VHSM_TRY(SealedPolicy::parse(policy, sealed::Content::kSecret));
     const auto secret = VHSM_TRY(sealed::random_secret(bytes));
-    return seal(name, secret_version(AlgorithmText::of_secret(bytes)), secret, true);
+    return seal(name, secret_version(AlgorithmText::of_secret(bytes), std::move(terms)), secret,
+                successor);
   }
 
   /// And its copy.
