@@ -15,6 +15,8 @@
 #include <chrono>
 #include <utility>
 
+#include "base/descriptor.h"
+
 namespace vhsm {
 namespace {
 
@@ -111,7 +113,7 @@ Result<LineFile> LineFile::open(const std::string& path) {
   LineFile file;
   if (path.empty()) return file;
   constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-  file.descriptor_ = ::open(path.c_str(), kFlags, 0640);
+  file.descriptor_ = clear_of_streams(Descriptor(::open(path.c_str(), kFlags, 0640))).release();
   if (file.descriptor_ < 0) return fail(Errc::kIo, "this log cannot be opened", path);
   struct stat status {};
   // A pipe without a reader would raise SIGPIPE in the host.
@@ -126,7 +128,8 @@ Result<LineFile> LineFile::connect(Kind kind) {
   const Logger& logger = kind == Kind::kSyslog ? kSyslog : kJournal;
   LineFile file;
   file.kind_ = kind;
-  file.descriptor_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  file.descriptor_ = clear_of_streams(Descriptor(socket)).release();
   if (file.descriptor_ >= 0 && connect_to(file.descriptor_, logger)) return file;
   return fail(Errc::kIo, "the system's logger does not listen", logger.path);
 }

@@ -8,12 +8,15 @@
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/words.h"
 #include "cli/console.h"
 #include "cli/hex_option.h"
 #include "cli/key_signature.h"
@@ -41,6 +44,8 @@ struct RequestArguments {
 inline void free_extensions(STACK_OF(X509_EXTENSION) * list) noexcept {
   sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
 }
+using GeneralName = ossl::Handle<GENERAL_NAME, GENERAL_NAME_free>;
+using GeneralNames = ossl::Handle<GENERAL_NAMES, GENERAL_NAMES_free>;
 using Extensions = ossl::Handle<STACK_OF(X509_EXTENSION), free_extensions>;
 using BitString = ossl::Handle<ASN1_BIT_STRING, ASN1_BIT_STRING_free>;
 using Number = ossl::Handle<BIGNUM, BN_free>;
@@ -54,19 +59,48 @@ struct Contents {
 
 Status add(Extensions& list, ossl::X509Ext extension) {
   if (extension == nullptr || sk_X509_EXTENSION_push(list.get(), extension.get()) <= 0) {
-    return fail(Errc::kInvalidArgument, "this is no list of names (DNS:a.example,IP:192.0.2.1)",
-                "--san");
+    return fail(Errc::kCrypto, "the extension cannot be made");
   }
   static_cast<void>(extension.release());  // the list's now
   return {};
 }
 
+struct NameKind {
+  std::string_view prefix;
+  int type;
+};
+constexpr std::array<NameKind, 4> kNameKinds{
+    {{"DNS:", GEN_DNS}, {"IP:", GEN_IPADD}, {"email:", GEN_EMAIL}, {"URI:", GEN_URI}}};
+
+/// OpenSSL's own syntax can do much more, among it what needs a configuration.
+GeneralName parse_alternative(std::string_view text) {
+  const ossl::ErrorMark quiet;
+  const auto plain = [](char c) { return c > ' ' && c <= '~'; };
+  const auto* const kind = std::ranges::find_if(
+      kNameKinds, [&](const NameKind& known) { return text.starts_with(known.prefix); });
+  if (kind == kNameKinds.end() || !std::ranges::all_of(text, plain)) return {};
+  std::string value(text.substr(kind->prefix.size()));
+  if (value.empty()) return {};
+  return GeneralName(a2i_GENERAL_NAME(nullptr, nullptr, nullptr, kind->type, value.data(), 0));
+}
+
 Status add_alternatives(Extensions& list, const std::vector<std::string>& names) {
   if (names.empty()) return {};
-  const ossl::ErrorMark quiet;
-  const std::string text = fmt::format("{}", fmt::join(names, ","));
-  return add(list, ossl::X509Ext(
-                       X509V3_EXT_nconf_nid(nullptr, nullptr, NID_subject_alt_name, text.c_str())));
+  const GeneralNames alternatives(GENERAL_NAMES_new());
+  const std::string all = fmt::format("{}", fmt::join(names, ","));
+  for (const std::string_view text : words(all, ",")) {
+    auto name = parse_alternative(text);
+    if (name == nullptr) {
+      return fail(Errc::kInvalidArgument,
+                  "a name in --san is DNS:a.example, IP:192.0.2.1, email:a@b.example or URI:...",
+                  text);
+    }
+    if (sk_GENERAL_NAME_push(alternatives.get(), name.get()) <= 0) {
+      return fail(Errc::kMemoryLimit, "no room for a name");
+    }
+    static_cast<void>(name.release());
+  }
+  return add(list, ossl::X509Ext(X509V3_EXT_i2d(NID_subject_alt_name, 0, alternatives.get())));
 }
 
 /// About the very version that signs.

@@ -61,20 +61,22 @@ Result<sealed::NewSlot> recovery_slot(const std::string& path) {
 /// What it depends on, for people.
 std::string describe_terms(const sealed::SlotTerms& slot) {
   switch (slot.kind) {
-    case sealed::SlotKind::kPlatform: return "this chip and measurement derive the key";
+    case sealed::SlotKind::kPlatform: return "a chip and measurement derive the key";
     case sealed::SlotKind::kKbs: return "KBS resource " + printable(sealed::text(slot.terms));
     default: return "its owner has the key";
   }
 }
 
-Status print_slots(const Console& console, const sealed::Folder& folder) {
-  const auto slots = VHSM_TRY(folder.slots());
+Status print_slots(const Console& console, const sealed::Folder& folder, TimePoint deadline) {
+  const auto slots = VHSM_TRY(folder.try_slots(deadline));
   Json json = Json::array();
   std::string text;
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    const char* const kind = sealed::name_of(slots[i].kind);
-    json.push_back({{"slot", i}, {"kind", kind}, {"key", describe_terms(slots[i])}});
-    text += fmt::format("{:2}  {:9} {}\n", i, kind, describe_terms(slots[i]));
+    const char* const kind = sealed::name_of(slots[i].terms.kind);
+    const std::string terms = describe_terms(slots[i].terms);
+    const bool opens = !slots[i].why_not.has_value();
+    json.push_back({{"slot", i}, {"kind", kind}, {"key", terms}, {"opens_here", opens}});
+    text += fmt::format("{:2}  {:9} {}{}\n", i, kind, terms, opens ? ", and opens here" : "");
   }
   if (slots.size() < sealed::kSlotsForKeys) {
     text += "    a key needs two slots: vhsm keystore add-slot\n";
@@ -113,14 +115,14 @@ Result<Exit> init(const Console& console, const KeystoreArguments& arguments) {
   const auto slots = VHSM_TRY(first_slots(opened, arguments));
   VHSM_TRY(sealed::Folder::create(*files, slots));
   const auto folder = VHSM_TRY(opened.folder());
-  VHSM_TRY(print_slots(console, *folder));
+  VHSM_TRY(print_slots(console, *folder, opened.deadline()));
   return Exit::kDone;
 }
 
 Result<Exit> slots(const Console& console, const KeystoreArguments& arguments) {
   const Opened opened = VHSM_TRY(open(console, arguments));
   const auto folder = VHSM_TRY(opened.folder());
-  VHSM_TRY(print_slots(console, *folder));
+  VHSM_TRY(print_slots(console, *folder, opened.deadline()));
   return Exit::kDone;
 }
 
@@ -136,15 +138,28 @@ Result<Exit> add_slot(const Console& console, const KeystoreArguments& arguments
   VHSM_TRY(folder->unlock(opened.deadline()));
   const auto slot = VHSM_TRY(new_slot(opened, arguments));
   VHSM_TRY(folder->add_slot(slot));
-  VHSM_TRY(print_slots(console, *folder));
+  VHSM_TRY(print_slots(console, *folder, opened.deadline()));
   return Exit::kDone;
+}
+
+/// Nobody locks himself out.
+Status check_another_opens(const sealed::Folder& folder, std::size_t position, TimePoint deadline) {
+  const auto slots = VHSM_TRY(folder.try_slots(deadline));
+  std::size_t others = 0;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    if (i != position && !slots[i].why_not.has_value()) ++others;
+  }
+  if (others > 0 || position >= slots.size() || slots[position].why_not.has_value()) return {};
+  return fail(Errc::kTooFewSlots,
+              "no other slot opens the keystore here: add one before, or give --recovery-key");
 }
 
 Result<Exit> remove_slot(const Console& console, const KeystoreArguments& arguments) {
   const Opened opened = VHSM_TRY(open(console, arguments));
   const auto folder = VHSM_TRY(opened.folder());
+  VHSM_TRY(check_another_opens(*folder, arguments.position, opened.deadline()));
   VHSM_TRY(folder->remove_slot(arguments.position));
-  VHSM_TRY(print_slots(console, *folder));
+  VHSM_TRY(print_slots(console, *folder, opened.deadline()));
   return Exit::kDone;
 }
 

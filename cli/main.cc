@@ -2,6 +2,9 @@
 //
 // vhsm: what an operator asks of vhsm from a shell.
 // Source: docs/man/vhsm.1.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <openssl/crypto.h>
 
 #include <cstdio>
@@ -40,7 +43,16 @@ void declare(CLI::App& app, Console& console) {
   app.footer("See vhsm(1), vhsm(7) and vhsm.cnf(5).");
 }
 
+/// What is opened first would take the place of a stream that is closed, and get what is printed.
+void hold_streams() {
+  if (::fcntl(STDIN_FILENO, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_WRONLY));
+  for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDONLY));
+  }
+}
+
 int run(int argc, char** argv) {
+  hold_streams();
   CLI::App app("Keys for confidential VMs: where they are and what protects them.", "vhsm");
   Console console;
   declare(app, console);

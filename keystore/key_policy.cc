@@ -132,6 +132,18 @@ std::string setting_of(EVP_PKEY_CTX* ctx, const char* name) {
   return told ? std::string(text.data()) : std::string();
 }
 
+/// As setting_of() tells it.
+const std::string kRawRsa = OSSL_PKEY_RSA_PAD_MODE_NONE;
+
+bool has_mask(std::string_view padding) noexcept {
+  return padding == OSSL_PKEY_RSA_PAD_MODE_OAEP || padding == OSSL_PKEY_RSA_PAD_MODE_PSS;
+}
+
+bool is_rsa(EVP_PKEY_CTX* ctx) noexcept {
+  const EVP_PKEY* const key = EVP_PKEY_CTX_get0_pkey(ctx);
+  return key != nullptr && EVP_PKEY_is_a(key, "RSA") == 1;
+}
+
 /// What OpenSSL calls a digest: a host may name it by any of them.
 std::vector<std::string> names_of(const std::string& digest) {
   std::vector<std::string> names;
@@ -253,14 +265,25 @@ Status KeyPolicy::allow(std::string_view operation, std::uint64_t now) const {
   return fail(Errc::kPolicy, "the key's policy forbids this operation (operations)");
 }
 
-/// Types that sign whole messages have neither digest nor padding to choose.
+/// RSA without a padding is one and the same whether it is called signing, decrypting or
+/// encapsulating (RSASVE), so who may do one of them may not do it under that name. Types that sign
+/// whole messages have neither digest nor padding to choose.
 Status KeyPolicy::allow(const InnerContext& context) const {
   const bool signs = context.kind == OperationKind::kSign;
   const bool decrypts = context.kind == OperationKind::kDecrypt;
-  if ((!signs && !decrypts) || (digests_.empty() && paddings_.empty())) return {};
-  const std::string padding = setting_of(context.get(), OSSL_PKEY_PARAM_PAD_MODE);
+  const bool unwraps = context.kind == OperationKind::kDecapsulate && is_rsa(context.get());
+  if ((!signs && !decrypts && !unwraps) || !has_rules()) return {};
+  const std::string padding =
+      unwraps ? kRawRsa : setting_of(context.get(), OSSL_PKEY_PARAM_PAD_MODE);
+  if (padding == kRawRsa && paddings_.empty()) {
+    return fail(Errc::kPolicy,
+                "without a padding all operations of RSA are one: the key's policy has to name "
+                "paddings=none for it (paddings)");
+  }
   const bool has_digest = signs || padding == OSSL_PKEY_RSA_PAD_MODE_OAEP;
   if (has_digest) VHSM_TRY(allow_digest(setting_of(context.get(), OSSL_PKEY_PARAM_DIGEST)));
+  const std::string mask_digest = setting_of(context.get(), OSSL_PKEY_PARAM_MGF1_DIGEST);
+  if (!mask_digest.empty() && has_mask(padding)) VHSM_TRY(allow_digest(mask_digest));
   if (paddings_.empty() || contains(paddings_, padding)) return {};
   return fail(Errc::kPolicy, "the key's policy forbids this padding (paddings)");
 }

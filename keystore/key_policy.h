@@ -68,6 +68,9 @@ class KeyPolicy {
   friend struct PolicyRules;
 
   [[nodiscard]] Status allow(std::string_view operation, std::uint64_t now) const;
+  [[nodiscard]] bool has_rules() const noexcept {
+    return !operations_.empty() || !digests_.empty() || !paddings_.empty();
+  }
   [[nodiscard]] Status allow_digest(std::string_view digest) const;
 };
 

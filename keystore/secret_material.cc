@@ -45,6 +45,32 @@ Status check_size(const SecretMaterial& material) {
               "a symmetric key has 1 to 1024 bytes, and a secret that may come out 1 to 65536");
 }
 
+/// The beginning of a PKCS#8, PKCS#1, SEC 1 or PKCS#12 structure: a SEQUENCE that begins with a
+/// version, or of an encrypted PKCS#8: with an AlgorithmIdentifier. No text begins so.
+bool begins_as_der_key(std::span<const std::uint8_t> bytes) noexcept {
+  if (bytes.size() < 8 || bytes[0] != 0x30) return false;
+  const std::size_t length_bytes = bytes[1] < 0x80 ? 0 : bytes[1] & 0x7fU;
+  if (length_bytes > 4) return false;
+  const auto content = bytes.subspan(2 + length_bytes);
+  const bool version = content[0] == 0x02 && content[1] == 0x01;
+  const bool algorithm = content.size() > 2 && content[0] == 0x30 && content[2] == 0x06;
+  return version || algorithm;
+}
+
+/// A map whose first label is kty, as in a COSE_Key.
+bool begins_as_cose_key(std::span<const std::uint8_t> bytes) noexcept {
+  return bytes.size() > 3 && bytes[0] >= 0xa2 && bytes[0] <= 0xb7 && bytes[1] == 1 &&
+         bytes[2] >= 1 && bytes[2] <= 4;
+}
+
+/// Also one that we cannot read: another type, damaged, encrypted, or one of several.
+bool looks_like_key(std::span<const std::uint8_t> bytes) noexcept {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const bool jwk = text.find('{') != text.npos && text.find("\"kty\"") != text.npos;
+  return text.find("PRIVATE KEY-----") != text.npos || jwk || begins_as_der_key(bytes) ||
+         begins_as_cose_key(bytes);
+}
+
 /// What is a key pair under one type of URI must not be a MAC's key under another, nor come out.
 Status check_no_pair(const SecretBytes& bytes) {
   if (!parse_material(bytes).ok()) return {};
@@ -58,8 +84,10 @@ Result<SecretMaterial> parse(const SecretBytes& stored, unsigned raw_uses) {
   VHSM_TRY(check_no_pair(stored));
   auto material = VHSM_TRY(run_with_room([&] { return read_secret(stored, raw_uses); }));
   VHSM_TRY(check_size(material));
-  if (material.uses.uses == KeyUses::kRelease) VHSM_TRY(check_no_pair(material.key));
-  return material;
+  if (material.uses.uses != KeyUses::kRelease) return material;
+  VHSM_TRY(check_no_pair(material.key));
+  if (!looks_like_key(material.key.expose())) return material;
+  return fail(Errc::kBadFormat, "what looks like a key does not come out, readable or not");
 }
 
 }  // namespace

@@ -166,9 +166,8 @@ sealed::CopyLimits copy_limits_of(const Settings& settings) {
           .boots = settings.offline_boots};
 }
 
-/// Null: nothing that a KBS releases is written to disk. Copies that do not open here are no reason
-/// not to start: the next release makes the folder anew.
-Result<std::shared_ptr<sealed::Copies>> open_copies(const Parts& parts, const Log& log) {
+/// Null: nothing that a KBS releases is written to disk.
+Result<std::shared_ptr<sealed::Copies>> open_copies(const Parts& parts) {
   const std::string path = parts.settings.copy_folder();
   if (path.empty()) return std::shared_ptr<sealed::Copies>();
   if (parts.platform == nullptr) {
@@ -178,18 +177,29 @@ Result<std::shared_ptr<sealed::Copies>> open_copies(const Parts& parts, const Lo
   auto files = VHSM_TRY(sealed::open_files(path));
   const auto boot = VHSM_TRY(sealed::read_boot_id());
   auto keys = std::make_shared<PlatformSlotKeys>(parts.platform, nullptr, "");
-  auto copies = std::make_shared<sealed::Copies>(std::move(files), std::move(keys),
-                                                 copy_limits_of(parts.settings), boot);
-  const auto there = copies->records();
-  if (!there.ok()) log.error(there.error().about(path));
-  return copies;
+  return std::make_shared<sealed::Copies>(std::move(files), std::move(keys),
+                                          copy_limits_of(parts.settings), boot);
+}
+
+/// Copies are for outages: that they cannot be read or made now is no reason not to start. The next
+/// release makes a folder anew that does not open here.
+std::shared_ptr<sealed::Copies> copies_if_usable(const Parts& parts, const Log& log) {
+  auto copies = open_copies(parts);
+  if (!copies.ok()) {
+    log.error(copies.error());
+    return nullptr;
+  }
+  if (copies.value() == nullptr) return nullptr;
+  const auto there = copies.value()->records();
+  if (!there.ok()) log.error(there.error().about(parts.settings.copy_folder()));
+  return std::move(copies).value();
 }
 
 Status hold_keys(Parts& parts) {
   const auto records = VHSM_TRY(connect(parts));
   const auto policy = VHSM_TRY(policy_of(parts.settings));
   auto folder = VHSM_TRY(open_folder(parts, records->log));
-  auto copies = VHSM_TRY(open_copies(parts, records->log));
+  auto copies = copies_if_usable(parts, records->log);
   parts.held = keystore::make_memory_keystore(
       parts.nitride, deadlines_of(parts.settings), parts.metrics, policy, records,
       std::move(folder), std::move(copies), make_platform_witness(parts.platform));

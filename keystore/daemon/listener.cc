@@ -77,6 +77,11 @@ Result<Descriptor> listen_at(const std::string& path) {
   if (is_served(path)) {
     return fail(Errc::kInUse, "another vhsmd serves this socket; to replace it: --take-over", path);
   }
+  struct stat there {};
+  if (::lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode)) {
+    return fail(Errc::kIo, "what stands in the socket's place is no socket, and is left alone",
+                path);
+  }
   const std::string fresh = path + ".new";
   ::unlink(fresh.c_str());
   Descriptor socket = open_socket();

@@ -270,7 +270,11 @@ TEST_F(RequestTest, NamesAndSubjectsAreReadAsOpensslReadsThemOrAreWrongUsage) {
   for (const char* const subject : {"CN=x", "/", "/CN", "/CN=", "/nonsense=x"}) {
     EXPECT_EQ(vhsm({"key", "csr", kUri, "--subject", subject}).status, 2) << subject;
   }
-  EXPECT_EQ(vhsm({"key", "csr", kUri, "--subject", "/CN=x", "--san", "nonsense"}).status, 2);
+  for (const char* const name :
+       {"nonsense", "dirName:x", "critical,DNS:x", "DER:30:00", "DNS:", "DNS:a b", "DNS:m\xc3\xbc",
+        "IP:300.1.1.1", "otherName:1.2.3;UTF8:x"}) {
+    EXPECT_EQ(vhsm({"key", "csr", kUri, "--subject", "/CN=x", "--san", name}).status, 2) << name;
+  }
   EXPECT_EQ(vhsm({"key", "csr", kUri, "--subject", "/CN=x", "--nonce", kNonce}).status, 2);
 }
 

@@ -29,6 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 namespace {
 
 using namespace vhsm::keystore;  // NOLINT(google-build-using-namespace): the target is this
+using vhsm::ByteView;
 using vhsm::Errc;
 using vhsm::Log;
 

@@ -22,7 +22,8 @@ namespace vhsm::keystore {
 struct KeyUse {
   OperationKind kind = OperationKind::kSign;
   std::string digest = "SHA256";
-  std::string padding{};  ///< RSA
+  std::string padding{};      ///< RSA
+  std::string mask_digest{};  ///< of a padding; empty: the padding's own
 };
 
 class OneKeyTest : public sealed::SealedFolderTest {
@@ -54,6 +55,11 @@ class OneKeyTest : public sealed::SealedFolderTest {
     if (!padding.empty()) {
       params.push_back(
           OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_PAD_MODE, padding.data(), 0));
+    }
+    std::string mask_digest = use.mask_digest;
+    if (!mask_digest.empty()) {
+      params.push_back(
+          OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_MGF1_DIGEST, mask_digest.data(), 0));
     }
     params.push_back(OSSL_PARAM_construct_end());
     auto operation =

@@ -108,9 +108,45 @@ TEST_F(PolicyTest, TheDigestOfOaepIsReadBackFromTheContext) {
   const KeyUse oaep{OperationKind::kDecrypt, "", "oaep"};  // with SHA-1
   ASSERT_TRUE(keystore_->set_policy(uri(), "digests=SHA256").ok());
   EXPECT_THAT(describe(do_it(oaep).error()), HasSubstr("(digests)"));
-  EXPECT_TRUE(do_it({OperationKind::kDecrypt, "", "none"}).ok()) << "there is no digest";
+  EXPECT_THAT(describe(do_it({OperationKind::kDecrypt, "", "none"}).error()),
+              HasSubstr("paddings=none"))
+      << "there is no digest, and it would be a signature with any";
   ASSERT_TRUE(keystore_->set_policy(uri(), "digests=SHA1").ok());
   EXPECT_EQ(do_it(oaep).error().code, Errc::kCrypto) << "allowed, and no ciphertext";
+}
+
+TEST_F(PolicyTest, RsaWithoutAPaddingIsEveryOperationAndHasToBeNamed) {
+  make_key("RSA:2048");
+  const KeyUse decrypts{OperationKind::kDecrypt, "", "none"};
+  const KeyUse signs{kSign, "", "none"};
+  ASSERT_TRUE(do_it(decrypts).ok());
+  for (const char* const policy : {"operations=decrypt", "operations=sign", "digests=SHA256",
+                                   "operations=sign,decrypt,decapsulate"}) {
+    ASSERT_TRUE(keystore_->set_policy(uri(), policy).ok());
+    for (const KeyUse& use : {decrypts, signs}) {
+      const Status done = do_it(use);
+      ASSERT_FALSE(done.ok()) << policy;
+      EXPECT_EQ(done.error().code, Errc::kPolicy) << policy << describe(done.error());
+    }
+  }
+  ASSERT_TRUE(keystore_->set_policy(uri(), "operations=decrypt paddings=none").ok());
+  EXPECT_TRUE(do_it(decrypts).ok());
+}
+
+TEST_F(PolicyTest, ASecretThatRsaEncapsulatesIsRsaWithoutAPadding) {
+  make_key("RSA:2048");
+  const KeyUse opens{OperationKind::kDecapsulate, ""};
+  ASSERT_TRUE(keystore_->set_policy(uri(), "operations=decapsulate").ok());
+  EXPECT_EQ(do_it(opens).error().code, Errc::kPolicy);
+  ASSERT_TRUE(keystore_->set_policy(uri(), "operations=decapsulate paddings=none").ok());
+  EXPECT_EQ(do_it(opens).error().code, Errc::kCrypto) << "allowed, and too short";
+}
+
+TEST_F(PolicyTest, TheMasksDigestIsADigestToo) {
+  make_key("RSA:2048");
+  ASSERT_TRUE(keystore_->set_policy(uri(), "digests=SHA256").ok());
+  EXPECT_TRUE(do_it({kSign, "SHA256", "pss"}).ok());
+  EXPECT_THAT(describe(do_it({kSign, "SHA256", "pss", "SHA1"}).error()), HasSubstr("(digests)"));
 }
 
 TEST_F(PolicyTest, ASuccessorHasThePolicyOfItsPredecessor) {

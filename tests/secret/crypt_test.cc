@@ -69,6 +69,20 @@ TEST_F(CryptFlowTest, AFileThatWasChangedLeavesNoOutputAndOnAPipeOnlyItsBeginnin
   EXPECT_TRUE(piped.out == text.substr(0, 131'072));
 }
 
+TEST_F(CryptFlowTest, WithItsOutputClosedItFailsAndNothingGoesToALog) {
+  const std::string text = pattern(1000);
+  must({"encrypt", "default/key/file", written("plain", text), "--out", file("sealed")});
+  configure("log = " + file("log") + "\naudit = " + file("audit") + "\n");
+  for (const char* const closed : {">&-", "<&- >&- 2>&-"}) {
+    const auto refused = shell("vhsm decrypt default/key/file " + file("sealed") + " " + closed);
+    EXPECT_EQ(refused.status, 1) << closed;
+    for (const char* const name : {"log", "audit"}) {
+      if (!std::filesystem::exists(world_.file(name))) continue;
+      EXPECT_EQ(read_file(world_.file(name)).find(text.substr(0, 32)), std::string::npos) << name;
+    }
+  }
+}
+
 TEST_F(CryptFlowTest, MemoryDoesNotGrowWithTheFile) {
   const std::string measure = written("measure.py", R"(
 import resource, subprocess, sys

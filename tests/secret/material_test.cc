@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "jose/secret_jwk.h"
 #include "keystore/keystore.h"
@@ -68,6 +69,25 @@ TEST_F(SecretMaterialTest, NothingElseIsMarked) {
     const auto parsed = parse_secret(secret(stored));
     EXPECT_EQ(parsed.ok() ? parsed.value().uses.uses & KeyUses::kRelease : 0U, 0U) << stored;
   }
+}
+
+TEST_F(SecretMaterialTest, WhatLooksLikeAKeyDoesNotComeOutEvenIfItCannotBeRead) {
+  const std::string pem = pkcs8_pem(make_key("P-256").get());
+  const std::string der("\x30\x82\x04\xbd\x02\x01\x00\x30\x0d", 9);
+  const std::string encrypted("\x30\x81\xf3\x30\x5f\x06\x09\x2a", 8);
+  const std::string cose("\xa4\x01\x02\x20\x01!", 6);
+  for (const std::string& key :
+       std::vector<std::string>{pem + pem, "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n",
+                                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n", der, encrypted,
+                                cose, std::string(R"({"kty":"EC","crv":"x"} and more)")}) {
+    EXPECT_EQ(refusal(parse_named_secret(secret(key))), Errc::kBadFormat) << key;
+    EXPECT_EQ(refusal(parse_secret(secret(releasable(key)))), Errc::kBadFormat) << key;
+  }
+  for (const std::string& text :
+       std::vector<std::string>{"0123456789", "01234567\x02\x01", std::string(32, '\xa4')}) {
+    EXPECT_TRUE(parse_named_secret(secret(text)).ok()) << text;
+  }
+  EXPECT_TRUE(parse_secret(secret(releasable("{\"user\":\"a\"}"))).ok());
 }
 
 TEST_F(SecretMaterialTest, AKeyPairIsNoSecretMarkedOrNot) {

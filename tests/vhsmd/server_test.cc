@@ -5,6 +5,7 @@
 
 #include <sys/resource.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "tests/vhsmd/running_daemon.h"
@@ -403,6 +404,10 @@ TEST_F(ServerTest, ASecondServerOfASocketIsRefused) {
   EXPECT_EQ(listen_at(path_).error().code, Errc::kInUse);
   daemon_.reset();
   EXPECT_TRUE(listen_at(path_).ok()) << "a socket that nobody serves is replaced";
+  const std::string file = path_ + ".file";
+  std::ofstream(file) << "precious";
+  EXPECT_EQ(listen_at(file).error().code, Errc::kIo);
+  EXPECT_EQ(std::filesystem::file_size(file), 8U) << "another file is not";
 }
 
 }  // namespace
