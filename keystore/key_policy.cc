@@ -32,6 +32,7 @@ struct PolicyRules {
                                                {"digests", &KeyPolicy::digests_},
                                                {"paddings", &KeyPolicy::paddings_}}};
   static constexpr std::string_view kGate = "gate";
+  static constexpr std::string_view kBackup = "backup";
   static constexpr std::array<Number, 5> kNumbers{
       {{"not-before", &KeyPolicy::not_before_, 0, UINT64_MAX},
        {"not-after", &KeyPolicy::not_after_, 0, UINT64_MAX},
@@ -41,6 +42,7 @@ struct PolicyRules {
 
   static Status read(std::string_view part, KeyPolicy& policy);
   static Status read_gate(std::string_view value, KeyPolicy& policy);
+  static Status read_backup(std::string_view value, KeyPolicy& policy);
   static Status check(const KeyPolicy& policy);
 };
 
@@ -56,6 +58,8 @@ constexpr std::array<KindName, 6> kKinds{{{OperationKind::kSign, "sign"},
                                           {OperationKind::kDerive, "derive"},
                                           {OperationKind::kDecapsulate, "decapsulate"},
                                           {OperationKind::kAuthEncapsulate, "encapsulate"}}};
+constexpr std::string_view kUnwrap = "unwrap";  // no operation of a provider's: see backup.h
+constexpr std::string_view kAttested = "attested";
 constexpr std::array<std::string_view, 4> kPaddings{"pkcs1", "pss", "oaep", "none"};
 constexpr std::array<std::string_view, 3> kGates{"none", "first-use", "lease"};  // as Gate
 
@@ -73,15 +77,15 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
 Error malformed(std::string_view part) {
   return fail(
       Errc::kInvalidArgument,
-      "a policy is operations=, digests=, paddings=, gate=, not-before=, not-after=, uses=, "
-      "lease= and grace=",
+      "a policy is operations=, digests=, paddings=, gate=, backup=, not-before=, not-after=, "
+      "uses=, lease= and grace=",
       part);
 }
 
 /// A word that nobody's operation has would make a key useless, or a rule that never holds.
 bool is_known(std::string_view rule, std::string_view word) {
   if (rule == "operations") {
-    return std::ranges::any_of(kKinds, [&](const KindName& kind) { return kind.name == word; });
+    return word == kUnwrap || std::ranges::find(kKinds, word, &KindName::name) != kKinds.end();
   }
   if (rule == "paddings") return std::ranges::find(kPaddings, word) != kPaddings.end();
   const ossl::ErrorMark quiet;
@@ -138,6 +142,12 @@ Status PolicyRules::read_gate(std::string_view value, KeyPolicy& policy) {
   return {};
 }
 
+Status PolicyRules::read_backup(std::string_view value, KeyPolicy& policy) {
+  if (value != kAttested || policy.backup_) return malformed(kBackup);
+  policy.backup_ = true;
+  return {};
+}
+
 Status PolicyRules::read(std::string_view part, KeyPolicy& policy) {
   const std::size_t equals = std::min(part.find('='), part.size());
   const std::string_view rule = part.substr(0, equals);
@@ -148,11 +158,21 @@ Status PolicyRules::read(std::string_view part, KeyPolicy& policy) {
   for (const Number& number : kNumbers) {
     if (number.name == rule) return read_number(number, value, policy.*number.value);
   }
+  if (rule == kBackup) return read_backup(value, policy);
   return rule == kGate ? read_gate(value, policy) : malformed(part);
 }
 
-/// A time that nothing asks for would look like a rule that holds.
+/// Rules that do not go together would look like rules that hold.
 Status PolicyRules::check(const KeyPolicy& policy) {
+  if (contains(policy.operations_, kUnwrap) && !policy.unwraps()) {
+    return fail(Errc::kInvalidArgument,
+                "operations=unwrap is for a key that opens backups alone, and is its only rule",
+                policy.text());
+  }
+  if (policy.backup_ && policy.uses_.has_value()) {
+    return fail(Errc::kInvalidArgument, "uses= cannot be counted in two places (backup=attested)",
+                policy.text());
+  }
   const bool leased = policy.gate_ == Gate::kLease;
   if (leased == policy.lease_.has_value() && (leased || !policy.grace_.has_value())) return {};
   return fail(Errc::kInvalidArgument, "gate=lease needs lease=, and lease= and grace= need it",
@@ -185,11 +205,22 @@ std::string KeyPolicy::text() const {
   if (gate_ != Gate::kNone) {
     add(PolicyRules::kGate, std::string(kGates[static_cast<std::size_t>(gate_)]));
   }
+  if (backup_) add(PolicyRules::kBackup, std::string(kAttested));
   for (const auto& number : PolicyRules::kNumbers) {
     const auto& value = this->*number.value;
     if (value.has_value()) add(number.name, std::to_string(*value));
   }
   return text;
+}
+
+bool KeyPolicy::unwraps() const { return text() == kUnwrapPolicy; }
+
+Status KeyPolicy::check_replaces(const KeyPolicy& other) const {
+  if (backup_ == other.backup_ && unwraps() == other.unwraps()) return {};
+  return fail(
+      Errc::kPolicy,
+      "backup= and operations=unwrap are said when a key is made and stay as they are: make "
+      "another key");
 }
 
 GateTerms KeyPolicy::gate_under(const GateTerms& ours) const noexcept {

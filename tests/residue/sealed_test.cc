@@ -32,6 +32,8 @@ using ::testing::Not;
 
 constexpr const char* kName = "default/residue/sealed";
 constexpr const char* kUri = "vhsm:default/residue/sealed";
+constexpr const char* kReceiver = "vhsm:default/residue/receiver";
+constexpr const char* kNonce = "00112233445566778899aabbccddeeff";
 constexpr std::string_view kLabel = "vhsm keystore root key";  // as module/slot_keys.cc has it
 
 TimePoint soon() { return Clock::now() + std::chrono::seconds(10); }
@@ -126,10 +128,10 @@ class SealedResidueTest : public keystore::KeystoreTest,
     }
   }
   /// The newest version of the key that a command has made.
-  void add_made_key() {
+  void add_made_key(const std::string& name = kName) {
     sealed::Folder opened(sealed::open_files(folder()).value(),
                           std::make_shared<MachineKeys>(machine()));
-    const auto made = opened.open(kName, std::nullopt, soon()).value();
+    const auto made = opened.open(name, std::nullopt, soon()).value();
     const Bytes pkcs8 = clear(made.content);
     const std::string der = world_.file("made.der");
     const std::string pem = world_.file("made.pem");
@@ -221,6 +223,40 @@ TEST_P(SealedResidueTest, OfAKeyThatIsRotated) {
     add_made_key();
     expect_nothing_in("vhsm key rotate", process);
   });
+}
+
+TEST_P(SealedResidueTest, OfAKeyThatIsBackedUpAndOfOneThatIsRestored) {
+  init();
+  add_keys_of_folder(folder());
+  must({"key", "import", kUri, plain_, "--policy", "backup=attested"});
+  must({"key", "generate", kReceiver, "--algorithm", "EC:P-256", "--policy", "operations=unwrap"});
+  add_key_of(plain_);
+  add_made_key("default/residue/receiver");
+  const std::string evidence = world_.file("evidence");
+  must({"key", "attest", kReceiver, "--nonce", kNonce, "--out", evidence});
+  write_file(world_.file("policy.cnf"),
+             "[snp_policy]\nreport_data = any\nminimum_tcb = any\nvmpl = 0\nmeasurement = any\n");
+  const std::vector<std::string> backup{"key",
+                                        "backup",
+                                        kUri,
+                                        "--for",
+                                        evidence,
+                                        "--nonce",
+                                        kNonce,
+                                        "--policy",
+                                        world_.file("policy.cnf"),
+                                        "--allow",
+                                        "recovery",
+                                        "--trust-test-root",
+                                        machine() + "/ark.pem"};
+  stop_at_output(vhsm(backup),
+                 [&](pid_t process) { expect_nothing_in("vhsm key backup", process); });
+  const Outcome made = run(vhsm(backup), environment());
+  ASSERT_EQ(made.status, 0) << made.err;
+  write_file(world_.file("backup"), made.out);
+  stop_at_output(
+      vhsm({"key", "restore", world_.file("backup"), "--as", "vhsm:default/residue/restored"}),
+      [&](pid_t process) { expect_nothing_in("vhsm key restore", process); });
 }
 
 TEST_P(SealedResidueTest, OfAKeyThatTheProviderUnseals) {
