@@ -50,7 +50,7 @@ Result<keystore::BackupReceiver> receiver_in(const BackupArguments& arguments) {
   auto verdict = judge_key(presented.value(), roots, expected);
   if (!verdict.accepted.ok()) return verdict.accepted.error().about(arguments.evidence);
   return keystore::BackupReceiver{std::move(*verdict.claims),
-                                  snp::to_hex(verdict.report->measurement())};
+                                  snp::to_hex(verdict.report->measurement().value)};
 }
 
 Result<Exit> backup(const Console& console, const BackupArguments& arguments) {
@@ -69,7 +69,7 @@ void add_backup_command(CLI::App& key, Console& console) {
   command->add_option("NAME", arguments->name, "URI or path of the key")->required();
   command
       ->add_option("--for", arguments->evidence,
-                   "Evidence of the receiver's key: key attest of one with operations=unwrap")
+                   "Evidence of the receiver's key: key attest of one with operations=restore")
       ->required();
   command->add_option("--nonce", arguments->nonce, "That the evidence must have, hex")->required();
   command

@@ -100,12 +100,10 @@ std::string policy_of(const LifeArguments& arguments) {
 /// The folder itself, for its owner: symmetric keys do not cross vhsmd's socket.
 Result<Exit> generate_secret(const Console& console, const LifeArguments& arguments,
                              std::size_t bytes) {
-  if (!arguments.rules.empty()) {
-    return fail(Errc::kUnsupported, "a generated symmetric key has no policy", arguments.name);
-  }
   const auto parts = VHSM_TRY(assemble_held(console.overrides()));
   const auto uri = VHSM_TRY(uri_of(arguments, parts.settings));
-  const KeyLine line = VHSM_TRY(parts.held->generate_secret(uri.name, bytes));
+  const std::string policy = policy_of(arguments);
+  const KeyLine line = VHSM_TRY(parts.held->generate_secret(uri.name, bytes, policy));
   return print_lines(console, {line});
 }
 

@@ -41,11 +41,12 @@ Result<jose::TeeJwk> recipient_of(std::span<const std::uint8_t> public_key_info)
   return jose::tee_jwk_of(key.get());
 }
 
-/// A key of a folder: it has a version, and its type is no matter.
+/// A key of a folder: it has a version.
 Result<KeyUri> uri_member(const jose::Json& json, const char* name) {
   const auto text = VHSM_TRY(jose::text_member(json, name));
   auto uri = VHSM_TRY(KeyUri::parse(text, {}));
-  if (!uri.version.has_value() || uri.type.has_value()) return malformed(name);
+  const bool is_key = !uri.type.has_value() || *uri.type == ObjectType::kSecret;
+  if (!uri.version.has_value() || !is_key) return malformed(name);
   return uri;
 }
 
@@ -67,10 +68,10 @@ Status BackupReceiver::check() const {
     return fail(Errc::kPolicyRefused, "a key that opens backups must be generated in its keystore",
                 claims.name);
   }
-  if (claims.policy == kUnwrapPolicy) return {};
+  if (claims.policy == kRestorePolicy) return {};
   return fail(Errc::kPolicyRefused,
               "the receiver's key may do more than open backups: one that was generated with "
-              "--policy operations=unwrap is needed",
+              "--policy operations=restore is needed",
               claims.name);
 }
 

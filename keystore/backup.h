@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A key on its way from one keystore to another: a JWE to a key that the other one has made for
-// this and proved to have (operations=unwrap), so that it is nowhere in the clear.
+// this and proved to have (operations=restore), so that it is nowhere in the clear.
 // Source: docs/key-backup.md; RFC 7516, section 7.2.2; RFC 7518, sections 4.3, 4.6 and 5.3.
 #pragma once
 
@@ -34,7 +34,7 @@ struct BackupReceiver {
 /// What a backup says of itself, in the clear and authenticated. By whom nobody can tell: whoever
 /// has the receiver's public key can make one.
 struct BackupClaims {
-  KeyUri key;  ///< where it was, with its version
+  KeyUri key;  ///< where it was, with its version; of a symmetric key with its type
   std::string policy;
   KeyUri receiver;           ///< the key that opens it, with its version
   std::string receiver_key;  ///< digest_of() its public half

@@ -58,7 +58,18 @@ constexpr std::array<KindName, 6> kKinds{{{OperationKind::kSign, "sign"},
                                           {OperationKind::kDerive, "derive"},
                                           {OperationKind::kDecapsulate, "decapsulate"},
                                           {OperationKind::kAuthEncapsulate, "encapsulate"}}};
-constexpr std::string_view kUnwrap = "unwrap";  // no operation of a provider's: see backup.h
+struct UseName {
+  Use use;
+  std::string_view name;
+};
+constexpr std::array<UseName, 7> kUses{{{Use::kSign, "sign"},
+                                        {Use::kEncrypt, "encrypt"},
+                                        {Use::kDecrypt, "decrypt"},
+                                        {Use::kWrap, "wrap"},
+                                        {Use::kUnwrap, "unwrap"},
+                                        {Use::kDerive, "derive"},
+                                        {Use::kRelease, "release"}}};
+constexpr std::string_view kRestore = "restore";  // of the keystore itself: see backup.h
 constexpr std::string_view kAttested = "attested";
 constexpr std::array<std::string_view, 4> kPaddings{"pkcs1", "pss", "oaep", "none"};
 constexpr std::array<std::string_view, 3> kGates{"none", "first-use", "lease"};  // as Gate
@@ -66,6 +77,12 @@ constexpr std::array<std::string_view, 3> kGates{"none", "first-use", "lease"}; 
 std::string_view name_of(OperationKind kind) noexcept {
   const auto* const found = std::ranges::find(kKinds, kind, &KindName::kind);
   return found == kKinds.end() ? std::string_view("other") : found->name;
+}
+
+bool is_operation(std::string_view word, bool symmetric) {
+  const auto is_it = [&](const auto& known) { return known.name == word; };
+  if (symmetric) return std::ranges::any_of(kUses, is_it);
+  return word == kRestore || std::ranges::any_of(kKinds, is_it);
 }
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
@@ -84,9 +101,7 @@ Error malformed(std::string_view part) {
 
 /// A word that nobody's operation has would make a key useless, or a rule that never holds.
 bool is_known(std::string_view rule, std::string_view word) {
-  if (rule == "operations") {
-    return word == kUnwrap || std::ranges::find(kKinds, word, &KindName::name) != kKinds.end();
-  }
+  if (rule == "operations") return is_operation(word, false) || is_operation(word, true);
   if (rule == "paddings") return std::ranges::find(kPaddings, word) != kPaddings.end();
   const ossl::ErrorMark quiet;
   return ossl::Md(EVP_MD_fetch(nullptr, std::string(word).c_str(), nullptr)) != nullptr;
@@ -164,9 +179,9 @@ Status PolicyRules::read(std::string_view part, KeyPolicy& policy) {
 
 /// Rules that do not go together would look like rules that hold.
 Status PolicyRules::check(const KeyPolicy& policy) {
-  if (contains(policy.operations_, kUnwrap) && !policy.unwraps()) {
+  if (contains(policy.operations_, kRestore) && !policy.restores()) {
     return fail(Errc::kInvalidArgument,
-                "operations=unwrap is for a key that opens backups alone, and is its only rule",
+                "operations=restore is for a key that opens backups alone, and is its only rule",
                 policy.text());
   }
   if (policy.backup_ && policy.uses_.has_value()) {
@@ -188,6 +203,15 @@ Result<KeyPolicy> KeyPolicy::parse(std::string_view text) {
     policy.digest_names_.insert(policy.digest_names_.end(), names.begin(), names.end());
   }
   return policy;
+}
+
+Status KeyPolicy::check_words(bool symmetric) const {
+  for (const std::string& word : operations_) {
+    if (is_operation(word, symmetric)) continue;
+    return fail(Errc::kInvalidArgument, "this key has no such operation", word);
+  }
+  if (!symmetric || paddings_.empty()) return {};
+  return fail(Errc::kInvalidArgument, "a symmetric key has no such paddings", paddings_.front());
 }
 
 std::string KeyPolicy::text() const {
@@ -213,13 +237,13 @@ std::string KeyPolicy::text() const {
   return text;
 }
 
-bool KeyPolicy::unwraps() const { return text() == kUnwrapPolicy; }
+bool KeyPolicy::restores() const { return text() == kRestorePolicy; }
 
 Status KeyPolicy::check_replaces(const KeyPolicy& other) const {
-  if (backup_ == other.backup_ && unwraps() == other.unwraps()) return {};
+  if (backup_ == other.backup_ && restores() == other.restores()) return {};
   return fail(
       Errc::kPolicy,
-      "backup= and operations=unwrap are said when a key is made and stay as they are: make "
+      "backup= and operations=restore are said when a key is made and stay as they are: make "
       "another key");
 }
 
@@ -237,13 +261,27 @@ GateTerms KeyPolicy::gate_under(const GateTerms& ours) const noexcept {
 }
 
 Status KeyPolicy::allow(OperationKind kind, std::uint64_t now) const {
+  return allow(name_of(kind), now);
+}
+
+Status KeyPolicy::allow(Use use, std::string_view digest, std::uint64_t now) const {
+  VHSM_TRY(allow(std::ranges::find(kUses, use, &UseName::use)->name, now));
+  return digest.empty() ? Status() : allow_digest(digest);
+}
+
+Status KeyPolicy::allow_digest(std::string_view digest) const {
+  if (digests_.empty() || contains(digest_names_, digest)) return {};
+  return fail(Errc::kPolicy, "the key's policy forbids this digest (digests)");
+}
+
+Status KeyPolicy::allow(std::string_view operation, std::uint64_t now) const {
   if (not_before_.has_value() && now < *not_before_) {
     return fail(Errc::kPolicy, "the key's policy lets it be used later (not-before)");
   }
   if (not_after_.has_value() && now > *not_after_) {
     return fail(Errc::kPolicy, "the key's policy let it be used until now (not-after)");
   }
-  if (operations_.empty() || contains(operations_, name_of(kind))) return {};
+  if (operations_.empty() || contains(operations_, operation)) return {};
   return fail(Errc::kPolicy, "the key's policy forbids this operation (operations)");
 }
 
@@ -254,10 +292,7 @@ Status KeyPolicy::allow(const InnerContext& context) const {
   if ((!signs && !decrypts) || (digests_.empty() && paddings_.empty())) return {};
   const std::string padding = setting_of(context.get(), OSSL_PKEY_PARAM_PAD_MODE);
   const bool has_digest = signs || padding == OSSL_PKEY_RSA_PAD_MODE_OAEP;
-  if (has_digest && !digests_.empty() &&
-      !contains(digest_names_, setting_of(context.get(), OSSL_PKEY_PARAM_DIGEST))) {
-    return fail(Errc::kPolicy, "the key's policy forbids this digest (digests)");
-  }
+  if (has_digest) VHSM_TRY(allow_digest(setting_of(context.get(), OSSL_PKEY_PARAM_DIGEST)));
   if (paddings_.empty() || contains(paddings_, padding)) return {};
   return fail(Errc::kPolicy, "the key's policy forbids this padding (paddings)");
 }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a key's owner lets its private half be used for. The keystore asks below the provider, so
-// that no host gets around it. As text, which is how it is sealed beside the key and shown:
+// What a key's owner lets its private half, or a symmetric key, be used for. The keystore asks
+// below the provider, so that no host gets around it. As text, which is how it is sealed beside the
+// key and shown:
 //
 //   operations=sign,derive digests=SHA256,SHA384 paddings=pss not-before=1767225600 not-after=...
 //   uses=1000 gate=lease lease=3600 grace=600
 //   operations=sign backup=attested
-//   operations=unwrap
+//   operations=restore
 //
 // Rules with a blank between them, each at most once; what has no rule is free. Times are seconds
 // since 1970 on the machine's clock, which the host sets; lease and grace are seconds. What says
 // how a key may leave (keystore/backup.h) is said when the key is made, and never again:
-// backup=attested, and operations=unwrap for a key that opens backups and does nothing else.
+// backup=attested, and operations=restore for a key that opens backups and does nothing else.
 #pragma once
 
 #include <cstdint>
@@ -24,16 +25,21 @@
 #include "keystore/inner_context.h"
 #include "keystore/key.h"
 #include "keystore/lease.h"
+#include "keystore/symmetric_algorithm.h"
 
 namespace vhsm::keystore {
 
 /// The one policy of a key that opens backups.
-inline constexpr std::string_view kUnwrapPolicy = "operations=unwrap";
+inline constexpr std::string_view kRestorePolicy = "operations=restore";
 
 class KeyPolicy {
  public:
   /// @errors kInvalidArgument, with the part that breaks the form as subject.
   static Result<KeyPolicy> parse(std::string_view text);
+  /// Whether all that it names is something that such a key does: else it would be useless, or a
+  /// rule never hold.
+  /// @errors kInvalidArgument, with the first word that is not.
+  [[nodiscard]] Status check_words(bool symmetric) const;
   /// What parse() reads again; empty: everything is allowed.
   [[nodiscard]] std::string text() const;
 
@@ -45,8 +51,11 @@ class KeyPolicy {
   /// scope.
   /// @errors kPolicy.
   [[nodiscard]] Status allow(const InnerContext& context) const;
+  /// The same for a symmetric key.
+  /// @param digest  that the operation is set to; empty: it has none.
+  [[nodiscard]] Status allow(Use use, std::string_view digest, std::uint64_t now) const;
 
-  /// How often the private half may be used; none: as often as one likes.
+  /// How often the key may be used; none: as often as one likes.
   [[nodiscard]] std::optional<std::uint64_t> uses() const noexcept { return uses_; }
   /// The gate that the key stands under where all keys stand under `ours`: the stricter one, and of
   /// two leases the shorter times.
@@ -55,7 +64,7 @@ class KeyPolicy {
   /// Whether the key may leave for a keystore that proves itself.
   [[nodiscard]] bool allows_backup() const noexcept { return backup_; }
   /// Whether the key opens backups, and does nothing else.
-  [[nodiscard]] bool unwraps() const;
+  [[nodiscard]] bool restores() const;
   /// Whether this may stand in the place of `other`: who may have a key's bytes, and whose bytes
   /// it may open, was promised in evidence and does not change.
   /// @errors kPolicy.
@@ -74,6 +83,9 @@ class KeyPolicy {
   std::optional<std::uint64_t> lease_;  ///< seconds; with Gate::kLease
   std::optional<std::uint64_t> grace_;
   friend struct PolicyRules;
+
+  [[nodiscard]] Status allow(std::string_view operation, std::uint64_t now) const;
+  [[nodiscard]] Status allow_digest(std::string_view digest) const;
 };
 
 }  // namespace vhsm::keystore

@@ -115,8 +115,9 @@ class Keystore {
   /// of its versions. Handles that are open go on with what was said before. Uses that processes
   /// have taken stay theirs.
   /// @param policy  as key_policy.h reads it; empty: for everything.
-  /// @errors kInvalidArgument; kMissing; kPolicy where it would change how the key may leave;
-  ///         kUnsupported for a symmetric key, and without a folder; kNotGranted.
+  /// @errors kInvalidArgument, also for what such a key does not do; kMissing; kPolicy where it
+  /// would
+  ///         change how the key may leave; kUnsupported without a folder; kNotGranted.
   virtual Status set_policy(const KeyUri& uri, std::string_view policy) = 0;
 
   /// Takes away what is here under `name`, or one version; what the KeySource has stays there. Keys
@@ -184,14 +185,15 @@ class HoldingKeystore : public Keystore {
   virtual Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored,
                                  const Importing& how) = 0;
 
-  /// Makes a symmetric key in the folder.  @errors as import().
-  virtual Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes) = 0;
+  /// Makes a symmetric key in the folder.
+  /// @param policy  as set_policy().  @errors as import().
+  virtual Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes,
+                                          std::string_view policy) = 0;
 
-  /// A version of a key pair in the folder, wrapped for another keystore. Whether the evidence is
+  /// A version of a key in the folder, wrapped for another keystore. Whether the evidence is
   /// genuine and its machine the right one is the caller's to know: evidence/key_verdict.h.
   /// @return what restore() takes there.
-  /// @errors kPolicyRefused as BackupReceiver::check(); kPolicy for a key that may not leave, as
-  ///         symmetric ones, which have no policy;
+  /// @errors kPolicyRefused as BackupReceiver::check(); kPolicy for a key that may not leave;
   ///         kMissing, also for a key of the KBS; kUnsupported for a copy, and without a folder;
   ///         those of Permit::ask() and write_backup().
   virtual Result<std::string> backup(const KeyUri& uri, const BackupReceiver& receiver) = 0;

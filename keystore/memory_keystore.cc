@@ -45,8 +45,9 @@ struct SealedPolicy {
   sealed::Bytes text{};
   sealed::Uses uses{};
 
-  static Result<SealedPolicy> parse(std::string_view text) {
+  static Result<SealedPolicy> parse(std::string_view text, sealed::Content content) {
     const KeyPolicy policy = VHSM_TRY(KeyPolicy::parse(text));
+    VHSM_TRY(policy.check_words(content == sealed::Content::kSecret));
     const std::string canonical = policy.text();
     const auto bytes = sealed::view(canonical);
     return SealedPolicy{{bytes.begin(), bytes.end()}, policy.uses()};
@@ -164,7 +165,7 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<KeyPtr> generate(const KeyName& name, const KeyType& type, const OSSL_PARAM settings[],
                           std::string_view policy) override {
     if (!policy.empty() && folder_ == nullptr) return has_no_folder(name);
-    auto terms = VHSM_TRY(SealedPolicy::parse(policy));
+    auto terms = VHSM_TRY(SealedPolicy::parse(policy, sealed::Content::kPair));
     const KeyUri uri{name, std::nullopt, std::nullopt};
     const auto start = steady_clock::now();
     VHSM_TRY(shelf_->check_free(uri, start + deadlines_.fetch_timeout));
@@ -185,11 +186,13 @@ class MemoryKeystore final : public HoldingKeystore {
     auto algorithm = VHSM_TRY(AlgorithmText::parse(record->versions.back().type));
     const auto start = steady_clock::now();
     [[maybe_unused]] const auto proven = VHSM_TRY(prove_if_needed(start));
-    if (algorithm.type() == nullptr) return rotate_secret(name, algorithm.secret_bytes());
+    if (algorithm.type() == nullptr) {
+      return seal_random(name, algorithm.secret_bytes(), policy_of(*record), true);
+    }
     const KeyUri uri{name, std::nullopt, std::nullopt};
     const KeyPtr key = VHSM_TRY(make_pair(uri, *algorithm.type(), algorithm.settings()));
     const auto sealed = VHSM_TRY(static_cast<const LocalKey&>(*key).encoded());
-    auto terms = VHSM_TRY(SealedPolicy::parse(policy_of(*record)));
+    auto terms = VHSM_TRY(SealedPolicy::parse(policy_of(*record), sealed::Content::kPair));
     const auto made =
         VHSM_TRY(folder_->add_version(name.path(), version_of(*key, std::move(terms)), sealed));
     return line_of(name, made);
@@ -206,9 +209,7 @@ class MemoryKeystore final : public HoldingKeystore {
     VHSM_TRY(check_own(uri.name));
     const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
     if (!record.has_value()) return no_such_key(uri.name);
-    const bool is_secret = record->versions.front().content == sealed::Content::kSecret;
-    if (is_secret) return takes_no_policy(uri.name);
-    const auto terms = VHSM_TRY(SealedPolicy::parse(policy));
+    const auto terms = VHSM_TRY(SealedPolicy::parse(policy, record->versions.front().content));
     const auto replaces = [&](const sealed::Version& version) {
       return check_replaces(terms, version, uri.name);
     };
@@ -239,26 +240,17 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored,
                          const Importing& how) override {
     if (folder_ == nullptr) return has_no_folder(uri.name);
-    const auto read = shelf_->read(uri, stored);
-    if (!read.ok()) return read.error().about(uri.name.uri());
-    const Entry& entry = read.value();
-    const bool is_secret = entry.symmetric != nullptr;
-    if (!is_secret && entry.key == nullptr) {
-      return fail(Errc::kNoPrivateKey, "only certificates are there, and no key", uri.name.uri());
-    }
-    if (is_secret && !how.policy.empty()) return takes_no_policy(uri.name);
+    const Entry entry = VHSM_TRY(read_key(uri, stored));
     const std::string text = VHSM_TRY(policy_for(uri.name, entry, how));
-    auto terms = VHSM_TRY(SealedPolicy::parse(text));
-    auto version = is_secret ? secret_version(AlgorithmText::of(*entry.symmetric))
-                             : version_of(*entry.key, std::move(terms));
+    auto version = VHSM_TRY(new_version(entry, text));
     version.origin = sealed::Origin::kImported;
     return seal(uri.name, version, stored, how.successor);
   }
 
-  Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes) override {
+  Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes,
+                                  std::string_view policy) override {
     if (folder_ == nullptr) return has_no_folder(name);
-    const auto secret = VHSM_TRY(sealed::random_secret(bytes));
-    return seal(name, secret_version(AlgorithmText::of_secret(bytes)), secret, false);
+    return seal_random(name, bytes, policy, false);
   }
 
   Result<std::string> backup(const KeyUri& uri, const BackupReceiver& receiver) override {
@@ -272,7 +264,7 @@ class MemoryKeystore final : public HoldingKeystore {
 
   Result<KeyLine> restore(std::string_view backup, const std::optional<KeyName>& as) override {
     const auto claims = VHSM_TRY(read_backup(backup));
-    const KeyUri uri{as.value_or(claims.key.name), std::nullopt, std::nullopt};
+    const KeyUri uri{as.value_or(claims.key.name), claims.key.type, std::nullopt};
     auto line = open_and_seal(backup, claims, uri);
     record({.event = "restore", .outcome = outcome_of(line), .key = uri.name.path()});
     return line;
@@ -289,7 +281,7 @@ class MemoryKeystore final : public HoldingKeystore {
     VHSM_TRY(check_own(uri.name));
     VHSM_TRY(receiver.check());
     const auto opened = VHSM_TRY(folder_->open(uri.name.path(), uri.version, deadline()));
-    const KeyUri which{uri.name, std::nullopt, opened.version.number};
+    const KeyUri which{uri.name, type_of(opened.version), opened.version.number};
     VHSM_TRY(check_may_leave(which, opened.version));
     return write_backup(opened.content, which, sealed::text(opened.version.policy),
                         receiver.claims);
@@ -316,14 +308,15 @@ class MemoryKeystore final : public HoldingKeystore {
     const auto receiver = VHSM_TRY(receiving_key(claims));
     const auto stored = open_backup(backup, receiver);
     if (!stored.ok()) return stored.error().about(uri.name.uri());
-    const Entry entry = VHSM_TRY(shelf_->read(uri, stored.value()));
-    if (entry.key == nullptr) {
-      return fail(Errc::kNoPrivateKey, "there is no private key in the backup", uri.name.uri());
-    }
-    auto terms = VHSM_TRY(SealedPolicy::parse(claims.policy));
-    auto version = version_of(*entry.key, std::move(terms));
+    const Entry entry = VHSM_TRY(read_key(uri, stored.value()));
+    auto version = VHSM_TRY(new_version(entry, claims.policy));
     version.origin = sealed::Origin::kRestored;
     return seal(uri.name, version, stored.value(), false);
+  }
+
+  static std::optional<ObjectType> type_of(const sealed::Version& version) noexcept {
+    const bool is_secret = version.content == sealed::Content::kSecret;
+    return is_secret ? std::optional(ObjectType::kSecret) : std::nullopt;
   }
 
   /// PKCS#8 of the key that a backup is for.
@@ -333,7 +326,7 @@ class MemoryKeystore final : public HoldingKeystore {
     if (!record.has_value()) return is_for_another(uri);
     const auto opened = VHSM_TRY(folder_->open(uri.name.path(), uri.version, deadline()));
     const auto policy = VHSM_TRY(KeyPolicy::parse(sealed::text(opened.version.policy)));
-    if (!policy.unwraps()) {
+    if (!policy.restores()) {
       return fail(Errc::kPolicy, "the key that the backup is for opens no backups (operations)",
                   uri.text());
     }
@@ -432,8 +425,11 @@ class MemoryKeystore final : public HoldingKeystore {
     return fail(Errc::kMissing, "there is no such key here", name.uri());
   }
 
-  static sealed::NewVersion secret_version(std::string type) {
-    return {.content = sealed::Content::kSecret, .type = std::move(type)};
+  static sealed::NewVersion secret_version(std::string type, SealedPolicy policy) {
+    return {.content = sealed::Content::kSecret,
+            .type = std::move(type),
+            .policy = std::move(policy.text),
+            .uses = policy.uses};
   }
 
   static sealed::NewVersion version_of(const Key& key, SealedPolicy policy) {
@@ -444,9 +440,20 @@ class MemoryKeystore final : public HoldingKeystore {
     return std::string(sealed::text(record.versions.back().policy));
   }
 
-  static Error takes_no_policy(const KeyName& name) {
-    return fail(Errc::kUnsupported, "a symmetric key has its terms in its JWK or COSE_Key",
-                name.uri());
+  /// What is stored, after it has been found to be a key.
+  Result<Entry> read_key(const KeyUri& uri, const SecretBytes& stored) const {
+    auto read = shelf_->read(uri, stored);
+    if (!read.ok()) return read.error().about(uri.name.uri());
+    if (read.value().key != nullptr || read.value().symmetric != nullptr) return read;
+    return fail(Errc::kNoPrivateKey, "only certificates are there, and no key", uri.name.uri());
+  }
+
+  static Result<sealed::NewVersion> new_version(const Entry& entry, std::string_view policy) {
+    const bool is_secret = entry.symmetric != nullptr;
+    auto terms = VHSM_TRY(
+        SealedPolicy::parse(policy, is_secret ? sealed::Content::kSecret : sealed::Content::kPair));
+    return is_secret ? secret_version(AlgorithmText::of(*entry.symmetric), std::move(terms))
+                     : version_of(*entry.key, std::move(terms));
   }
 
   /// Without a word of its owner's a successor is bound as its predecessor is.
@@ -482,17 +489,20 @@ class MemoryKeystore final : public HoldingKeystore {
     return line_of(name, made);
   }
 
-  /// What was imported may be a JWK, whose terms a random successor would not have.
+  /// What came from elsewhere may be a JWK, whose terms a random successor would not have.
   static Status check_rotatable(const sealed::Version& newest, const KeyName& name) {
     const bool is_secret = newest.content == sealed::Content::kSecret;
-    if (!is_secret || newest.origin != sealed::Origin::kImported) return {};
+    if (!is_secret || newest.origin == sealed::Origin::kGenerated) return {};
     return fail(Errc::kUnsupported, "an imported symmetric key is replaced by importing another",
                 name.uri());
   }
 
-  Result<KeyLine> rotate_secret(const KeyName& name, std::size_t bytes) {
+  Result<KeyLine> seal_random(const KeyName& name, std::size_t bytes, std::string_view policy,
+                              bool successor) {
+    auto terms = VHSM_TRY(SealedPolicy::parse(policy, sealed::Content::kSecret));
     const auto secret = VHSM_TRY(sealed::random_secret(bytes));
-    return seal(name, secret_version(AlgorithmText::of_secret(bytes)), secret, true);
+    return seal(name, secret_version(AlgorithmText::of_secret(bytes), std::move(terms)), secret,
+                successor);
   }
 
   /// And its copy.

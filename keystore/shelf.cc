@@ -255,19 +255,21 @@ Result<Entry> Shelf::unseal(const Place& place, Deadline deadline) {
   return entry;
 }
 
-/// A symmetric key has its terms in itself (a JWK or COSE_Key).
 Result<GateTerms> Shelf::put_under_policy(const KeyName& name, const sealed::Version& version,
                                           const Entry& entry) const {
-  if (version.policy.empty() || entry.key == nullptr) return gate_;
+  if (version.policy.empty()) return gate_;
   auto policy = VHSM_TRY(KeyPolicy::parse(sealed::text(version.policy)));
   const GateTerms gate = policy.gate_under(gate_);
-  const auto& key = static_cast<const LocalKey&>(*entry.key);
-  if (policy.uses().has_value()) {
-    key.bind(std::make_shared<UseCount>([folder = folder_, path = name.path(), version] {
-      return folder->take_uses(path, version);
-    }));
-  }
-  key.bind(std::move(policy));
+  const auto bind = [&](const auto& key) {
+    if (policy.uses().has_value()) {
+      key.bind(std::make_shared<UseCount>([folder = folder_, path = name.path(), version] {
+        return folder->take_uses(path, version);
+      }));
+    }
+    key.bind(std::move(policy));
+  };
+  if (entry.key != nullptr) bind(static_cast<const LocalKey&>(*entry.key));
+  if (entry.symmetric != nullptr) bind(*entry.symmetric);
   return gate;
 }
 

@@ -281,7 +281,7 @@ Status check_lengths(const SpelledKey& key) {
 Status check_spelled(const SpelledKey& key) {
   for (std::size_t i = 0; i < kParts.size(); ++i) {
     if (kParts[i].kty != key.kty || !kParts[i].needed || key.parts[i].size() != 0) continue;
-    return fail(Errc::kBadFormat, "the key lacks a part", kParts[i].names.jose);
+    return fail(Errc::kBadFormat, "the key lacks a part that its kty has to have");
   }
   const SpelledTerms& terms = key.terms;
   const bool agree = (terms.operations.value_or(0) & ~terms.purpose.value_or(~0U)) == 0;

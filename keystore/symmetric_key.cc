@@ -86,7 +86,21 @@ Status SymmetricKey::allow(const SymmetricAlgorithm& algorithm, Use use,
   if (uses_.digest != nullptr && !same_digest(uses_.digest, digest)) {
     return named(fail(Errc::kPolicy, "the key's alg names another digest"));
   }
-  return allow_now();
+  VHSM_TRY(allow_now());
+  return ask_policy(use, digest);
+}
+
+Status SymmetricKey::ask_policy(Use use, std::string_view digest) const {
+  if (!policy_.has_value()) return {};
+  const auto now = static_cast<std::uint64_t>(std::time(nullptr));
+  const Status allowed = policy_->allow(use, digest, now);
+  return allowed.ok() ? allowed : named(allowed.error());
+}
+
+Status SymmetricKey::spend() const {
+  if (count_ == nullptr) return {};
+  const Status spent = count_->spend();
+  return spent.ok() ? spent : named(spent.error());
 }
 
 Status SymmetricKey::allow_now() const {
@@ -106,7 +120,9 @@ Result<SecretBytes> SymmetricKey::release() const {
                       "this is a key, or its owner has not marked it as one that may come out"));
   }
   VHSM_TRY(allow_now());
+  VHSM_TRY(ask_policy(Use::kRelease, {}));
   VHSM_TRY(ask());
+  VHSM_TRY(spend());
   return run_with_room([this] { return open(); });
 }
 

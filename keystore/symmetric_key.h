@@ -16,10 +16,12 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "keystore/key_name.h"
+#include "keystore/key_policy.h"
 #include "keystore/permit.h"
 #include "keystore/secret_material.h"
 #include "keystore/shield.h"
 #include "keystore/symmetric_algorithm.h"
+#include "keystore/use_count.h"
 
 namespace vhsm::keystore {
 
@@ -54,12 +56,18 @@ class SymmetricKey {
   [[nodiscard]] bool here() const noexcept { return here_; }
 
   /// @param digest  that HMAC is set to; empty for others.
-  /// @errors kPolicy, when the key's `alg`, `key_ops`, `use`, `exp` or `nbf` says otherwise.
+  /// @errors kPolicy, when the key's `alg`, `key_ops`, `use`, `exp` or `nbf` says otherwise, or its
+  ///         owner's policy.
   Status allow(const SymmetricAlgorithm& algorithm, Use use, std::string_view digest) const;
 
   /// As LocalKey's.
   void bind(PermitPtr permit) const noexcept { permit_ = std::move(permit); }
+  void bind(KeyPolicy policy) const { policy_ = std::move(policy); }
+  void bind(UseCountPtr count) const noexcept { count_ = std::move(count); }
   Status ask() const { return permit_ == nullptr ? Status() : permit_->ask(); }
+  /// Before each operation, whatever comes of it. Not in a scope.
+  /// @errors as UseCount::spend().
+  Status spend() const;
   void wipe() const noexcept;
 
   /// Whether it is a secret: it may come out, and no operation takes it.
@@ -78,6 +86,7 @@ class SymmetricKey {
 
  private:
   [[nodiscard]] Status allow_now() const;
+  [[nodiscard]] Status ask_policy(Use use, std::string_view digest) const;
 
   SymmetricKey(Sealed sealed, std::size_t size, std::vector<std::uint8_t> fingerprint, KeyUses uses,
                std::optional<KeyUri> uri, std::shared_ptr<Metrics> metrics) noexcept
@@ -93,6 +102,8 @@ class SymmetricKey {
   mutable std::shared_mutex mutex_;  ///< of sealed_; held inside scopes only
   mutable Sealed sealed_;            ///< written once more, by wipe(): then it is empty
   mutable PermitPtr permit_;         ///< null: no gate
+  mutable std::optional<KeyPolicy> policy_;
+  mutable UseCountPtr count_;  ///< null: no limit
   std::size_t size_;
   std::vector<std::uint8_t> fingerprint_;
   KeyUses uses_;

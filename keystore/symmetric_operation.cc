@@ -84,16 +84,18 @@ class LocalOperation final : public SymmetricOperation {
     if (start.key != nullptr) key_ = start.key;
     if (key_ == nullptr && Engine::kStartsWithKey) return no_key();
     if (key_ == nullptr) return run_with_room([&] { return engine_.start(start, {}); });
+    use_ = start.forwards ? algorithm_.forwards : algorithm_.backwards;
+    spent_ = false;
     VHSM_TRY(key_->ask());
-    VHSM_TRY(key_->allow(algorithm_, start.forwards ? algorithm_.forwards : algorithm_.backwards,
-                         digest_));
+    VHSM_TRY(key_->allow(algorithm_, use_, digest_));
     const Status started = run_with_room([&] { return start_with_key(start, anew); });
     return started.ok() ? started : key_->named(started.error());
   }
 
   Result<std::size_t> update(ByteSpan in, std::span<std::uint8_t> out) override {
     if (key_ == nullptr) return no_key();
-    VHSM_TRY(key_->ask());
+    const bool asks_size = algorithm_.forwards == Use::kWrap && out.data() == nullptr;
+    if (!asks_size) VHSM_TRY(spend());
     if (in.size() <= kMaxChunkBytes) return feed(in, out);
     std::size_t written = 0;
     while (!in.empty()) {
@@ -106,9 +108,10 @@ class LocalOperation final : public SymmetricOperation {
 
   Result<std::size_t> finish(std::span<std::uint8_t> out) override {
     if (key_ == nullptr) return no_key();
-    VHSM_TRY(key_->ask());
+    VHSM_TRY(spend());
     const auto size = memory::run_protected([&] { return engine_.finish(out); });
     if (size.ok()) key_->count_operation();
+    spent_ = false;
     return size;
   }
 
@@ -117,12 +120,23 @@ class LocalOperation final : public SymmetricOperation {
     auto other = std::make_unique<LocalOperation>(algorithm_, settable_, std::move(engine));
     other->key_ = key_;
     other->digest_ = digest_;
+    other->use_ = use_;
     return std::unique_ptr<SymmetricOperation>(std::move(other));
   }
 
  private:
   static Error no_key() {
     return fail(Errc::kWrongState, "the operation has no key; name one by vhsm-uri");
+  }
+
+  /// With its first piece an operation counts. By then all is set that the key's owner asks for.
+  Status spend() {
+    VHSM_TRY(key_->ask());
+    if (spent_) return {};
+    VHSM_TRY(key_->allow(algorithm_, use_, digest_));
+    VHSM_TRY(key_->spend());
+    spent_ = true;
+    return {};
   }
 
   /// In a scope.
@@ -148,6 +162,8 @@ class LocalOperation final : public SymmetricOperation {
   Engine engine_;
   SymmetricKeyPtr key_;
   std::string digest_;
+  Use use_ = Use::kSign;  ///< with a key: what it was started for
+  bool spent_ = false;
 };
 
 /// Calls `use`, a template, for the engine of that kind.

@@ -120,8 +120,9 @@ struct Folder::OpenedRoot {
 /// is. Why the others do not is told when none does.
 Result<Folder::OpenedRoot> Folder::root_in(std::vector<Slot> slots, TimePoint deadline) const {
   std::string reasons;
-  std::ranges::stable_partition(slots,
-                                [](const Slot& slot) { return slot.terms.kind != SlotKind::kKbs; });
+  // Not std::ranges': clang 14 cannot compile what g++ 12's library answers.
+  std::stable_partition(slots.begin(), slots.end(),
+                        [](const Slot& slot) { return slot.terms.kind != SlotKind::kKbs; });
   for (const Slot& slot : slots) {
     auto opened = open_by(slot, deadline);
     if (opened.ok()) {

@@ -3,6 +3,10 @@
 // Keys on disk: nothing of a key that is imported, made, sealed or unsealed, nor of the root key
 // and the keys of its slots, is outside protected memory of the vhsm command, vhsmd and the
 // provider.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -32,8 +36,6 @@ using ::testing::Not;
 
 constexpr const char* kName = "default/residue/sealed";
 constexpr const char* kUri = "vhsm:default/residue/sealed";
-constexpr const char* kReceiver = "vhsm:default/residue/receiver";
-constexpr const char* kNonce = "00112233445566778899aabbccddeeff";
 constexpr std::string_view kLabel = "vhsm keystore root key";  // as module/slot_keys.cc has it
 
 TimePoint soon() { return Clock::now() + std::chrono::seconds(10); }
@@ -128,10 +130,10 @@ class SealedResidueTest : public keystore::KeystoreTest,
     }
   }
   /// The newest version of the key that a command has made.
-  void add_made_key(const std::string& name = kName) {
+  void add_made_key() {
     sealed::Folder opened(sealed::open_files(folder()).value(),
                           std::make_shared<MachineKeys>(machine()));
-    const auto made = opened.open(name, std::nullopt, soon()).value();
+    const auto made = opened.open(kName, std::nullopt, soon()).value();
     const Bytes pkcs8 = clear(made.content);
     const std::string der = world_.file("made.der");
     const std::string pem = world_.file("made.pem");
@@ -168,9 +170,35 @@ class SealedResidueTest : public keystore::KeystoreTest,
     static_cast<void>(pipe.drain());
     child.wait();
   }
-  [[nodiscard]] std::vector<std::string> signing() const {
-    return {"openssl", "dgst",    "-provider", "vhsm", "-provider",
-            "default", "-sha256", "-sign",     kUri,   world_.file("message")};
+  /// Has the message signed, and calls `look` before it is there: then the key is.
+  void stop_at_message(const std::function<void(pid_t)>& look) const {
+    const std::string message = world_.file("late");
+    ASSERT_EQ(::mkfifo(message.c_str(), 0600), 0);
+    Child child(signing(message), environment());
+    int late = -1;
+    const auto is_awaited = [&] {
+      late = ::open(message.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+      return late >= 0;
+    };
+    ASSERT_TRUE(eventually(is_awaited));
+    look(child.process());
+    ::close(late);
+    child.wait();
+    std::filesystem::remove(message);
+  }
+  [[nodiscard]] std::vector<std::string> signing(const std::string& message) const {
+    return {"openssl",
+            "dgst",
+            "-provider",
+            "vhsm",
+            "-provider",
+            "default",
+            "-sha256",
+            "-sign",
+            kUri,
+            "-out",
+            world_.file("signature"),
+            message};
   }
 
   World world_;
@@ -225,47 +253,12 @@ TEST_P(SealedResidueTest, OfAKeyThatIsRotated) {
   });
 }
 
-TEST_P(SealedResidueTest, OfAKeyThatIsBackedUpAndOfOneThatIsRestored) {
-  init();
-  add_keys_of_folder(folder());
-  must({"key", "import", kUri, plain_, "--policy", "backup=attested"});
-  must({"key", "generate", kReceiver, "--algorithm", "EC:P-256", "--policy", "operations=unwrap"});
-  add_key_of(plain_);
-  add_made_key("default/residue/receiver");
-  const std::string evidence = world_.file("evidence");
-  must({"key", "attest", kReceiver, "--nonce", kNonce, "--out", evidence});
-  write_file(world_.file("policy.cnf"),
-             "[snp_policy]\nreport_data = any\nminimum_tcb = any\nvmpl = 0\nmeasurement = any\n");
-  const std::vector<std::string> backup{"key",
-                                        "backup",
-                                        kUri,
-                                        "--for",
-                                        evidence,
-                                        "--nonce",
-                                        kNonce,
-                                        "--policy",
-                                        world_.file("policy.cnf"),
-                                        "--allow",
-                                        "recovery",
-                                        "--trust-test-root",
-                                        machine() + "/ark.pem"};
-  stop_at_output(vhsm(backup),
-                 [&](pid_t process) { expect_nothing_in("vhsm key backup", process); });
-  const Outcome made = run(vhsm(backup), environment());
-  ASSERT_EQ(made.status, 0) << made.err;
-  write_file(world_.file("backup"), made.out);
-  stop_at_output(
-      vhsm({"key", "restore", world_.file("backup"), "--as", "vhsm:default/residue/restored"}),
-      [&](pid_t process) { expect_nothing_in("vhsm key restore", process); });
-}
-
 TEST_P(SealedResidueTest, OfAKeyThatTheProviderUnseals) {
   init();
   add_keys_of_folder(folder());
   must({"key", "import", kUri, plain_});
   add_key_of(plain_);
-  stop_at_output(signing(),
-                 [&](pid_t process) { expect_nothing_in("openssl dgst, key on disk", process); });
+  stop_at_message([&](pid_t process) { expect_nothing_in("openssl dgst, key on disk", process); });
 }
 
 TEST_P(SealedResidueTest, OfAKeyThatVhsmdUnseals) {
@@ -280,7 +273,8 @@ TEST_P(SealedResidueTest, OfAKeyThatVhsmdUnseals) {
                                           "grants = " + world_.file("grants").string() + "\n");
   const Child daemon({std::string(VHSM_BIN_DIR) + "/vhsmd", "--config", world_.file("vhsm.cnf")},
                      environment());
-  ASSERT_TRUE(eventually([&] { return run(signing(), environment()).status == 0; }));
+  ASSERT_TRUE(
+      eventually([&] { return run(signing(world_.file("message")), environment()).status == 0; }));
   expect_nothing_in("vhsmd, keys on disk", daemon.process());
 }
 
@@ -289,13 +283,12 @@ TEST_P(SealedResidueTest, OfACopyThatIsKeptAndOfOneThatIsServed) {
   world_.configure("gate = lease\noffline_grace = 1h\noffline_copies = dir:" +
                    world_.file("copies").string() + "\n");
   add_key_of(plain_);
-  stop_at_output(signing(), [&](pid_t process) {
+  stop_at_message([&](pid_t process) {
     add_keys_of_folder(world_.file("copies"));
     expect_nothing_in("openssl dgst, copy kept", process);
   });
   world_.stop_kbs();
-  stop_at_output(signing(),
-                 [&](pid_t process) { expect_nothing_in("openssl dgst, copy served", process); });
+  stop_at_message([&](pid_t process) { expect_nothing_in("openssl dgst, copy served", process); });
 }
 
 class KeyInAFileTest : public SealedResidueTest {};

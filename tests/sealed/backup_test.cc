@@ -69,7 +69,7 @@ class BackupTest : public KeystoreTest {
   /// A key in `here_` that may leave, and one in `there_` that receives it.
   void make_both(const char* algorithm = "EC:P-256", const char* receiver = "EC:P-256") {
     here_.generate(uri(), algorithm, kMayLeave);
-    there_.generate(receiver_uri(), receiver, kUnwrapPolicy);
+    there_.generate(receiver_uri(), receiver, kRestorePolicy);
   }
   [[nodiscard]] Result<std::string> back_up(const KeyUri& which) const {
     return here_.keystore->backup(which, {there_.claims(receiver_uri()), "abcd"});
@@ -142,11 +142,30 @@ TEST_F(BackupTest, AnOlderVersionLeavesWhenItIsNamed) {
   EXPECT_EQ(there_.public_half(uri()), here_.public_half(uri()));
 }
 
+TEST_F(BackupTest, ASymmetricKeyComesBackWithItsBytesAndPolicy) {
+  make_both();
+  const KeyUri secret{other_uri().name, ObjectType::kSecret, {}};
+  const auto stored = sealed::secret("thirty-two bytes of a secret key");
+  ASSERT_TRUE(
+      here_.keystore->import(secret, stored, {.policy = "operations=unwrap backup=attested"}).ok());
+  const auto backup = back_up(other_uri());
+  ASSERT_TRUE(backup.ok()) << describe(backup.error());
+  const auto restored = there_.keystore->restore(backup.value(), std::nullopt);
+  ASSERT_TRUE(restored.ok()) << describe(restored.error());
+  EXPECT_TRUE(restored.value().symmetric);
+  EXPECT_EQ(restored.value().policy, "operations=unwrap backup=attested");
+  const auto folder = sealed::Folder(sealed::open_files(temporary_.file("there")).value(),
+                                     std::make_shared<sealed::TestKeys>("a"))
+                          .open(other_uri().name.path(), {}, sealed::soon());
+  EXPECT_EQ(sealed::clear(folder.value().content), "thirty-two bytes of a secret key");
+  EXPECT_EQ(there_.keystore->rotate(other_uri().name).error().code, Errc::kUnsupported);
+}
+
 // ----- what may leave ----------------------------------------------------------------------------
 
 TEST_F(BackupTest, AKeyThatWasMadeWithoutTheRuleNeverLeaves) {
   make_both();
-  for (const char* const policy : {"", "operations=sign", "operations=unwrap"}) {
+  for (const char* const policy : {"", "operations=sign", "operations=restore"}) {
     ASSERT_TRUE(here_.keystore->remove(uri()).ok());
     here_.generate(uri(), "EC:P-256", policy);
     const auto refused = back_up();
@@ -168,9 +187,9 @@ TEST_F(BackupTest, HowAKeyMayLeaveIsSaidWhenItIsMadeAndNeverAgain) {
   };
   EXPECT_EQ(changed("", "backup=attested"), Errc::kPolicy);
   EXPECT_EQ(changed("backup=attested", ""), Errc::kPolicy);
-  EXPECT_EQ(changed("", "operations=unwrap"), Errc::kPolicy);
-  EXPECT_EQ(changed("operations=unwrap", ""), Errc::kPolicy);
-  EXPECT_EQ(changed("operations=unwrap", "operations=derive"), Errc::kPolicy);
+  EXPECT_EQ(changed("", "operations=restore"), Errc::kPolicy);
+  EXPECT_EQ(changed("operations=restore", ""), Errc::kPolicy);
+  EXPECT_EQ(changed("operations=restore", "operations=derive"), Errc::kPolicy);
   EXPECT_EQ(changed("backup=attested", "operations=sign backup=attested"), std::nullopt);
   EXPECT_EQ(changed("operations=sign", "operations=derive"), std::nullopt);
 }
@@ -189,10 +208,10 @@ TEST_F(BackupTest, APolicyForAllVersionsIsRefusedIfItIsWrongForOneOfThem) {
   EXPECT_TRUE(here_.keystore->set_policy(first, "operations=sign").ok());
 }
 
-TEST_F(BackupTest, WhatIsNotAKeyPairOfTheFolderDoesNotLeave) {
+TEST_F(BackupTest, WhatIsNotAKeyOfTheFolderThatMayLeaveStays) {
   make_both();
   EXPECT_EQ(back_up(other_uri()).error().code, Errc::kMissing) << "the KBS's, or nobody's";
-  ASSERT_TRUE(here_.keystore->generate_secret(other_uri().name, 32).ok());
+  ASSERT_TRUE(here_.keystore->generate_secret(other_uri().name, 32, "operations=sign").ok());
   EXPECT_EQ(back_up(other_uri()).error().code, Errc::kPolicy);
   ASSERT_TRUE(here_.keystore->set_enabled(uri(), false).ok());
   EXPECT_EQ(back_up().error().code, Errc::kPolicy) << "it is disabled";
@@ -213,7 +232,7 @@ TEST_F(BackupTest, AKeyDoesNotLeaveWhileItsGateIsClosed) {
 
 TEST_F(BackupTest, AKeyThatOpensBackupsDoesNothingElse) {
   for (const char* const algorithm : {"EC:P-256", "RSA:2048"}) {
-    there_.generate(receiver_uri(), algorithm, kUnwrapPolicy);
+    there_.generate(receiver_uri(), algorithm, kRestorePolicy);
     const auto key = there_.keystore->open(receiver_uri()).value().key;
     EXPECT_EQ(do_with(*key, {kSign}).error().code, Errc::kPolicy);
     const OperationKind other =
@@ -231,8 +250,8 @@ TEST_F(BackupTest, OnlyAGeneratedKeyThatOpensBackupsAloneReceives) {
       [](auto& claims) { claims.origin = KeyOrigin::kRestored; },
       [](auto& claims) { claims.policy = ""; },
       [](auto& claims) { claims.policy = "operations=derive"; },
-      [](auto& claims) { claims.policy = "operations=unwrap,derive"; },
-      [](auto& claims) { claims.policy = "operations=unwrap backup=attested"; },
+      [](auto& claims) { claims.policy = "operations=restore,derive"; },
+      [](auto& claims) { claims.policy = "operations=restore backup=attested"; },
   };
   for (const auto& change : changes) {
     KeyClaims claims = there_.claims(receiver_uri());
@@ -245,7 +264,7 @@ TEST_F(BackupTest, OnlyAGeneratedKeyThatOpensBackupsAloneReceives) {
 
 TEST_F(BackupTest, AReceiverOfAnotherTypeIsRefused) {
   here_.generate(uri(), "EC:P-256", kMayLeave);
-  there_.generate(receiver_uri(), "X25519", kUnwrapPolicy);
+  there_.generate(receiver_uri(), "X25519", kRestorePolicy);
   EXPECT_EQ(back_up().error().code, Errc::kUnsupported);
   KeyClaims claims = there_.claims(receiver_uri());
   claims.public_key_info.resize(5);
@@ -257,7 +276,7 @@ TEST_F(BackupTest, AnotherKeystoreDoesNotOpenIt) {
   const auto backup = back_up().value();
   const Place stranger = place("stranger");
   EXPECT_EQ(stranger.keystore->restore(backup, std::nullopt).error().code, Errc::kMissing);
-  stranger.generate(receiver_uri(), "EC:P-256", kUnwrapPolicy);
+  stranger.generate(receiver_uri(), "EC:P-256", kRestorePolicy);
   const auto refused = stranger.keystore->restore(backup, std::nullopt);
   EXPECT_EQ(refused.error().code, Errc::kMissing);
   EXPECT_THAT(describe(refused.error()), HasSubstr("of another keystore"));

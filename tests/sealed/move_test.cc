@@ -87,8 +87,8 @@ class MoveTest : public ::testing::Test {
   }
   /// Evidence of the key of `to` that receives, and what its machine must be.
   void prepare(const Machine& to) const {
-    to.must(
-        {"key", "generate", kReceiver, "--algorithm", "EC:P-256", "--policy", "operations=unwrap"});
+    to.must({"key", "generate", kReceiver, "--algorithm", "EC:P-256", "--policy",
+             "operations=restore"});
     to.must({"key", "attest", kReceiver, "--nonce", kNonce, "--out", path("evidence")});
     write_policy(to);
   }
@@ -183,7 +183,7 @@ TEST_F(MoveTest, AKeyLeavesForNoKeyThatDoesMoreThanOpenBackups) {
       {"key", "attest", "vhsm:default/app/free", "--nonce", kNonce, "--out", path("evidence")});
   const auto refused = back_up(here_, there_);
   EXPECT_EQ(refused.status, 1);
-  EXPECT_THAT(refused.err, HasSubstr("operations=unwrap"));
+  EXPECT_THAT(refused.err, HasSubstr("operations=restore"));
 }
 
 TEST_F(MoveTest, AKeyThatWasNotMadeToLeaveStaysAndCannotBeToldToLater) {

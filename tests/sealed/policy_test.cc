@@ -164,10 +164,10 @@ TEST_F(PolicyTest, AMalformedPolicyIsRefusedAndTheOldOneStays) {
                                  "backup=always",
                                  "backup=attested backup=attested",
                                  "backup=attested uses=3",
-                                 "operations=unwrap,sign",
-                                 "operations=unwrap digests=SHA256",
-                                 "operations=unwrap not-after=1",
-                                 "operations=unwrap backup=attested"}) {
+                                 "operations=restore,sign",
+                                 "operations=restore digests=SHA256",
+                                 "operations=restore not-after=1",
+                                 "operations=restore backup=attested"}) {
     const Status set = keystore_->set_policy(uri(), text);
     ASSERT_FALSE(set.ok()) << text;
     EXPECT_EQ(set.error().code, Errc::kInvalidArgument) << text;
