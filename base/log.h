@@ -64,12 +64,12 @@ class Log {
 
 /// Something that concerns a key or this VM's proof. What is empty is left out of the line.
 struct AuditEvent {
-  std::string_view event;    ///< attestation, release, denial, renewal, wipe, copy
+  std::string_view event;    ///< attestation, release, denial, renewal, wipe, copy, backup, restore
   std::string_view outcome;  ///< "granted", "used", "removed", or reason(error.code)
   std::string_view key{};
   std::string_view endpoint{};  ///< URL of the KBS or the attestation service
   std::string_view nonce{};     ///< first digits of the nonce's SHA-256: finds the KBS's own line
-  std::string_view measurement{};  ///< hex
+  std::string_view measurement{};  ///< hex; of a backup: the receiver's
   std::string_view tcb{};          ///< REPORTED_TCB, hex
   std::optional<std::chrono::milliseconds> took{};
 };

@@ -38,6 +38,7 @@ void add_doctor(CLI::App& app, Console& console);
 void add_key(CLI::App& app, Console& console);
 void add_keystore(CLI::App& app, Console& console);
 /// Each adds its commands to `key`.
+void add_key_backup(CLI::App& key, Console& console);
 void add_key_life(CLI::App& key, Console& console);
 void add_key_proof(CLI::App& key, Console& console);
 void add_key_request(CLI::App& key, Console& console);

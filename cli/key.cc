@@ -217,6 +217,7 @@ void add_key(CLI::App& app, Console& console) {
   add_key_life(*key, console);
   add_key_request(*key, console);
   add_key_proof(*key, console);
+  add_key_backup(*key, console);
   add_grants(*key, console);
 }
 

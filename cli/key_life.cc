@@ -35,7 +35,7 @@ std::string time_of(std::uint64_t seconds) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(time));
 }
 
-constexpr std::array<const char*, 3> kOrigins{"generated", "imported", "copy"};
+constexpr std::array<const char*, 4> kOrigins{"generated", "imported", "copy", "restored"};
 const char* origin_of(const KeyLine& line) {
   return kOrigins[static_cast<std::size_t>(line.origin) - 1];
 }
@@ -217,7 +217,8 @@ void add_key_life(CLI::App& key, Console& console) {
                    "EC:P-256, RSA:3072, ED25519, SECRET:256, ...")
       ->required();
   constexpr const char* kRules =
-      "operations=, digests=, paddings=, gate=, not-before=, not-after=, uses=, lease=, grace=";
+      "operations=, digests=, paddings=, gate=, backup=, not-before=, not-after=, uses=, lease=, "
+      "grace=";
   key.get_subcommand("policy")
       ->add_option("RULE", arguments->rules, std::string("none, or ") + kRules)
       ->required();

@@ -145,7 +145,7 @@ Result<Exit> check(const Console& console, const CheckArguments& arguments) {
 
 std::string cannot_be_allowed(const std::string& word) {
   if (evidence::can_be_allowed(word)) return {};
-  return "imported, fetched, kbs, recovery or snp";
+  return "imported, fetched, restored, kbs, recovery, snp or backup";
 }
 
 void add_check_command(CLI::App& key, Console& console) {
@@ -158,9 +158,10 @@ void add_check_command(CLI::App& key, Console& console) {
       ->required();
   command->add_option("--nonce", arguments->nonce, "That the evidence must have, hex");
   command
-      ->add_option("--allow", arguments->allowed,
-                   "Accept keys that are imported or fetched; that a kbs, the holder of a recovery "
-                   "key or another guest (snp) can open, too")
+      ->add_option(
+          "--allow", arguments->allowed,
+          "Accept keys that are imported, fetched or restored; that a kbs, the holder of a "
+          "recovery key or another guest (snp) can open, too; that may leave (backup)")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(cannot_be_allowed);

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/words.h"
 #include "evidence/key_claims.h"
 #include "snp/annex.h"
 
@@ -15,8 +16,8 @@ namespace {
 using keystore::KeyClaims;
 using keystore::KeyOrigin;
 
-constexpr std::array<std::string_view, 5> kAllowable{"imported", "fetched", "kbs", "recovery",
-                                                     "snp"};
+constexpr std::array<std::string_view, 7> kAllowable{"imported", "fetched", "restored", "kbs",
+                                                     "recovery", "snp",     "backup"};
 
 Error refused(Literal what, std::string_view about) {
   return fail(Errc::kPolicyRefused, what, about);
@@ -51,6 +52,16 @@ Status opens_for_nobody_else(const Expectations& expected, const KeyClaims& clai
       claims.others, [&](const std::string& word) { return allows(expected, word); });
   if (other == claims.others.end()) return {};
   return refused("others than this VM can open the key: to accept it, --allow them", *other);
+}
+
+/// By the rule's name alone: what a later vhsm may let it say is refused, too.
+Status stays_here(const Expectations& expected, const KeyClaims& claims) {
+  const auto rules = words(claims.policy, " ");
+  const bool may_leave =
+      std::ranges::any_of(rules, [](std::string_view rule) { return rule.starts_with("backup="); });
+  if (!may_leave || allows(expected, "backup")) return {};
+  return refused("the key may be backed up to other machines: to accept it, --allow backup",
+                 claims.name);
 }
 
 // ----- what is said of the machine ---------------------------------------------------------------
@@ -108,6 +119,7 @@ class Judge {
     check_if(expected.nonce.has_value(), "nonce", [&] { return has_nonce(expected, claims); });
     check("origin", has_good_origin(expected, claims));
     check("others", opens_for_nobody_else(expected, claims));
+    check("stays here", stays_here(expected, claims));
     verdict_.claims = claims;
   }
 

@@ -22,8 +22,9 @@ struct Expectations {
   /// Of the VM. Which report data is right is not asked: it follows from the claims.
   snp::VerifierPolicy machine;
   std::optional<Bytes> nonce;  ///< that the evidence must have
-  /// What is accepted beside a key that was generated and that nobody else can open: "imported",
-  /// "fetched"; "kbs", "recovery", "snp" (who else can open what it is sealed in).
+  /// What is accepted beside a key that was generated, that nobody else can open and that cannot
+  /// leave: "imported", "fetched", "restored"; "kbs", "recovery", "snp" (who else can open what it
+  /// is sealed in); "backup" (its policy lets it leave for another machine).
   std::vector<std::string> allowed;
 };
 
@@ -38,8 +39,8 @@ struct KeyVerdict {
 };
 
 /// In this order: the request's or certificate's signature, the report (snp::verify), that it binds
-/// the claims, the policy of the machine, the public key, the nonce, the origin, who else opens it.
-/// Each is looked at, so that the findings say all that is wrong.
+/// the claims, the policy of the machine, the public key, the nonce, the origin, who else opens it,
+/// whether it may leave. Each is looked at, so that the findings say all that is wrong.
 /// @errors in KeyVerdict::accepted: kBadFormat, those of snp::verify() and snp::judge(),
 ///         kPolicyRefused, kInvalidArgument for a policy that asks for a report data of its own.
 [[nodiscard]] KeyVerdict judge_key(const Presented& presented, const snp::Roots& roots,

@@ -44,11 +44,17 @@ std::string transport_header() {
 
 struct Sealed {
   std::string header;
+  std::string aad;  ///< encoded; empty: none
   Octets wrapped;
   std::array<std::uint8_t, kIvBytes> iv{};
   Octets ciphertext;
   std::array<std::uint8_t, kTagBytes> tag{};
 };
+
+/// What the tag covers beside the ciphertext: RFC 7516, section 5.1, step 14.
+std::string covered(std::string_view header, std::string_view aad) {
+  return std::string(header).append(".").append(aad);
+}
 
 /// Everything that touches CEK or the plaintext. `wrap_key` wraps the CEK for the recipient.
 template <class WrapKey>
@@ -58,7 +64,9 @@ Status seal(std::span<const std::uint8_t> plaintext, WrapKey wrap_key, Sealed& s
                   "random content key"));
   VHSM_TRY(crypto(RAND_bytes(sealed.iv.data(), static_cast<int>(sealed.iv.size())), "random IV"));
   sealed.wrapped = VHSM_TRY(wrap_key(cek));
-  return gcm_seal(cek, sealed.iv, sealed.header, plaintext, sealed.ciphertext, sealed.tag);
+  const std::string beside =
+      sealed.aad.empty() ? sealed.header : covered(sealed.header, sealed.aad);
+  return gcm_seal(cek, sealed.iv, beside, plaintext, sealed.ciphertext, sealed.tag);
 }
 
 Result<Octets> agree(EVP_PKEY* own, EVP_PKEY* peer, const SecretBytes& cek) {
@@ -67,10 +75,11 @@ Result<Octets> agree(EVP_PKEY* own, EVP_PKEY* peer, const SecretBytes& cek) {
   return Octets(wrapped.begin(), wrapped.end());
 }
 
-// nlohmann::ordered_json would do, but five members of base64url need no escaping.
+// nlohmann::ordered_json would do, but members of base64url need no escaping.
 std::string flattened(const Sealed& sealed) {
   std::string json = "{\"protected\":\"" + sealed.header;
   json += "\",\"encrypted_key\":\"" + base64url(sealed.wrapped);
+  if (!sealed.aad.empty()) json += "\",\"aad\":\"" + sealed.aad;
   json += "\",\"iv\":\"" + base64url(sealed.iv);
   json += "\",\"ciphertext\":\"" + base64url(sealed.ciphertext);
   json += "\",\"tag\":\"" + base64url(sealed.tag) + "\"}";
@@ -167,7 +176,7 @@ Result<Parsed> parse(std::string_view flattened_json, std::string_view alg) {
   parsed.aad = encoded;
   if (find_member(json, "aad") != nullptr) {
     const auto aad = VHSM_TRY(text_member(json, "aad"));
-    parsed.aad.append(".").append(aad);  // RFC 7516, section 5.1, step 14
+    parsed.aad = covered(encoded, aad);
   }
   parsed.header = VHSM_TRY(parse_header(encoded, alg));
   parsed.wrapped = VHSM_TRY(octets_member(json, "encrypted_key"));
@@ -185,20 +194,26 @@ Error as_malformed(const Error& error) {
 
 // ----- the two algorithms
 
+/// Of what is to be encrypted.
+struct Message {
+  std::span<const std::uint8_t> plaintext;
+  std::string_view aad;
+};
+
 template <class WrapKey>
-Result<std::string> encrypt_as(std::string header, std::span<const std::uint8_t> plaintext,
-                               WrapKey wrap_key) {
+Result<std::string> encrypt_as(std::string header, const Message& message, WrapKey wrap_key) {
+  const auto plaintext = message.plaintext;
   Sealed sealed;
   sealed.header = std::move(header);
+  sealed.aad = base64url(message.aad);
   sealed.ciphertext.resize(plaintext.size());
   VHSM_TRY(memory::run_protected([&] { return seal(plaintext, wrap_key, sealed); }));
   return flattened(sealed);
 }
 
-Result<std::string> encrypt_by_agreement(std::span<const std::uint8_t> plaintext, EVP_PKEY* peer,
-                                         TeeKeyKind kind) {
+Result<std::string> encrypt_by_agreement(const Message& message, EVP_PKEY* peer, TeeKeyKind kind) {
   const TeeKey own = VHSM_TRY(TeeKey::generate(kind));
-  return encrypt_as(agreement_header(own), plaintext,
+  return encrypt_as(agreement_header(own), message,
                     [&](const SecretBytes& cek) { return agree(own.key(), peer, cek); });
 }
 
@@ -238,17 +253,25 @@ Status check_alg(std::string_view alg, std::string_view wanted) {
 
 }  // namespace
 
-Result<std::string> encrypt(std::span<const std::uint8_t> plaintext, const TeeJwk& recipient) {
+Result<std::string> encrypt(std::span<const std::uint8_t> plaintext, const TeeJwk& recipient,
+                            std::string_view aad) {
+  const Message message{plaintext, aad};
   const auto* const ec = std::get_if<EcPublicJwk>(&recipient);
   VHSM_TRY(ec != nullptr ? check_alg(ec->alg, kKeyAgreementAlg)
                          : check_alg(std::get<RsaPublicJwk>(recipient).alg, kKeyTransportAlg));
   const auto peer = VHSM_TRY(to_pkey(recipient));
   if (ec == nullptr) {
-    return encrypt_as(transport_header(), plaintext,
+    return encrypt_as(transport_header(), message,
                       [&](const SecretBytes& cek) { return transport(peer.get(), cek); });
   }
   const auto kind = ec->crv == "P-521" ? TeeKeyKind::kP521 : TeeKeyKind::kP256;
-  return encrypt_by_agreement(plaintext, peer.get(), kind);
+  return encrypt_by_agreement(message, peer.get(), kind);
+}
+
+Result<std::string> aad_of(std::string_view flattened_json) {
+  const auto json = VHSM_TRY(parse_object(flattened_json));
+  const auto aad = VHSM_TRY(octets_member(json, "aad"));
+  return std::string(aad.begin(), aad.end());
 }
 
 Result<SecretBytes> decrypt(std::string_view flattened_json, EVP_PKEY* tee_key) {

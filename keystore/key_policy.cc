@@ -32,6 +32,7 @@ struct PolicyRules {
                                                {"digests", &KeyPolicy::digests_},
                                                {"paddings", &KeyPolicy::paddings_}}};
   static constexpr std::string_view kGate = "gate";
+  static constexpr std::string_view kBackup = "backup";
   static constexpr std::array<Number, 5> kNumbers{
       {{"not-before", &KeyPolicy::not_before_, 0, UINT64_MAX},
        {"not-after", &KeyPolicy::not_after_, 0, UINT64_MAX},
@@ -41,6 +42,7 @@ struct PolicyRules {
 
   static Status read(std::string_view part, KeyPolicy& policy);
   static Status read_gate(std::string_view value, KeyPolicy& policy);
+  static Status read_backup(std::string_view value, KeyPolicy& policy);
   static Status check(const KeyPolicy& policy);
 };
 
@@ -67,6 +69,8 @@ constexpr std::array<UseName, 7> kUses{{{Use::kSign, "sign"},
                                         {Use::kUnwrap, "unwrap"},
                                         {Use::kDerive, "derive"},
                                         {Use::kRelease, "release"}}};
+constexpr std::string_view kRestore = "restore";  // of the keystore itself: see backup.h
+constexpr std::string_view kAttested = "attested";
 constexpr std::array<std::string_view, 4> kPaddings{"pkcs1", "pss", "oaep", "none"};
 constexpr std::array<std::string_view, 3> kGates{"none", "first-use", "lease"};  // as Gate
 
@@ -77,7 +81,8 @@ std::string_view name_of(OperationKind kind) noexcept {
 
 bool is_operation(std::string_view word, bool symmetric) {
   const auto is_it = [&](const auto& known) { return known.name == word; };
-  return symmetric ? std::ranges::any_of(kUses, is_it) : std::ranges::any_of(kKinds, is_it);
+  if (symmetric) return std::ranges::any_of(kUses, is_it);
+  return word == kRestore || std::ranges::any_of(kKinds, is_it);
 }
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
@@ -89,8 +94,8 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
 Error malformed(std::string_view part) {
   return fail(
       Errc::kInvalidArgument,
-      "a policy is operations=, digests=, paddings=, gate=, not-before=, not-after=, uses=, "
-      "lease= and grace=",
+      "a policy is operations=, digests=, paddings=, gate=, backup=, not-before=, not-after=, "
+      "uses=, lease= and grace=",
       part);
 }
 
@@ -164,6 +169,12 @@ Status PolicyRules::read_gate(std::string_view value, KeyPolicy& policy) {
   return {};
 }
 
+Status PolicyRules::read_backup(std::string_view value, KeyPolicy& policy) {
+  if (value != kAttested || policy.backup_) return malformed(kBackup);
+  policy.backup_ = true;
+  return {};
+}
+
 Status PolicyRules::read(std::string_view part, KeyPolicy& policy) {
   const std::size_t equals = std::min(part.find('='), part.size());
   const std::string_view rule = part.substr(0, equals);
@@ -174,11 +185,21 @@ Status PolicyRules::read(std::string_view part, KeyPolicy& policy) {
   for (const Number& number : kNumbers) {
     if (number.name == rule) return read_number(number, value, policy.*number.value);
   }
+  if (rule == kBackup) return read_backup(value, policy);
   return rule == kGate ? read_gate(value, policy) : malformed(part);
 }
 
-/// A time that nothing asks for would look like a rule that holds.
+/// Rules that do not go together would look like rules that hold.
 Status PolicyRules::check(const KeyPolicy& policy) {
+  if (contains(policy.operations_, kRestore) && !policy.restores()) {
+    return fail(Errc::kInvalidArgument,
+                "operations=restore is for a key that opens backups alone, and is its only rule",
+                policy.text());
+  }
+  if (policy.backup_ && policy.uses_.has_value()) {
+    return fail(Errc::kInvalidArgument, "uses= cannot be counted in two places (backup=attested)",
+                policy.text());
+  }
   const bool leased = policy.gate_ == Gate::kLease;
   if (leased == policy.lease_.has_value() && (leased || !policy.grace_.has_value())) return {};
   return fail(Errc::kInvalidArgument, "gate=lease needs lease=, and lease= and grace= need it",
@@ -220,11 +241,22 @@ std::string KeyPolicy::text() const {
   if (gate_ != Gate::kNone) {
     add(PolicyRules::kGate, std::string(kGates[static_cast<std::size_t>(gate_)]));
   }
+  if (backup_) add(PolicyRules::kBackup, std::string(kAttested));
   for (const auto& number : PolicyRules::kNumbers) {
     const auto& value = this->*number.value;
     if (value.has_value()) add(number.name, std::to_string(*value));
   }
   return text;
+}
+
+bool KeyPolicy::restores() const { return text() == kRestorePolicy; }
+
+Status KeyPolicy::check_replaces(const KeyPolicy& other) const {
+  if (backup_ == other.backup_ && restores() == other.restores()) return {};
+  return fail(
+      Errc::kPolicy,
+      "backup= and operations=restore are said when a key is made and stay as they are: make "
+      "another key");
 }
 
 GateTerms KeyPolicy::gate_under(const GateTerms& ours) const noexcept {

@@ -6,9 +6,13 @@
 //
 //   operations=sign,derive digests=SHA256,SHA384 paddings=pss not-before=1767225600 not-after=...
 //   uses=1000 gate=lease lease=3600 grace=600
+//   operations=sign backup=attested
+//   operations=restore
 //
 // Rules with a blank between them, each at most once; what has no rule is free. Times are seconds
-// since 1970 on the machine's clock, which the host sets; lease and grace are seconds.
+// since 1970 on the machine's clock, which the host sets; lease and grace are seconds. What says
+// how a key may leave (keystore/backup.h) is said when the key is made, and never again:
+// backup=attested, and operations=restore for a key that opens backups and does nothing else.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +28,9 @@
 #include "keystore/symmetric_algorithm.h"
 
 namespace vhsm::keystore {
+
+/// The one policy of a key that opens backups.
+inline constexpr std::string_view kRestorePolicy = "operations=restore";
 
 class KeyPolicy {
  public:
@@ -54,6 +61,15 @@ class KeyPolicy {
   /// two leases the shorter times.
   [[nodiscard]] GateTerms gate_under(const GateTerms& ours) const noexcept;
 
+  /// Whether the key may leave for a keystore that proves itself.
+  [[nodiscard]] bool allows_backup() const noexcept { return backup_; }
+  /// Whether the key opens backups, and does nothing else.
+  [[nodiscard]] bool restores() const;
+  /// Whether this may stand in the place of `other`: who may have a key's bytes, and whose bytes
+  /// it may open, was promised in evidence and does not change.
+  /// @errors kPolicy.
+  [[nodiscard]] Status check_replaces(const KeyPolicy& other) const;
+
  private:
   std::vector<std::string> operations_;
   std::vector<std::string> digests_;
@@ -63,6 +79,7 @@ class KeyPolicy {
   std::optional<std::uint64_t> not_after_;
   std::optional<std::uint64_t> uses_;
   Gate gate_ = Gate::kNone;
+  bool backup_ = false;
   std::optional<std::uint64_t> lease_;  ///< seconds; with Gate::kLease
   std::optional<std::uint64_t> grace_;
   friend struct PolicyRules;

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/result.h"
+#include "keystore/backup.h"
 #include "keystore/key.h"
 #include "keystore/key_name.h"
 #include "keystore/key_source.h"
@@ -114,9 +115,9 @@ class Keystore {
   /// of its versions. Handles that are open go on with what was said before. Uses that processes
   /// have taken stay theirs.
   /// @param policy  as key_policy.h reads it; empty: for everything.
-  /// @errors kInvalidArgument, also for what such a key does not do; kMissing; kUnsupported
-  ///         without a folder;
-  ///         kNotGranted.
+  /// @errors kInvalidArgument, also for what such a key does not do; kMissing; kPolicy where it
+  /// would
+  ///         change how the key may leave; kUnsupported without a folder; kNotGranted.
   virtual Status set_policy(const KeyUri& uri, std::string_view policy) = 0;
 
   /// Takes away what is here under `name`, or one version; what the KeySource has stays there. Keys
@@ -188,6 +189,21 @@ class HoldingKeystore : public Keystore {
   /// @param policy  as set_policy().  @errors as import().
   virtual Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes,
                                           std::string_view policy) = 0;
+
+  /// A version of a key in the folder, wrapped for another keystore. Whether the evidence is
+  /// genuine and its machine the right one is the caller's to know: evidence/key_verdict.h.
+  /// @return what restore() takes there.
+  /// @errors kPolicyRefused as BackupReceiver::check(); kPolicy for a key that may not leave;
+  ///         kMissing, also for a key of the KBS; kUnsupported for a copy, and without a folder;
+  ///         those of Permit::ask() and write_backup().
+  virtual Result<std::string> backup(const KeyUri& uri, const BackupReceiver& receiver) = 0;
+
+  /// Seals a key of another keystore, with the policy that it had there.
+  /// @param as  its name here; none: the one that it had there.
+  /// @errors kInvalidArgument when the name is taken; kBadFormat, kBadSignature; kMissing when the
+  ///         key is not here that it is for; kPolicy when that key does not open backups, or the
+  ///         restored one was never to leave; kUnsupported without a folder; kTooFewSlots.
+  virtual Result<KeyLine> restore(std::string_view backup, const std::optional<KeyName>& as) = 0;
 };
 
 /// `keystore = memory:`, or with a folder `dir:`. Without a `source` every key that is not there is

@@ -68,6 +68,12 @@ Status check_nonce(std::span<const std::uint8_t> nonce) {
   return fail(Errc::kInvalidArgument, "a nonce has 8 to 64 bytes");
 }
 
+/// As the audit log has it.
+template <class Value>
+const char* outcome_of(const Result<Value>& result) noexcept {
+  return result.ok() ? "granted" : reason(result.error().code);
+}
+
 constexpr auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
 
 /// Keys in this process; with a folder those that are sealed there too.
@@ -80,8 +86,9 @@ class MemoryKeystore final : public HoldingKeystore {
       : folder_(std::move(folder)),
         copies_(std::move(copies)),
         witness_(std::move(witness)),
-        shelf_(std::make_shared<Shelf>(std::move(source), metrics, policy, std::move(records),
-                                       folder_, copies_)),
+        records_(std::move(records)),
+        shelf_(std::make_shared<Shelf>(std::move(source), metrics, policy, records_, folder_,
+                                       copies_)),
         retrier_(std::make_shared<Retrier>(shelf_, deadlines)),
         renewer_(std::make_shared<Renewer>(shelf_, deadlines.load_wait, deadlines.fetch_timeout)),
         deadlines_(deadlines),
@@ -203,7 +210,10 @@ class MemoryKeystore final : public HoldingKeystore {
     const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
     if (!record.has_value()) return no_such_key(uri.name);
     const auto terms = VHSM_TRY(SealedPolicy::parse(policy, record->versions.front().content));
-    VHSM_TRY(folder_->set_policy(uri.name.path(), uri.version, terms.text, terms.uses));
+    const auto replaces = [&](const sealed::Version& version) {
+      return check_replaces(terms, version, uri.name);
+    };
+    VHSM_TRY(folder_->set_policy(uri.name.path(), uri.version, terms.text, terms.uses, replaces));
     return shelf_->forget(uri.name);
   }
 
@@ -230,18 +240,9 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored,
                          const Importing& how) override {
     if (folder_ == nullptr) return has_no_folder(uri.name);
-    const auto read = shelf_->read(uri, stored);
-    if (!read.ok()) return read.error().about(uri.name.uri());
-    const Entry& entry = read.value();
-    const bool is_secret = entry.symmetric != nullptr;
-    if (!is_secret && entry.key == nullptr) {
-      return fail(Errc::kNoPrivateKey, "only certificates are there, and no key", uri.name.uri());
-    }
+    const Entry entry = VHSM_TRY(read_key(uri, stored));
     const std::string text = VHSM_TRY(policy_for(uri.name, entry, how));
-    const auto content = is_secret ? sealed::Content::kSecret : sealed::Content::kPair;
-    auto terms = VHSM_TRY(SealedPolicy::parse(text, content));
-    auto version = is_secret ? secret_version(AlgorithmText::of(*entry.symmetric), std::move(terms))
-                             : version_of(*entry.key, std::move(terms));
+    auto version = VHSM_TRY(new_version(entry, text));
     version.origin = sealed::Origin::kImported;
     return seal(uri.name, version, stored, how.successor);
   }
@@ -252,7 +253,104 @@ class MemoryKeystore final : public HoldingKeystore {
     return seal_random(name, bytes, policy, false);
   }
 
+  Result<std::string> backup(const KeyUri& uri, const BackupReceiver& receiver) override {
+    auto made = make_backup(uri, receiver);
+    record({.event = "backup",
+            .outcome = outcome_of(made),
+            .key = uri.name.path(),
+            .measurement = receiver.measurement});
+    return made;
+  }
+
+  Result<KeyLine> restore(std::string_view backup, const std::optional<KeyName>& as) override {
+    const auto claims = VHSM_TRY(read_backup(backup));
+    const KeyUri uri{as.value_or(claims.key.name), claims.key.type, std::nullopt};
+    auto line = open_and_seal(backup, claims, uri);
+    record({.event = "restore", .outcome = outcome_of(line), .key = uri.name.path()});
+    return line;
+  }
+
  private:
+  void record(const AuditEvent& event) const noexcept {
+    if (records_ != nullptr) records_->audit.write(event);
+  }
+
+  // ----- backups
+
+  Result<std::string> make_backup(const KeyUri& uri, const BackupReceiver& receiver) {
+    VHSM_TRY(check_own(uri.name));
+    VHSM_TRY(receiver.check());
+    const auto opened = VHSM_TRY(folder_->open(uri.name.path(), uri.version, deadline()));
+    const KeyUri which{uri.name, type_of(opened.version), opened.version.number};
+    VHSM_TRY(check_may_leave(which, opened.version));
+    return write_backup(opened.content, which, sealed::text(opened.version.policy),
+                        receiver.claims);
+  }
+
+  /// A gate that is closed to every use is closed to this one.
+  Status check_may_leave(const KeyUri& uri, const sealed::Version& version) {
+    const auto policy = VHSM_TRY(KeyPolicy::parse(sealed::text(version.policy)));
+    if (!policy.allows_backup()) {
+      return fail(Errc::kPolicy, "only a key that was made with the policy backup=attested leaves",
+                  uri.text());
+    }
+    const Entry entry = VHSM_TRY(open(uri));
+    return entry.permit == nullptr ? Status() : entry.permit->ask();
+  }
+
+  Result<KeyLine> open_and_seal(std::string_view backup, const BackupClaims& claims,
+                                const KeyUri& uri) {
+    if (folder_ == nullptr) return has_no_folder(uri.name);
+    const auto policy = VHSM_TRY(KeyPolicy::parse(claims.policy));
+    if (!policy.allows_backup()) {
+      return fail(Errc::kPolicy, "the backup's key was never to leave (backup=)", uri.name.uri());
+    }
+    const auto receiver = VHSM_TRY(receiving_key(claims));
+    const auto stored = open_backup(backup, receiver);
+    if (!stored.ok()) return stored.error().about(uri.name.uri());
+    const Entry entry = VHSM_TRY(read_key(uri, stored.value()));
+    auto version = VHSM_TRY(new_version(entry, claims.policy));
+    version.origin = sealed::Origin::kRestored;
+    return seal(uri.name, version, stored.value(), false);
+  }
+
+  static std::optional<ObjectType> type_of(const sealed::Version& version) noexcept {
+    const bool is_secret = version.content == sealed::Content::kSecret;
+    return is_secret ? std::optional(ObjectType::kSecret) : std::nullopt;
+  }
+
+  /// PKCS#8 of the key that a backup is for.
+  Result<SecretBytes> receiving_key(const BackupClaims& claims) {
+    const KeyUri& uri = claims.receiver;
+    const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
+    if (!record.has_value()) return is_for_another(uri);
+    const auto opened = VHSM_TRY(folder_->open(uri.name.path(), uri.version, deadline()));
+    const auto policy = VHSM_TRY(KeyPolicy::parse(sealed::text(opened.version.policy)));
+    if (!policy.restores()) {
+      return fail(Errc::kPolicy, "the key that the backup is for opens no backups (operations)",
+                  uri.text());
+    }
+    const Entry entry = VHSM_TRY(shelf_->read(uri, opened.content));
+    const auto digest = VHSM_TRY(digest_of(entry.public_key_info));
+    if (digest != claims.receiver_key) return is_for_another(uri);
+    return static_cast<const LocalKey&>(*entry.key).encoded();
+  }
+
+  static Error is_for_another(const KeyUri& receiver) {
+    return fail(Errc::kMissing,
+                "the backup is for a key of another keystore, or for one that is gone",
+                receiver.text());
+  }
+
+  /// Each version for itself: they may have come in different ways.
+  static Status check_replaces(const SealedPolicy& terms, const sealed::Version& version,
+                               const KeyName& name) {
+    const auto then = VHSM_TRY(KeyPolicy::parse(sealed::text(version.policy)));
+    const auto now = VHSM_TRY(KeyPolicy::parse(sealed::text(terms.text)));
+    const Status replaces = now.check_replaces(then);
+    return replaces.ok() ? Status() : Status(replaces.error().about(name.uri()));
+  }
+
   Result<std::optional<Moment>> prove_if_needed(steady_clock::time_point since) {
     if (!attest_before_generate_) return std::optional<Moment>();
     const Moment proven =
@@ -288,12 +386,21 @@ class MemoryKeystore final : public HoldingKeystore {
     if (opened.version.content == sealed::Content::kSecret) return has_no_public_half(uri.name);
     const Entry entry = VHSM_TRY(shelf_->read(uri, opened.content));
     KeyClaims claims = VHSM_TRY(public_claims(uri, entry));
-    const bool imported = opened.version.origin == sealed::Origin::kImported;
     claims.version = opened.version.number;
-    claims.origin = imported ? KeyOrigin::kImported : KeyOrigin::kGenerated;
+    claims.origin = origin_of(opened.version);
     claims.policy = sealed::text(opened.version.policy);
     claims.others = VHSM_TRY(who_else_opens());
     return claims;
+  }
+
+  static KeyOrigin origin_of(const sealed::Version& version) noexcept {
+    switch (version.origin) {
+      case sealed::Origin::kGenerated: return KeyOrigin::kGenerated;
+      case sealed::Origin::kImported: return KeyOrigin::kImported;
+      case sealed::Origin::kRestored: return KeyOrigin::kRestored;
+      case sealed::Origin::kCopy: break;
+    }
+    return KeyOrigin::kFetched;
   }
 
   static Error has_no_public_half(const KeyName& name) {
@@ -333,6 +440,22 @@ class MemoryKeystore final : public HoldingKeystore {
     return std::string(sealed::text(record.versions.back().policy));
   }
 
+  /// What is stored, after it has been found to be a key.
+  Result<Entry> read_key(const KeyUri& uri, const SecretBytes& stored) const {
+    auto read = shelf_->read(uri, stored);
+    if (!read.ok()) return read.error().about(uri.name.uri());
+    if (read.value().key != nullptr || read.value().symmetric != nullptr) return read;
+    return fail(Errc::kNoPrivateKey, "only certificates are there, and no key", uri.name.uri());
+  }
+
+  static Result<sealed::NewVersion> new_version(const Entry& entry, std::string_view policy) {
+    const bool is_secret = entry.symmetric != nullptr;
+    auto terms = VHSM_TRY(
+        SealedPolicy::parse(policy, is_secret ? sealed::Content::kSecret : sealed::Content::kPair));
+    return is_secret ? secret_version(AlgorithmText::of(*entry.symmetric), std::move(terms))
+                     : version_of(*entry.key, std::move(terms));
+  }
+
   /// Without a word of its owner's a successor is bound as its predecessor is.
   Result<std::string> policy_for(const KeyName& name, const Entry& entry, const Importing& how) {
     if (!how.policy.empty()) return std::string(how.policy);
@@ -366,10 +489,10 @@ class MemoryKeystore final : public HoldingKeystore {
     return line_of(name, made);
   }
 
-  /// What was imported may be a JWK, whose terms a random successor would not have.
+  /// What came from elsewhere may be a JWK, whose terms a random successor would not have.
   static Status check_rotatable(const sealed::Version& newest, const KeyName& name) {
     const bool is_secret = newest.content == sealed::Content::kSecret;
-    if (!is_secret || newest.origin != sealed::Origin::kImported) return {};
+    if (!is_secret || newest.origin == sealed::Origin::kGenerated) return {};
     return fail(Errc::kUnsupported, "an imported symmetric key is replaced by importing another",
                 name.uri());
   }
@@ -427,6 +550,7 @@ class MemoryKeystore final : public HoldingKeystore {
   std::shared_ptr<sealed::Folder> folder_;  ///< null: keys are in memory alone
   std::shared_ptr<sealed::Copies> copies_;  ///< null: nothing of the source's is kept
   std::shared_ptr<Witness> witness_;        ///< null: nobody vouches for this VM
+  std::shared_ptr<const Records> records_;  ///< null: nowhere
   std::shared_ptr<Shelf> shelf_;
   std::shared_ptr<Retrier> retrier_;
   std::shared_ptr<Renewer> renewer_;

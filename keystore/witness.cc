@@ -11,9 +11,10 @@ struct OriginName {
   KeyOrigin origin;
   std::string_view name;
 };
-constexpr std::array<OriginName, 3> kOrigins{{{KeyOrigin::kGenerated, "generated"},
+constexpr std::array<OriginName, 4> kOrigins{{{KeyOrigin::kGenerated, "generated"},
                                               {KeyOrigin::kImported, "imported"},
-                                              {KeyOrigin::kFetched, "fetched"}}};
+                                              {KeyOrigin::kFetched, "fetched"},
+                                              {KeyOrigin::kRestored, "restored"}}};
 
 }  // namespace
 

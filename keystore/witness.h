@@ -20,8 +20,9 @@ enum class KeyOrigin : std::uint8_t {
   kGenerated = 1,  ///< it was made in a keystore
   kImported = 2,   ///< somebody brought it
   kFetched = 3,    ///< a KBS has it
+  kRestored = 4,   ///< it came in a backup
 };
-/// "generated", "imported", "fetched".
+/// "generated", "imported", "fetched", "restored".
 [[nodiscard]] std::string_view name_of(KeyOrigin origin) noexcept;
 /// Nothing for another name.
 [[nodiscard]] std::optional<KeyOrigin> parse_origin(std::string_view name) noexcept;

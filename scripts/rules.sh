@@ -31,7 +31,7 @@ may_include base
 may_include memory base
 may_include snp base memory
 may_include jose base memory
-may_include keystore base memory snp
+may_include keystore base memory snp jose
 may_include evidence base memory snp jose keystore
 may_include nitride base memory snp jose keystore
 may_include provider base memory keystore

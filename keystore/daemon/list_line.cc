@@ -16,7 +16,8 @@ constexpr std::string_view kNoLimit = "-";
 using Choice = std::array<std::string_view, 2>;  ///< false, true
 constexpr Choice kStates{"off", "on"};
 constexpr Choice kContents{"pair", "secret"};
-constexpr std::array<std::string_view, 3> kOrigins{"made", "imported", "copy"};  // from 1 on
+constexpr std::array<std::string_view, 4> kOrigins{"made", "imported", "copy",
+                                                   "restored"};  // from 1 on
 
 Error malformed(std::string_view text) {
   return fail(Errc::kBadFormat, "vhsmd lists a key in a way of its own", text);

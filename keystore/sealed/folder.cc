@@ -481,10 +481,12 @@ Status Folder::set_state(const std::string& name, std::optional<std::uint32_t> n
 }
 
 Status Folder::set_policy(const std::string& name, std::optional<std::uint32_t> number,
-                          const Bytes& policy, Uses uses) {
+                          const Bytes& policy, Uses uses,
+                          const std::function<Status(const Version&)>& check) {
   return change([&](Draft& draft) -> Status {
     const auto selected = VHSM_TRY(draft.select(name, number));
     for (Version* const version : selected) {
+      VHSM_TRY(check(*version));
       version->policy = policy;
       version->uses_left = uses;
     }

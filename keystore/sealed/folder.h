@@ -104,8 +104,11 @@ class Folder {
   Status change_copy(const std::string& name, const std::function<Status(CopyTerms&)>& change);
   /// @param number  none: all versions.  @errors kMissing.
   Status set_state(const std::string& name, std::optional<std::uint32_t> number, State state);
+  /// @param check  hears of each version that it is about, while nobody else changes them; on its
+  ///               error nothing is changed, and the error is the answer.
   Status set_policy(const std::string& name, std::optional<std::uint32_t> number,
-                    const Bytes& policy, Uses uses);
+                    const Bytes& policy, Uses uses,
+                    const std::function<Status(const Version&)>& check);
   /// Takes uses of `version`, which is of the key called `name`, for this process alone: the 128th
   /// part of what is left, so that many are cheap and few are hardly lost in a crash.
   /// @return how many: 1 to kMostUsesTaken.

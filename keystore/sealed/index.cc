@@ -45,7 +45,7 @@ Result<Version> read_version(Reader& reader) {
   version.number = VHSM_TRY(reader.number<std::uint32_t>());
   version.state = VHSM_TRY(read_enum(reader, State::kDisabled));
   version.content = VHSM_TRY(read_enum(reader, Content::kSecret));
-  version.origin = VHSM_TRY(read_enum(reader, Origin::kCopy));
+  version.origin = VHSM_TRY(read_enum(reader, Origin::kRestored));
   version.created = VHSM_TRY(reader.number<std::uint64_t>());
   const ByteView digest = VHSM_TRY(reader.bytes(version.digest.size()));
   std::ranges::copy(digest, version.digest.begin());

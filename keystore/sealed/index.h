@@ -25,7 +25,8 @@ enum class Content : std::uint8_t { kPair = 1, kSecret = 2 };
 enum class Origin : std::uint8_t {
   kGenerated = 1,
   kImported = 2,
-  kCopy = 3,  ///< the KBS's key: its copy serves while the KBS is away
+  kCopy = 3,      ///< the KBS's key: its copy serves while the KBS is away
+  kRestored = 4,  ///< it came in a backup
 };
 
 /// /proc/sys/kernel/random/boot_id: another one after each boot.

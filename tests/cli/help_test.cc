@@ -88,10 +88,11 @@ TEST_P(HelpTest, TheManualHasTheOptionsOfEachCommand) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, HelpTest,
-                         testing::Values("doctor", "key show", "key pem", "fetch", "resource sign",
-                                         "attest", "report show", "report verify", "report fetch",
-                                         "measure", "secret put", "secret get", "secret run",
-                                         "secret serve", "mac", "ticket-keys"),
+                         testing::Values("doctor", "key show", "key pem", "key backup",
+                                         "key restore", "fetch", "resource sign", "attest",
+                                         "report show", "report verify", "report fetch", "measure",
+                                         "secret put", "secret get", "secret run", "secret serve",
+                                         "mac", "ticket-keys"),
                          [](const auto& test) {
                            std::string name = test.param;
                            std::ranges::replace_if(

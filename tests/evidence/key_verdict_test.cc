@@ -105,7 +105,8 @@ TEST_F(KeyVerdictTest, AReportForSomethingElseIsRefused) {
 }
 
 TEST_F(KeyVerdictTest, KeysOfAnotherOriginAreRefusedUnlessTheirOriginIsAllowed) {
-  for (const auto origin : {keystore::KeyOrigin::kImported, keystore::KeyOrigin::kFetched}) {
+  for (const auto origin : {keystore::KeyOrigin::kImported, keystore::KeyOrigin::kFetched,
+                            keystore::KeyOrigin::kRestored}) {
     claims_.origin = origin;
     expected_.allowed.clear();
     expect_refused(presented(), std::string(name_of(origin)));
@@ -123,6 +124,16 @@ TEST_F(KeyVerdictTest, KeysThatOthersCanOpenAreRefusedUnlessEachOfThemIsAllowed)
   EXPECT_TRUE(judge(presented()).accepted.ok());
   claims_.others = {"a way that a later vhsm has"};
   EXPECT_FALSE(judge(presented()).accepted.ok());
+}
+
+TEST_F(KeyVerdictTest, KeysThatMayLeaveAreRefusedUnlessThatIsAllowed) {
+  claims_.policy = "operations=sign backup=attested not-after=7";
+  expect_refused(presented(), "may be backed up");
+  expected_.allowed = {"backup"};
+  EXPECT_TRUE(judge(presented()).accepted.ok());
+  expected_.allowed = {"restored"};
+  claims_.policy = "backup=in a way that a later vhsm has";
+  expect_refused(presented(), "may be backed up");
 }
 
 TEST_F(KeyVerdictTest, ADebuggedGuestsEvidenceIsRefused) {

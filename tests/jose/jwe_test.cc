@@ -180,6 +180,21 @@ TEST(Jwe, BindsTheAadMember) {
   EXPECT_EQ(decrypt(canonical(json), key.get()).error().code, Errc::kForged);
 }
 
+TEST(Jwe, AuthenticatesWhatStandsBesideInTheClear) {
+  for (const TeeKeyKind kind : {TeeKeyKind::kP256, TeeKeyKind::kRsa}) {
+    const auto key = TeeKey::generate(kind);
+    const auto jwe = encrypt(bytes("x"), key.value().public_jwk(), "said of x").value();
+    EXPECT_EQ(aad_of(jwe).value(), "said of x");
+    EXPECT_EQ(text(decrypt(jwe, key.value().key()).value()), "x");
+    Json json = parse_object(jwe).value();
+    json["aad"] = base64url("said of y");
+    EXPECT_EQ(decrypt(canonical(json), key.value().key()).error().code, Errc::kForged);
+    json.erase("aad");
+    EXPECT_EQ(decrypt(canonical(json), key.value().key()).error().code, Errc::kForged);
+    EXPECT_EQ(aad_of(canonical(json)).error().code, Errc::kBadFormat);
+  }
+}
+
 TEST(Jwe, RefusesTruncationAndExtensionOfEachMember) {
   const auto key = bobs_key();
   const Json good = parse_object(kVectorJwe).value();

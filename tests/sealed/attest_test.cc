@@ -3,11 +3,10 @@
 // What the keystore says of a key: it and nobody else knows where the key comes from.
 #include <gmock/gmock.h>
 
-#include <chrono>
-
 #include "keystore/algorithm_text.h"
 #include "keystore/keystore.h"
 #include "tests/sealed/sealed_folder.h"
+#include "tests/sealed/test_witness.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -16,17 +15,6 @@ using sealed::NewSlot;
 using sealed::SlotKind;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-
-/// Remembers what it was told.
-class TestWitness final : public Witness {
- public:
-  Result<std::vector<std::uint8_t>> vouch(const KeyClaims& said,
-                                          std::chrono::steady_clock::time_point) override {
-    claims = said;
-    return std::vector<std::uint8_t>{1};
-  }
-  KeyClaims claims;
-};
 
 KeyUri uri() { return {KeyName::parse("default/app/key").value(), {}, {}}; }
 const std::vector<std::uint8_t> kNonce(16, 7);

@@ -26,6 +26,28 @@ struct KeyUse {
   std::string mask_digest{};  ///< of a padding; empty: the padding's own
 };
 
+/// The whole operation.
+inline Status do_with(const Key& key, const KeyUse& use) {
+  std::string padding = use.padding;
+  std::vector<OSSL_PARAM> params;
+  if (!padding.empty()) {
+    params.push_back(OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_PAD_MODE, padding.data(), 0));
+  }
+  std::string mask_digest = use.mask_digest;
+  if (!mask_digest.empty()) {
+    params.push_back(
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_MGF1_DIGEST, mask_digest.data(), 0));
+  }
+  params.push_back(OSSL_PARAM_construct_end());
+  auto operation =
+      VHSM_TRY(key.begin({.kind = use.kind, .digest = use.digest, .params = params.data()}));
+  if (use.kind == OperationKind::kDerive) VHSM_TRY(operation->set_peer(key));
+  const std::vector<std::uint8_t> in(use.kind == OperationKind::kDecrypt ? 256 : 32, 1);
+  std::vector<std::uint8_t> out(512);
+  const auto done = operation->run(in, out);
+  return done.ok() ? Status() : Status(done.error());
+}
+
 class OneKeyTest : public sealed::SealedFolderTest {
  protected:
   static KeyUri uri() { return {KeyName::parse("default/app/key").value(), {}, {}}; }
@@ -48,27 +70,6 @@ class OneKeyTest : public sealed::SealedFolderTest {
   static Status do_it(HoldingKeystore& keystore, const KeyUse& use) {
     const auto entry = VHSM_TRY(keystore.open(uri()));
     return do_with(*entry.key, use);
-  }
-  static Status do_with(const Key& key, const KeyUse& use) {
-    std::string padding = use.padding;
-    std::vector<OSSL_PARAM> params;
-    if (!padding.empty()) {
-      params.push_back(
-          OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_PAD_MODE, padding.data(), 0));
-    }
-    std::string mask_digest = use.mask_digest;
-    if (!mask_digest.empty()) {
-      params.push_back(
-          OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_MGF1_DIGEST, mask_digest.data(), 0));
-    }
-    params.push_back(OSSL_PARAM_construct_end());
-    auto operation =
-        VHSM_TRY(key.begin({.kind = use.kind, .digest = use.digest, .params = params.data()}));
-    if (use.kind == OperationKind::kDerive) VHSM_TRY(operation->set_peer(key));
-    const std::vector<std::uint8_t> in(use.kind == OperationKind::kDecrypt ? 256 : 32, 1);
-    std::vector<std::uint8_t> out(512);
-    const auto done = operation->run(in, out);
-    return done.ok() ? Status() : Status(done.error());
   }
 
   std::unique_ptr<HoldingKeystore> keystore_;

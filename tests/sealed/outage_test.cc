@@ -242,7 +242,8 @@ TEST_F(OutageTest, TheListTellsCopiesFromKeysAndOwnersCommandsRefuseThem) {
   EXPECT_EQ(lines[0].policy, "not-after=" + std::to_string(sealed::kStart + 3600));
   for (const Error& error :
        {keystore_->rotate(uri().name).error(), keystore_->set_enabled(uri(), false).error(),
-        keystore_->set_policy(uri(), "operations=sign").error()}) {
+        keystore_->set_policy(uri(), "operations=sign").error(),
+        keystore_->backup(uri(), {}).error()}) {
     EXPECT_EQ(error.code, Errc::kUnsupported);
     EXPECT_THAT(describe(error), AllOf(HasSubstr("vhsm:a/b/c"), HasSubstr("a copy of the KBS's")));
   }

@@ -195,7 +195,15 @@ TEST_F(PolicyTest, AMalformedPolicyIsRefusedAndTheOldOneStays) {
                                  "gate=lease lease=0",
                                  "gate=lease grace=5",
                                  "gate=lease lease=60 gate=lease",
-                                 "gate=lease lease=99999999999"}) {
+                                 "gate=lease lease=99999999999",
+                                 "backup=",
+                                 "backup=always",
+                                 "backup=attested backup=attested",
+                                 "backup=attested uses=3",
+                                 "operations=restore,sign",
+                                 "operations=restore digests=SHA256",
+                                 "operations=restore not-after=1",
+                                 "operations=restore backup=attested"}) {
     const Status set = keystore_->set_policy(uri(), text);
     ASSERT_FALSE(set.ok()) << text;
     EXPECT_EQ(set.error().code, Errc::kInvalidArgument) << text;
@@ -208,6 +216,8 @@ TEST_F(PolicyTest, ItsTextIsWhatIsReadAgain) {
       "operations=sign,decrypt digests=SHA256 paddings=pss,oaep gate=lease not-before=1 "
       "not-after=2 uses=3 lease=4 grace=0";
   EXPECT_EQ(KeyPolicy::parse(text).value().text(), text);
+  const char* const leaves = "operations=sign gate=first-use backup=attested not-after=2";
+  EXPECT_EQ(KeyPolicy::parse(leaves).value().text(), leaves);
   EXPECT_EQ(KeyPolicy::parse("").value().text(), "");
 }
 

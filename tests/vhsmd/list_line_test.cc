@@ -24,7 +24,9 @@ TEST(ListLineTest, EveryLineIsReadAsItWasWritten) {
   copy.origin = sealed::Origin::kCopy;
   copy.type = "EC:P-256";
   copy.policy = "not-after=1767225600";
-  for (const KeyLine& line : {in_memory, on_disk, with_policy, copy}) {
+  KeyLine restored = on_disk;
+  restored.origin = sealed::Origin::kRestored;
+  for (const KeyLine& line : {in_memory, on_disk, with_policy, copy, restored}) {
     const auto read = parse_list_line(to_line(line));
     ASSERT_TRUE(read.ok()) << to_line(line);
     EXPECT_EQ(read.value(), line) << to_line(line);
