@@ -172,7 +172,7 @@ TEST_F(MoveTest, AKeyLeavesForNobodyWhoIsNotTheMachineThatIsAskedFor) {
                  std::string(96, 'b') + "\n");
   const auto refused = back_up(here_, there_);
   EXPECT_EQ(refused.status, 1);
-  EXPECT_THAT(refused.err, HasSubstr("measurement"));
+  EXPECT_THAT(refused.err, HasSubstr("MEASUREMENT"));
 }
 
 TEST_F(MoveTest, AKeyLeavesForNoKeyThatDoesMoreThanOpenBackups) {
