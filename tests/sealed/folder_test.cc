@@ -132,7 +132,9 @@ TEST_F(SealedFolderTest, AReaderIsNeverDisturbedByAWriter) {
   std::thread writer([&] {
     const auto folder = open();
     for (int i = 0; i < 60; ++i) {
-      EXPECT_TRUE(folder->set_policy(kName, 1, Bytes(10, static_cast<std::uint8_t>(i)), {}).ok());
+      EXPECT_TRUE(
+          folder->set_policy(kName, 1, Bytes(10, static_cast<std::uint8_t>(i)), {}, unchecked)
+              .ok());
     }
     done = true;
   });
@@ -397,7 +399,7 @@ TEST_F(TamperTest, AKeyInAnothersPlaceIsNotServed) {
 TEST_F(TamperTest, KeysThatAreNewerThanTheHeadAreNotSweptAway) {
   std::map<std::string, std::string> old;
   for (const std::string& file : files()) old[file] = read(file);
-  ASSERT_TRUE(open()->set_policy(kName, 1, {}, {}).ok());
+  ASSERT_TRUE(open()->set_policy(kName, 1, {}, {}, unchecked).ok());
   ASSERT_TRUE(open()->add("default/tls/later", kSecret, secret("later")).ok());
   for (const std::string& file : files()) {
     if (file.starts_with("index.")) {
@@ -409,7 +411,7 @@ TEST_F(TamperTest, KeysThatAreNewerThanTheHeadAreNotSweptAway) {
     ASSERT_EQ(::chmod((path_ + "/" + file).c_str(), 0600), 0);
   }
   const auto files_before = files();
-  const Status changed = open()->set_policy(kName, 1, {}, {});
+  const Status changed = open()->set_policy(kName, 1, {}, {}, unchecked);
   ASSERT_FALSE(changed.ok());
   EXPECT_EQ(changed.error().code, Errc::kTampered);
   EXPECT_EQ(files(), files_before);

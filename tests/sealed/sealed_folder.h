@@ -55,6 +55,9 @@ inline std::vector<NewSlot> two_slots() {
 
 inline TimePoint soon() { return Clock::now() + std::chrono::seconds(5); }
 
+/// For Folder::set_policy().
+inline Status unchecked(const Version& /*version*/) { return {}; }
+
 inline const NewVersion kSecret{Content::kSecret, Origin::kGenerated, "256", {}};
 
 class SealedFolderTest : public KeystoreTest {
