@@ -393,6 +393,17 @@ TEST_F(KeyLifeTest, TheKbsOpensItWhereNoOtherSlotDoes) {
   EXPECT_THAT(refused.err, HasSubstr("keystore_kbs_key"));
 }
 
+TEST_F(KeyLifeTest, NobodyTakesAwayTheLastSlotThatOpensHere) {
+  must({"keystore", "add-slot", "recovery", "--new-recovery-key", world_.file("second.hex")});
+  EXPECT_THAT(vhsm({"keystore", "slots"}).out,
+              AllOf(HasSubstr("derive the key, and opens here"), HasSubstr("has the key\n")));
+  const auto refused = vhsm({"keystore", "remove-slot", "0"});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("no other slot opens"), HasSubstr("--recovery-key")));
+  EXPECT_EQ(vhsm({"keystore", "check"}).status, 0) << "nothing has changed";
+  must({"keystore", "remove-slot", "0", "--recovery-key", recovery()});
+}
+
 TEST_F(KeyLifeTest, WithOneSlotNoKeyIsMade) {
   must({"keystore", "remove-slot", "1"});
   const auto refused = vhsm({"key", "generate", kUri, "--algorithm", "EC:P-256"});

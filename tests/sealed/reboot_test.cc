@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -127,6 +128,14 @@ TEST_F(RebootTest, TheListTellsACopyFromOwnKeysAndItIsNotRotated) {
   EXPECT_THAT(rotated.err, HasSubstr("this is a copy of the KBS's key"));
   EXPECT_EQ(vhsm({"key", "delete", kUri}).status, 0);
   EXPECT_THAT(vhsm({"key", "list"}).out, Not(HasSubstr("copy")));
+}
+
+TEST_F(RebootTest, CopiesThatCannotBeKeptAreNoReasonNotToServe) {
+  expect_signature();
+  std::filesystem::permissions(world_.file("copies"), std::filesystem::perms(0755));
+  configure();
+  expect_signature();
+  EXPECT_THAT(log(), HasSubstr(world_.file("copies").string()));
 }
 
 TEST_F(RebootTest, AnotherMachineCannotOpenIt) {
