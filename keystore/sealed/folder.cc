@@ -38,27 +38,7 @@ Status check_digest(ByteView bytes, const Digest& expected, const std::string& f
   return digest == expected ? Status() : Status(stale(file));
 }
 
-std::string uri_of(const std::string& name) { return "vhsm:" + name; }
-
-Error no_such_key(const std::string& name) {
-  return fail(Errc::kMissing, "there is no such key in the keystore", uri_of(name));
-}
-
-std::uint64_t now_in_seconds() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count());
-}
-
 }  // namespace
-
-Result<Version> usable_version(const Record& record, std::optional<std::uint32_t> number) {
-  const Version* const version = record.version(number);
-  if (version == nullptr && number.has_value()) {
-    return fail(Errc::kMissing, "the key has no such version", uri_of(record.name));
-  }
-  if (version != nullptr && version->state == State::kEnabled) return *version;
-  return fail(Errc::kPolicy, "the key is disabled: vhsm key enable", uri_of(record.name));
-}
 
 /// The folder at one generation.
 struct Folder::Snapshot {
@@ -68,37 +48,9 @@ struct Folder::Snapshot {
   Index index;
 };
 
-/// The next generation.
-struct Folder::Draft {
-  RootPtr root;
-  Head head;  ///< digests come when the files are made
-  std::vector<Slot> slots;
-  bool changes_slots = false;
-  std::vector<Record> records{};
-  std::vector<std::pair<std::string, Bytes>> key_files{};
-  std::vector<std::string> obsolete{};  ///< files that nobody needs when it is committed
-
-  Record* find(const std::string& name) {
-    const auto found = std::ranges::find(records, name, &Record::name);
-    return found == records.end() ? nullptr : &*found;
-  }
-  Result<std::vector<Version*>> select(const std::string& name,
-                                       std::optional<std::uint32_t> number) {
-    Record* const record = find(name);
-    std::vector<Version*> selected;
-    if (record == nullptr) return no_such_key(name);
-    for (Version& version : record->versions) {
-      if (!number.has_value() || version.number == *number) selected.push_back(&version);
-    }
-    if (!selected.empty()) return selected;
-    return fail(Errc::kMissing, "the key has no such version", uri_of(name));
-  }
-  Status erase(const std::string& name, std::optional<std::uint32_t> number);
-};
-
 // ----- the root key ------------------------------------------------------------------------------
 
-Result<Folder::RootPtr> Folder::root() const {
+Result<RootPtr> Folder::root() const {
   return memory::run_protected([&]() -> Result<RootPtr> {
     const std::lock_guard lock(mutex_);
     return root_;
@@ -294,46 +246,6 @@ Result<std::vector<Error>> Folder::check(TimePoint deadline) {
 
 // ----- changes -----------------------------------------------------------------------------------
 
-namespace {
-
-Status put(Files& files, const std::string& name, ByteView bytes) {
-  VHSM_TRY(files.write(name, bytes));
-  return files.sync(name);
-}
-
-Error no_room_for(const std::string& name) {
-  return fail(Errc::kBadLength, "this is too long for a key", uri_of(name));
-}
-
-}  // namespace
-
-/// Everything under new names, and on the disk: none of it counts yet.
-Status Folder::prepare(Files& files, Draft& draft) {
-  for (const auto& [name, bytes] : draft.key_files) VHSM_TRY(put(files, name, bytes));
-  if (draft.changes_slots) {
-    draft.head.root_number = draft.head.generation;
-    const Bytes root = VHSM_TRY(seal_slots(*draft.root, draft.slots));
-    draft.head.root = VHSM_TRY(digest_of(root));
-    VHSM_TRY(put(files, root_name(draft.head), root));
-  }
-  const Bytes body = VHSM_TRY(Index::build(draft.records));
-  const Bytes index = VHSM_TRY(seal_box(*draft.root, BoxKind::kIndex, {}, ByteView(body)));
-  draft.head.index = VHSM_TRY(digest_of(index));
-  VHSM_TRY(put(files, index_name(draft.head), index));
-  const Bytes head =
-      VHSM_TRY(seal_box(*draft.root, BoxKind::kHead, to_bytes(draft.head), ByteView()));
-  VHSM_TRY(put(files, kNewHeadName, head));
-  return files.sync_folder();
-}
-
-/// The replacement of the head is the change. What is obsolete goes only when that is on the disk.
-Status Folder::commit(Files& files, const Draft& draft) {
-  VHSM_TRY(files.rename(kNewHeadName, kHeadName));
-  VHSM_TRY(files.sync_folder());
-  for (const std::string& name : draft.obsolete) VHSM_TRY(files.remove(name));
-  return {};
-}
-
 Status Folder::change(const Edit& edit) {
   const auto locked = VHSM_TRY(files_->lock(kLockPatience));
   const SnapshotPtr now = VHSM_TRY(current(Clock::now() + kLockPatience));
@@ -347,8 +259,7 @@ Status Folder::change(const Edit& edit) {
   VHSM_TRY(edit(draft));
   swept_ = false;  // if this does not come to its end, the next one finds what it has left
   if (draft.changes_slots) draft.obsolete.push_back(root_name(now->head));
-  VHSM_TRY(prepare(*files_, draft));
-  VHSM_TRY(commit(*files_, draft));
+  VHSM_TRY(draft.write(*files_));
   swept_ = true;
   return {};
 }
@@ -383,24 +294,6 @@ Status Folder::sweep(const Snapshot& snapshot) const {
   return {};
 }
 
-Status Folder::append(Draft& draft, Record& record, const NewVersion& version,
-                      const SecretBytes& content, Version& made) {
-  if (version.origin != Origin::kCopy && draft.slots.size() < kSlotsForKeys) {
-    return fail(Errc::kTooFewSlots, "a key in a keystore with one slot would be lost with it",
-                uri_of(record.name));
-  }
-  std::string file = VHSM_TRY(file_of(record.name, record.next));
-  const Bytes header = to_bytes(KeyFile{draft.head.generation, record.next});
-  Bytes box = VHSM_TRY(seal_box(*draft.root, BoxKind::kKey, header, content));
-  if (box.size() > kMaxKeyFileBytes) return no_room_for(record.name);
-  const Digest digest = VHSM_TRY(digest_of(box));
-  made = {record.next++, State::kEnabled, version.content, version.origin, now_in_seconds(),
-          digest,        version.type,    version.policy,  version.uses,   version.copy};
-  record.versions.push_back(made);
-  draft.key_files.emplace_back(std::move(file), std::move(box));
-  return {};
-}
-
 Result<Version> Folder::add(const std::string& name, const NewVersion& version,
                             const SecretBytes& content) {
   Version made;
@@ -409,8 +302,8 @@ Result<Version> Folder::add(const std::string& name, const NewVersion& version,
       return fail(Errc::kInvalidArgument,
                   "the name is taken: choose another one, or delete that key", uri_of(name));
     }
-    draft.records.push_back(Record{name, 1, {}});
-    return append(draft, draft.records.back(), version, content, made);
+    made = VHSM_TRY(draft.append(draft.add(name, 1), version, content));
+    return {};
   };
   VHSM_TRY(change(edit));
   return made;
@@ -422,24 +315,11 @@ Result<Version> Folder::add_version(const std::string& name, const NewVersion& v
   const Edit edit = [&](Draft& draft) -> Status {
     Record* const record = draft.find(name);
     if (record == nullptr) return no_such_key(name);
-    return append(draft, *record, version, content, made);
+    made = VHSM_TRY(draft.append(*record, version, content));
+    return {};
   };
   VHSM_TRY(change(edit));
   return made;
-}
-
-/// All versions of a key go, or one; and with its last one the key.
-Status Folder::Draft::erase(const std::string& name, std::optional<std::uint32_t> number) {
-  const auto selected = VHSM_TRY(select(name, number));
-  for (const Version* const version : selected) {
-    std::string file = VHSM_TRY(file_of(name, version->number));
-    obsolete.push_back(std::move(file));
-  }
-  std::erase_if(find(name)->versions, [&](const Version& version) {
-    return !number.has_value() || version.number == *number;
-  });
-  std::erase_if(records, [](const Record& record) { return record.versions.empty(); });
-  return {};
 }
 
 Result<Version> Folder::put_copy(const std::string& name, const NewVersion& version,
@@ -456,8 +336,8 @@ Result<Version> Folder::put_copy(const std::string& name, const NewVersion& vers
       if (is_over || record.name == name) going.push_back(record.name);
     }
     for (const std::string& each : going) VHSM_TRY(draft.erase(each, std::nullopt));
-    draft.records.push_back(Record{name, next, {}});
-    return append(draft, draft.records.back(), version, content, made);
+    made = VHSM_TRY(draft.append(draft.add(name, next), version, content));
+    return {};
   };
   VHSM_TRY(change(edit));
   return made;
@@ -541,28 +421,16 @@ Status Folder::check_empty(Files& files) {
   return there.error().code == Errc::kMissing ? Status() : Status(there.error());
 }
 
-Result<Folder::Draft> Folder::first_draft(const std::vector<NewSlot>& slots) {
-  if (slots.empty()) return fail(Errc::kInvalidArgument, "a keystore needs a slot");
-  auto root = VHSM_TRY(random_secret(kKeyBytes));
-  Draft draft{std::make_shared<const SecretBytes>(std::move(root)), {1, 1, {}, {}}, {}, true};
-  for (const NewSlot& slot : slots) {
-    Slot made = VHSM_TRY(make_slot(slot.terms, slot.key, *draft.root));
-    draft.slots.push_back(std::move(made));
-  }
-  return draft;
-}
-
 Status Folder::create(Files& files, const std::vector<NewSlot>& slots) {
   const auto locked = VHSM_TRY(files.lock(kLockPatience));
   VHSM_TRY(check_empty(files));
-  Draft draft = VHSM_TRY(first_draft(slots));
-  VHSM_TRY(prepare(files, draft));
-  return commit(files, draft);
+  Draft draft = VHSM_TRY(Draft::first(slots));
+  return draft.write(files);
 }
 
 /// The head goes first: what is left without it is nobody's.
 Status Folder::start_anew(const std::vector<NewSlot>& slots) {
-  Draft draft = VHSM_TRY(first_draft(slots));
+  Draft draft = VHSM_TRY(Draft::first(slots));
   const auto locked = VHSM_TRY(files_->lock(kLockPatience));
   VHSM_TRY(files_->remove(kHeadName));
   VHSM_TRY(files_->sync_folder());
@@ -570,17 +438,8 @@ Status Folder::start_anew(const std::vector<NewSlot>& slots) {
   for (const std::string& file : there) {
     if (is_ours(file)) VHSM_TRY(files_->remove(file));
   }
-  VHSM_TRY(prepare(*files_, draft));
-  VHSM_TRY(commit(*files_, draft));
+  VHSM_TRY(draft.write(*files_));
   return lock_up();
-}
-
-Result<std::vector<SlotTerms>> Folder::slots() const {
-  const Bytes file = VHSM_TRY(root_file());
-  const auto slots = VHSM_TRY(parse_slots(file));
-  std::vector<SlotTerms> terms;
-  for (const Slot& slot : slots) terms.push_back(slot.terms);
-  return terms;
 }
 
 Result<std::vector<SlotState>> Folder::try_slots(TimePoint deadline) const {
@@ -610,31 +469,11 @@ Result<std::vector<SlotKind>> Folder::slots_of_others(TimePoint deadline) {
 }
 
 Status Folder::add_slot(const NewSlot& slot) {
-  return change([&](Draft& draft) -> Status {
-    if (draft.slots.size() == kMaxSlots) {
-      return fail(Errc::kInvalidArgument, "the keystore has 16 slots: remove one first");
-    }
-    Slot made = VHSM_TRY(make_slot(slot.terms, slot.key, *draft.root));
-    draft.slots.push_back(std::move(made));
-    draft.changes_slots = true;
-    return {};
-  });
+  return change([&](Draft& draft) { return draft.add_slot(slot); });
 }
 
 Status Folder::remove_slot(std::size_t position) {
-  return change([&](Draft& draft) -> Status {
-    if (position >= draft.slots.size()) {
-      return fail(Errc::kInvalidArgument, "the keystore has no such slot",
-                  std::to_string(position));
-    }
-    const std::size_t least = draft.records.empty() ? 1 : kSlotsForKeys;
-    if (draft.slots.size() <= least) {
-      return fail(Errc::kTooFewSlots, "the keystore needs this slot: add another one first");
-    }
-    draft.slots.erase(draft.slots.begin() + static_cast<std::ptrdiff_t>(position));
-    draft.changes_slots = true;
-    return {};
-  });
+  return change([&](Draft& draft) { return draft.remove_slot(position); });
 }
 
 }  // namespace vhsm::keystore::sealed

@@ -18,21 +18,12 @@
 #include <vector>
 
 #include "base/deadline.h"
+#include "keystore/sealed/draft.h"
 #include "keystore/sealed/files.h"
 #include "keystore/sealed/index.h"
 #include "keystore/sealed/slots.h"
 
 namespace vhsm::keystore::sealed {
-
-/// What a new version of a key is.
-struct NewVersion {
-  Content content = Content::kPair;
-  Origin origin = Origin::kGenerated;
-  std::string type{};
-  Bytes policy{};
-  Uses uses{};
-  CopyTerms copy{};  ///< of Origin::kCopy
-};
 
 /// A version, and the bytes that a KBS would store for it.
 struct OpenedVersion {
@@ -45,10 +36,6 @@ struct SlotState {
   SlotTerms terms;
   std::optional<Error> why_not;  ///< nothing: it does
 };
-
-/// The version of this number, without one the newest that is enabled.
-/// @errors kMissing; kPolicy for one that is disabled.
-Result<Version> usable_version(const Record& record, std::optional<std::uint32_t> number);
 
 inline constexpr std::uint32_t kMostUsesTaken = 1024;
 
@@ -117,9 +104,7 @@ class Folder {
   /// @param number  none: the key as a whole.  @errors kMissing.
   Status remove(const std::string& name, std::optional<std::uint32_t> number = std::nullopt);
 
-  /// Without the root key, and so not authenticated.
-  Result<std::vector<SlotTerms>> slots() const;
-  /// Which of them open here.
+  /// All slots, and which of them open here. Without the root key, and so not authenticated.
   Result<std::vector<SlotState>> try_slots(TimePoint deadline) const;
   /// The slots that others may open than this guest on this chip: all but the platform's slot that
   /// has given the root key here. Authenticated.
@@ -134,10 +119,8 @@ class Folder {
 
  private:
   struct Snapshot;
-  struct Draft;
   struct OpenedRoot;
   using SnapshotPtr = std::shared_ptr<const Snapshot>;
-  using RootPtr = std::shared_ptr<const SecretBytes>;
   using Edit = std::function<Status(Draft&)>;
 
   Result<RootPtr> root() const;
@@ -152,11 +135,6 @@ class Folder {
   Status change(const Edit& edit);
   Status sweep(const Snapshot& snapshot) const;
   Status remove_orphan(const Snapshot& snapshot, const std::string& file) const;
-  static Status append(Draft& draft, Record& record, const NewVersion& version,
-                       const SecretBytes& content, Version& made);
-  static Result<Draft> first_draft(const std::vector<NewSlot>& slots);
-  static Status prepare(Files& files, Draft& draft);
-  static Status commit(Files& files, const Draft& draft);
 
   const std::unique_ptr<Files> files_;
   const std::shared_ptr<SlotKeys> keys_;

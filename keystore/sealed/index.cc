@@ -204,4 +204,25 @@ Result<std::vector<Record>> Index::records() const {
   return all;
 }
 
+// ----- for whoever asks for a key ----------------------------------------------------------------
+
+std::string uri_of(const std::string& name) { return "vhsm:" + name; }
+
+Error no_such_key(const std::string& name) {
+  return fail(Errc::kMissing, "there is no such key in the keystore", uri_of(name));
+}
+
+Error no_such_version(const std::string& name) {
+  return fail(Errc::kMissing, "the key has no such version", uri_of(name));
+}
+
+Result<Version> usable_version(const Record& record, std::optional<std::uint32_t> number) {
+  const Version* const version = record.version(number);
+  if (version == nullptr && number.has_value()) {
+    return no_such_version(record.name);
+  }
+  if (version != nullptr && version->state == State::kEnabled) return *version;
+  return fail(Errc::kPolicy, "the key is disabled: vhsm key enable", uri_of(record.name));
+}
+
 }  // namespace vhsm::keystore::sealed

@@ -72,6 +72,15 @@ struct Record {
   friend bool operator==(const Record&, const Record&) = default;
 };
 
+/// The version of this number, without one the newest that is enabled.
+/// @errors kMissing; kPolicy for one that is disabled.
+Result<Version> usable_version(const Record& record, std::optional<std::uint32_t> number);
+
+/// As errors name a key.
+[[nodiscard]] std::string uri_of(const std::string& name);
+[[nodiscard]] Error no_such_key(const std::string& name);
+[[nodiscard]] Error no_such_version(const std::string& name);
+
 inline constexpr std::size_t kMaxNameBytes = 1024;
 inline constexpr std::size_t kMaxVersions = 1000;
 inline constexpr std::size_t kMaxPolicyBytes = 4096;
