@@ -43,10 +43,18 @@ class Message {
   Message& operator=(const Message&) = delete;
   ~Message();
 
+  /// Growing by itself, a vector would leave copies behind: these two wipe what they move away
+  /// from.
+  void resize(std::size_t size);
+  void append(ByteView more);
+  void wipe(std::size_t from, std::size_t to) noexcept;
+
   [[nodiscard]] std::vector<std::uint8_t>& bytes() noexcept { return bytes_; }
   [[nodiscard]] const std::vector<std::uint8_t>& bytes() const noexcept { return bytes_; }
 
  private:
+  void reserve(std::size_t size);
+
   std::vector<std::uint8_t> bytes_;
 };
 
