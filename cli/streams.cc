@@ -30,7 +30,7 @@ std::string folder_of(const std::string& path) {
 Result<InputStream> InputStream::open(const std::string& path) {
   Descriptor file(path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
                               : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-  if (!file.valid()) return fail(Errc::kIo, "this file cannot be opened", path);
+  if (!file.valid()) return io_failure("this file cannot be opened", path, errno);
   return InputStream(std::move(file), path);
 }
 
@@ -39,7 +39,7 @@ Result<std::size_t> InputStream::fill(std::span<std::uint8_t> into) const {
   while (size < into.size()) {
     const ssize_t got = ::read(file_.get(), into.data() + size, into.size() - size);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail(Errc::kIo, "this file cannot be read", path_);
+    if (got < 0) return io_failure("this file cannot be read", path_, errno);
     if (got == 0) break;
     size += static_cast<std::size_t>(got);
   }
@@ -57,7 +57,7 @@ Result<OutputStream> OutputStream::open(const std::string& path) {
   if (nameless.valid()) return OutputStream(std::move(nameless), path, "", true);
   std::string beside = path + ".XXXXXX";
   Descriptor file(::mkostemp(beside.data(), O_CLOEXEC));
-  if (!file.valid()) return fail(Errc::kIo, "no file can be made beside this one", path);
+  if (!file.valid()) return io_failure("no file can be made beside this one", path, errno);
   return OutputStream(std::move(file), path, std::move(beside), true);
 }
 
@@ -69,7 +69,7 @@ Status OutputStream::write(std::span<const std::uint8_t> bytes) const {
   while (!bytes.empty()) {
     const ssize_t put = ::write(file_.get(), bytes.data(), bytes.size());
     if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return fail(Errc::kIo, "this cannot be written, or nobody reads it", path_);
+    if (put <= 0) return io_failure("this cannot be written, or nobody reads it", path_, errno);
     bytes = bytes.subspan(static_cast<std::size_t>(put));
   }
   return {};
@@ -85,7 +85,9 @@ Status OutputStream::name_beside() {
   std::uint64_t number = 0;
   const bool drawn = ::getrandom(&number, sizeof number, 0) == sizeof number;
   std::string beside = path_ + "." + std::to_string(number);
-  if (!drawn || !link(beside)) return fail(Errc::kIo, "no file can be made beside this one", path_);
+  if (!drawn || !link(beside)) {
+    return io_failure("no file can be made beside this one", path_, errno);
+  }
   beside_ = std::move(beside);
   return {};
 }
@@ -93,13 +95,12 @@ Status OutputStream::name_beside() {
 Status OutputStream::complete() {
   if (!is_file_) return {};
   if (::fsync(file_.get()) != 0) {
-    return fail(Errc::kIo, "this file cannot be written to disk", path_);
+    return io_failure("this file cannot be written to disk", path_, errno);
   }
-  is_file_ = false;
   if (beside_.empty() && link(path_)) return {};
   if (beside_.empty()) VHSM_TRY(name_beside());
   if (std::rename(beside_.c_str(), path_.c_str()) != 0) {
-    return fail(Errc::kIo, "this file cannot take its place", path_);
+    return io_failure("this file cannot take its place", path_, errno);
   }
   beside_.clear();
   return {};

@@ -60,7 +60,7 @@ class OutputStream {
   Descriptor file_;
   std::string path_;
   std::string beside_;  ///< the name that it has so far
-  bool is_file_;        ///< or standard output, or complete
+  bool is_file_;        ///< or standard output
 };
 
 }  // namespace vhsm::cli

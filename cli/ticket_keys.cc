@@ -67,11 +67,13 @@ bool is_memory(const std::string& folder) {
 Status check_owner(const std::string& folder) {
   struct stat status {};
   const bool known = ::stat(folder.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
-  if (!known) return fail(Errc::kIo, "this is no folder", folder);
+  if (!known) {
+    return fail(Errc::kIo, "this is no folder", folder).cured_by("name one with --dir");
+  }
   const bool ours = status.st_uid == 0 || status.st_uid == ::geteuid();
   if (ours && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0) return {};
-  return fail(Errc::kInvalidArgument, "others may write to this folder: chown and chmod 0700",
-              folder);
+  return fail(Errc::kInvalidArgument, "others may write to this folder", folder)
+      .cured_by("give it to root, with mode 0700");
 }
 
 Status mount_memory(const TicketArguments& arguments) {
@@ -130,12 +132,10 @@ Result<SymmetricKeyPtr> open_key(const Parts& parts, const TicketArguments& argu
   uri.type = keystore::ObjectType::kSecret;
   const auto entry = VHSM_TRY(ask_with_patience(std::chrono::seconds(arguments.wait),
                                                 [&] { return parts.keystore->open(uri); }));
-  if (entry.symmetric == nullptr) {
-    return fail(Errc::kMissing, "a key pair stands there, not a symmetric key", uri.name.uri());
-  }
-  if (entry.symmetric->size() >= kLeastKeyBytes) return entry.symmetric;
-  return fail(Errc::kBadLength, "ticket keys come from a symmetric key of 256 bits or more",
-              uri.name.uri());
+  const auto key = VHSM_TRY(symmetric_in(entry, uri.name));
+  if (key->size() >= kLeastKeyBytes) return key;
+  return fail(Errc::kBadLength, "this key is shorter than what is derived from it", uri.name.uri())
+      .cured_by("name a symmetric key of 256 bits or more");
 }
 
 /// A server encrypts with the current one; clocks may differ, and tickets are older.
