@@ -12,16 +12,17 @@
 #   --timeout SECONDS   for all of it (300)
 #   --env NAME=VALUE    of the program; the guest has no other variable of this environment
 #   --with PATH         a file or folder that the program loads or reads, with the libraries it needs
+#   --module NAME       of Debian's kernel, loaded before the program, with those it depends on
 #   --kernel FILE       instead of Debian's, which is downloaded once into build/guest, not installed
 #   --kernel-args TEXT  more words for the kernel's command line
 # Needs the packages GUEST_PACKAGES of packages.sh.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
-readonly ROOT
-CPU=max CPUS=2 MEMORY=1024 TIMEOUT=300 KERNEL='' KERNEL_ARGS='' VARIABLES=() FILES=()
+readonly ROOT KERNELS=$ROOT/build/guest
+CPU=max CPUS=2 MEMORY=1024 TIMEOUT=300 KERNEL='' KERNEL_ARGS='' VARIABLES=() FILES=() MODULES=()
 FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/vhsm-guest.XXXXXX")
-QEMU=
+QEMU='' RELEASE=''
 
 clean_up() {
   if [ -n "$QEMU" ]; then
@@ -44,20 +45,38 @@ fail() {
   exit "${2:-125}"
 }
 
-# Prints the path of a kernel of this Debian. Its package is not installed: that would make an initrd.
+# Prints the release of this Debian's kernel, which is in build/guest then, with its modules. Its package is
+# not installed: that would make an initrd.
 debian_kernel() {
-  local package kernel
+  local package release
   package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
   [ -n "$package" ] || fail "apt knows no package linux-image-cloud-amd64: apt-get update"
-  kernel=$ROOT/build/guest/vmlinuz-${package#linux-image-}
-  if [ ! -s "$kernel" ]; then
-    mkdir -p "$FOLDER/package" "$ROOT/build/guest"
+  release=${package#linux-image-}
+  if [ ! -e "$KERNELS/$release" ]; then
+    mkdir -p "$FOLDER/package" "$FOLDER/$release" "$KERNELS"
     (cd "$FOLDER/package" && apt-get download -q "$package") >"$FOLDER/package.log" 2>&1 ||
       { cat "$FOLDER/package.log" >&2; fail "$package cannot be downloaded"; }
-    dpkg-deb --fsys-tarfile "$FOLDER"/package/*.deb | tar -xO --wildcards './boot/vmlinuz-*' >"$FOLDER/vmlinuz"
-    mv "$FOLDER/vmlinuz" "$kernel"
+    dpkg-deb --fsys-tarfile "$FOLDER"/package/*.deb |
+      tar -x -C "$FOLDER/$release" --wildcards --transform 's,^\./usr/,./,' './boot/vmlinuz-*' './*lib/modules/*'
+    busybox depmod -b "$FOLDER/$release" "$release"
+    mv "$FOLDER/$release" "$KERNELS/"
   fi
-  echo "$kernel"
+  echo "$release"
+}
+
+# MODULES and what they depend on, where modprobe(8) looks, and the list of those to load.
+add_modules() {
+  local folder=lib/modules/$RELEASE name files
+  echo "${MODULES[*]}" >"$FOLDER/root/run/modules"
+  [ ${#MODULES[@]} != 0 ] || return 0
+  mkdir -p "$FOLDER/root/$folder"
+  for name in "${MODULES[@]}"; do
+    files=$(sed -n "s,:, ,; \,^[^ ]*/${name//[-_]/[-_]}\.ko[.a-z]* ,p" "$KERNELS/$RELEASE/$folder/modules.dep")
+    [ -n "$files" ] || fail "$RELEASE has no module $name"
+    # shellcheck disable=SC2086  # a list of files
+    (cd "$KERNELS/$RELEASE/$folder" && cp --parents $files "$FOLDER/root/$folder/")
+  done
+  busybox depmod -b "$FOLDER/root" "$RELEASE"
 }
 
 # add PATH: copies a file or folder, and the shared libraries of what is in it.
@@ -95,6 +114,8 @@ exec 3>/dev/ttyS1
 stty -F /dev/ttyS1 115200 -opost -echo
 if [ -e /run/needs_keys ] && ! grep -qw ospke /proc/cpuinfo; then
   echo "<0>guest: no protection keys" >/dev/kmsg
+elif ! xargs -r modprobe -a </run/modules; then
+  echo "<0>guest: not all modules" >/dev/kmsg
 else
   cd /tmp
   sh /run/command </dev/null >&3 2>&3
@@ -114,6 +135,7 @@ pack() {
   for path in bin sbin lib lib64; do ln -s "usr/$path" "$FOLDER/root/$path"; done
   cp /bin/busybox "$FOLDER/root/bin/"
   for path in "${FILES[@]}" "$1"; do add "$path"; done
+  add_modules
   if [ "$CPU" = max ]; then touch "$FOLDER/root/run/needs_keys"; fi
   {
     [ ${#VARIABLES[@]} = 0 ] || printf 'export %q\n' "${VARIABLES[@]}"
@@ -154,6 +176,7 @@ main() {
       --timeout) TIMEOUT=$2 ;;
       --env) VARIABLES+=("$2") ;;
       --with) FILES+=("$(absolute "$2")") ;;
+      --module) MODULES+=("$2") ;;
       --kernel) KERNEL=$(absolute "$2") ;;
       --kernel-args) KERNEL_ARGS=$2 ;;
       *) fail "no option $option" 2 ;;
@@ -167,7 +190,11 @@ main() {
   for option in qemu-system-x86_64 busybox cpio; do
     command -v $option >/dev/null || fail "no $option here"
   done
-  [ -n "$KERNEL" ] || KERNEL=$(debian_kernel)
+  if [ -z "$KERNEL" ]; then
+    RELEASE=$(debian_kernel)
+    KERNEL=$KERNELS/$RELEASE/boot/vmlinuz-$RELEASE
+  fi
+  [ ${#MODULES[@]} = 0 ] || [ -n "$RELEASE" ] || fail "modules are of Debian's kernel: without --kernel" 2
   pack "$program" "$@"
   boot || status=$?
   [ $status != 124 ] || fail "not done in $TIMEOUT s" 124

@@ -109,6 +109,18 @@ stage_guest() {
   in_guest secret keystore_test 'OperationTest.SignsWhat*:GeneratorTest.*:OperationTest.ManyThreads*:ShelfTest.AChild*'
   in_guest secret provider_test '-*Generation*:*Rsa*:*RSA*:*Hundreds*:*ManyKeys*:Storeutl*:*brainpool*:*secp*:*P224:*P384*:*P521*' \
     --with build/release/lib --env OPENSSL_CONF=/dev/null
+  volumes_in_guest
+}
+
+# LUKS volumes, opened with secrets of a folder and of a KBS, with the keys in the process and in vhsmd.
+volumes_in_guest() {
+  local options=() word
+  for word in dm-crypt loop xts ecb; do options+=(--module "$word"); done
+  for word in build/release/{bin/{vhsm,vhsmd,vhsm-kbs},tests/world/emulator} /sbin/{cryptsetup,mke2fs}; do
+    options+=(--with "$word")
+  done
+  in_guest secret secret_flow_test 'VolumeTest.*' "${options[@]}"
+  in_guest locked secret_flow_test 'VolumeTest.*' "${options[@]}" --env VHSM_TEST_KEYSTORE=unix
 }
 
 # in_guest FORM PROGRAM FILTER [OPTION OF guest.sh...]
