@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
 
-readonly STAGES=(packages rules build test guest valgrind asan tsan fuzz)
+readonly STAGES=(packages rules build test guest boot valgrind asan tsan fuzz)
 readonly FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 export GTEST_COLOR=no CTEST_OUTPUT_ON_FAILURE=1
 
@@ -127,6 +127,23 @@ volumes_in_guest() {
 in_guest() {
   skips_named scripts/guest.sh --env "VHSM_MEMORY=$1" "${@:4}" "build/release/bin/$2" --gtest_brief=1 "--gtest_filter=$3"
   echo "$2 ($1 memory) passed behind a protection key"
+}
+
+# systemd as the first process of the emulated machine: the units, vhsmd, and a volume that waits for its KBS.
+stage_boot() {
+  local root options=() word
+  root=$(mktemp -d)
+  # shellcheck disable=SC2064  # this root
+  trap "rm -rf '$root'" EXIT
+  DESTDIR=$root quietly cmake --install build/release --prefix /usr --strip
+  cp -r tests/boot/root/. "$root"
+  cp -r build/release/tests/world/emulator "$root/etc/vhsm/snp"
+  chmod -R a+rX "$root/etc/vhsm"
+  quietly systemctl --root="$root" enable vhsmd.service vhsm-secrets.socket owner.service kbs.service
+  for word in dm-crypt loop xts ecb; do options+=(--module "$word"); done
+  for word in systemd udev dmsetup cryptsetup-bin; do options+=(--package "$word"); done
+  for word in /sbin/mke2fs /usr/bin/openssl; do options+=(--with "$word"); done
+  scripts/guest.sh --cpu max,-pku --systemd --root "$root" "${options[@]}" tests/boot/boot.sh
 }
 
 # What valgrind can follow: it lacks memfd_secret and SS_AUTODISARM, and does not return from a crash or an
