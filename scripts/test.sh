@@ -97,9 +97,26 @@ run_tests() {
 
 stage_test() { run_tests build/release; }
 
+# Whether guest.sh has what it needs; says so if not.
+guests_can_be_had() {
+  command -v qemu-system-x86_64 >/dev/null && command -v busybox >/dev/null && apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1 && return
+  echo "skipped: no qemu, no busybox or no package of Debian's kernel here"
+  return 1
+}
+
+# each OPTION VALUE...: prints the option before each value, in lines.
+each() {
+  local option=$1 value
+  shift
+  for value in "$@"; do printf '%s\n' "$option" "$value"; done
+}
+
+readonly LUKS_MODULES=(dm-crypt loop xts ecb)
+
 # Protected memory behind a protection key, on an emulated CPU that has them and with Debian's kernel.
 # Secret memory is slow there: what does things by the thousand stays out.
 stage_guest() {
+  guests_can_be_had || return 0
   local form
   for form in secret locked; do
     in_guest "$form" protection_key_test '*'
@@ -114,11 +131,9 @@ stage_guest() {
 
 # LUKS volumes, opened with secrets of a folder and of a KBS, with the keys in the process and in vhsmd.
 volumes_in_guest() {
-  local options=() word
-  for word in dm-crypt loop xts ecb; do options+=(--module "$word"); done
-  for word in build/release/{bin/{vhsm,vhsmd,vhsm-kbs},tests/world/emulator} /sbin/{cryptsetup,mke2fs}; do
-    options+=(--with "$word")
-  done
+  local options
+  mapfile -t options < <(each --module "${LUKS_MODULES[@]}"
+    each --with build/release/{bin/{vhsm,vhsmd,vhsm-kbs},tests/world/emulator} /sbin/{cryptsetup,mke2fs})
   in_guest secret secret_flow_test 'VolumeTest.*' "${options[@]}"
   in_guest locked secret_flow_test 'VolumeTest.*' "${options[@]}" --env VHSM_TEST_KEYSTORE=unix
 }
@@ -131,19 +146,27 @@ in_guest() {
 
 # systemd as the first process of the emulated machine: the units, vhsmd, and a volume that waits for its KBS.
 stage_boot() {
-  local root options=() word
+  guests_can_be_had || return 0
+  local root options
   root=$(mktemp -d)
   # shellcheck disable=SC2064  # this root
   trap "rm -rf '$root'" EXIT
-  DESTDIR=$root quietly cmake --install build/release --prefix /usr --strip
-  cp -r tests/boot/root/. "$root"
-  cp -r build/release/tests/world/emulator "$root/etc/vhsm/snp"
-  chmod -R a+rX "$root/etc/vhsm"
-  quietly systemctl --root="$root" enable vhsmd.service vhsm-secrets.socket owner.service kbs.service
-  for word in dm-crypt loop xts ecb; do options+=(--module "$word"); done
-  for word in systemd udev dmsetup cryptsetup-bin; do options+=(--package "$word"); done
-  for word in /sbin/mke2fs /usr/bin/openssl; do options+=(--with "$word"); done
+  boot_files "$root"
+  mapfile -t options < <(each --module "${LUKS_MODULES[@]}"
+    # shellcheck disable=SC2046  # a list of words
+    each --package systemd udev dmsetup cryptsetup-bin $(newer_packages | grep systemd)
+    each --with /sbin/mke2fs /usr/bin/openssl)
   scripts/guest.sh --cpu max,-pku --systemd --root "$root" "${options[@]}" tests/boot/boot.sh
+}
+
+# boot_files ROOT: the project as it is installed, and what a site adds.
+boot_files() {
+  DESTDIR=$1 quietly cmake --install build/release --prefix /usr --strip
+  cp -r tests/boot/root/. "$1"
+  cp -r build/release/tests/world/emulator "$1/etc/vhsm/snp"
+  chmod -R a+rX "$1/etc/vhsm"
+  quietly systemctl --root="$1" enable vhsmd.service vhsm-secrets.socket vhsm-ticket-keys.timer \
+    "vhsm-fetch@$(systemd-escape vhsm:default/tls/www).service" owner.service kbs.service
 }
 
 # What valgrind can follow: it lacks memfd_secret and SS_AUTODISARM, and does not return from a crash or an

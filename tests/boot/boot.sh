@@ -46,6 +46,8 @@ before() { [ "$(property "$1" ActiveEnterTimestampMonotonic)" -lt "$(property "$
 main_process() { property vhsmd.service MainPID; }
 status_of_vhsmd() { grep -E "$1" "/proc/$(main_process)/status"; }
 
+doctor_says() { vhsm doctor | grep "$1" || { vhsm doctor; return 1; }; }
+
 verify() { openssl pkeyutl -verify -pubin -inkey /srv/www.pub -rawin -in $MESSAGE -sigfile "$1"; }
 sign() {
   rm -f /run/signature
@@ -70,6 +72,8 @@ the_daemon() {
   claim "its user is not root" is vhsmd.service User vhsm
   claim "it has no capability" status_of_vhsmd '^CapEff:	0+$'
   claim "it has a system call filter" status_of_vhsmd '^Seccomp:	2$'
+  claim "its keys are in secret memory" doctor_says memfd_secret
+  claim "a key was fetched before anyone asked for it" is "vhsm-fetch@vhsm:default-tls-www.service" ActiveState active
   claim "its key signs for root" sign
   claim "another user has no grant" refused systemctl start web.service
   claim "and is told so" said web.service default/tls/www
@@ -81,6 +85,12 @@ the_daemon() {
   kill -9 "$(main_process)"
   claim "a vhsmd that was killed is back for the next signature" sign
   claim "by systemd" is vhsmd.service NRestarts 1
+}
+
+the_tickets() {
+  local file=/run/vhsm-tickets/current.key
+  claim "the timer has written session ticket keys" eventually 60 test -s $file
+  claim "of 80 bytes, root's alone" sh -c "stat -c '%s %a %U' $file | grep -x '80 600 root'"
 }
 
 # Linux 6.5 tells vhsmd for certain who has just connected (vhsmd(8), GRANTS).
@@ -124,9 +134,12 @@ main() {
   the_machine
   the_volume
   the_daemon
+  the_tickets
   kill -STOP "$(main_process)"
   the_volume_again
   the_watchdog
+  claim "vhsmd exposes less than 2.0 of 10" systemd-analyze security --threshold=20 --no-pager vhsmd.service
+  claim "no unit has logged a secret" refused sh -c 'journalctl -b --no-pager | grep an-api-key'
   systemd-analyze security --no-pager vhsmd.service | tail -n 1
 }
 
