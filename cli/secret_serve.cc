@@ -92,7 +92,8 @@ Status check_user(int socket) {
   const bool known = ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
   if (known && (peer.uid == 0 || peer.uid == ::geteuid())) return {};
   return fail(Errc::kNotGranted, "only root and who serves may have secrets from this socket",
-              known ? "user " + std::to_string(peer.uid) : "an unknown user");
+              known ? "user " + std::to_string(peer.uid) : "an unknown user")
+      .cured_by("let systemd ask, which is root");
 }
 
 Result<ServedName> name_of_peer(int socket) {
@@ -104,7 +105,8 @@ Result<ServedName> name_of_peer(int socket) {
   const auto name = bound ? parse_served_name({address.sun_path, size - kBeforePath})
                           : std::optional<ServedName>();
   if (name.has_value()) return *name;
-  return fail(Errc::kNotGranted, "who connects does not say for which volume or credential");
+  return fail(Errc::kNotGranted, "who connects does not say for which volume or credential")
+      .cured_by("see crypttab(5) and LoadCredential= in systemd.exec(5)");
 }
 
 std::string text_of(const ServedName& name) {
@@ -116,7 +118,10 @@ Status serve_one(const Descriptor& socket, const Parts& parts, const Offer& offe
   VHSM_TRY(check_user(socket.get()));
   const ServedName name = VHSM_TRY(name_of_peer(socket.get()));
   const KeyUri* const uri = offer.find(name);
-  if (uri == nullptr) return fail(Errc::kNotGranted, "nothing is served for it", text_of(name));
+  if (uri == nullptr) {
+    return fail(Errc::kNotGranted, "nothing is served for it", text_of(name))
+        .cured_by("name it by --volume or --credential");
+  }
   const auto secret =
       VHSM_TRY(ask_with_patience(patience, [&] { return parts.keystore->release(*uri); }));
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &kLongestWrite, sizeof kLongestWrite);

@@ -17,7 +17,7 @@ namespace vhsm::cli {
 Result<InputStream> InputStream::open(const std::string& path) {
   Descriptor file(path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
                               : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-  if (!file.valid()) return fail(Errc::kIo, "this file cannot be opened", path);
+  if (!file.valid()) return io_failure("this file cannot be opened", path, errno);
   return InputStream(std::move(file), path);
 }
 
@@ -26,7 +26,7 @@ Result<std::size_t> InputStream::fill(std::span<std::uint8_t> into) const {
   while (size < into.size()) {
     const ssize_t got = ::read(file_.get(), into.data() + size, into.size() - size);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail(Errc::kIo, "this file cannot be read", path_);
+    if (got < 0) return io_failure("this file cannot be read", path_, errno);
     if (got == 0) break;
     size += static_cast<std::size_t>(got);
   }
@@ -42,7 +42,7 @@ Result<OutputStream> OutputStream::open(const std::string& path) {
   }
   std::string beside = path + ".XXXXXX";
   Descriptor file(::mkostemp(beside.data(), O_CLOEXEC));
-  if (!file.valid()) return fail(Errc::kIo, "no file can be made beside this one", path);
+  if (!file.valid()) return io_failure("no file can be made beside this one", path, errno);
   return OutputStream(std::move(file), path, std::move(beside));
 }
 
@@ -54,7 +54,7 @@ Status OutputStream::write(std::span<const std::uint8_t> bytes) const {
   while (!bytes.empty()) {
     const ssize_t put = ::write(file_.get(), bytes.data(), bytes.size());
     if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return fail(Errc::kIo, "this cannot be written, or nobody reads it", path_);
+    if (put <= 0) return io_failure("this cannot be written, or nobody reads it", path_, errno);
     bytes = bytes.subspan(static_cast<std::size_t>(put));
   }
   return {};
@@ -63,7 +63,7 @@ Status OutputStream::write(std::span<const std::uint8_t> bytes) const {
 Status OutputStream::complete() {
   if (beside_.empty()) return {};
   if (::fsync(file_.get()) != 0 || std::rename(beside_.c_str(), path_.c_str()) != 0) {
-    return fail(Errc::kIo, "this file cannot be written to disk", path_);
+    return io_failure("this file cannot be written to disk", path_, errno);
   }
   beside_.clear();
   return {};

@@ -112,8 +112,7 @@ Result<SymmetricKeyPtr> open_key(const Parts& parts, const TicketArguments& argu
   uri.type = keystore::ObjectType::kSecret;
   const auto entry = VHSM_TRY(ask_with_patience(std::chrono::seconds(arguments.wait),
                                                 [&] { return parts.keystore->open(uri); }));
-  if (entry.symmetric != nullptr) return entry.symmetric;
-  return fail(Errc::kMissing, "a key pair stands there, not a symmetric key", uri.name.uri());
+  return symmetric_in(entry, uri.name);
 }
 
 /// A server encrypts with the current one; clocks may differ, and tickets are older.

@@ -339,7 +339,8 @@ class MemoryKeystore final : public HoldingKeystore {
   static Error is_for_another(const KeyUri& receiver) {
     return fail(Errc::kMissing,
                 "the backup is for a key of another keystore, or for one that is gone",
-                receiver.text());
+                receiver.text())
+        .cured_by("have it made for a key that is here: vhsm key attest");
   }
 
   /// Each version for itself: they may have come in different ways.
@@ -421,9 +422,7 @@ class MemoryKeystore final : public HoldingKeystore {
     return std::vector<std::string>(names.begin(), names.end());
   }
 
-  static Error no_such_key(const KeyName& name) {
-    return fail(Errc::kMissing, "there is no such key here", name.uri());
-  }
+  static Error no_such_key(const KeyName& name) { return sealed::no_such_key(name.path()); }
 
   static sealed::NewVersion secret_version(std::string type, SealedPolicy policy) {
     return {.content = sealed::Content::kSecret,

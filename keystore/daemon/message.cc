@@ -172,13 +172,14 @@ Status read_field(Field field, CborReader& reader, Request& request) {
 void write_error(CborWriter& writer, const Error& error) {
   writer.array(3);
   writer.number(static_cast<std::uint64_t>(error.code));
-  writer.text(error.what.c_str());
+  writer.text(std::string(error.what.c_str()) + " (" + cure(error) + ")");
   writer.text(error.subject.text());
 }
 
-/// Subject and sentence share what a subject can take.
+/// Subject and sentence share what a subject can take. The sentence has its cure in it: only vhsmd
+/// knows what failed.
 Status read_error(CborReader& reader, std::optional<Error>& into) {
-  constexpr std::size_t kShownSubjectBytes = Subject::kMaxBytes / 2;
+  constexpr std::size_t kShownSubjectBytes = Subject::kMaxBytes / 3;
   const std::size_t parts = VHSM_TRY(reader.array());
   std::uint64_t code = 0;
   VHSM_TRY(read_number(reader, code, 1, static_cast<std::uint64_t>(Errc::kLast)));
@@ -188,7 +189,7 @@ Status read_error(CborReader& reader, std::optional<Error>& into) {
   std::string text(subject.substr(0, kShownSubjectBytes));
   if (!text.empty()) text += ": ";
   text += what;
-  into = fail(static_cast<Errc>(code), "so says vhsmd", text);
+  into = fail(static_cast<Errc>(code), "so says vhsmd", text).cured_by("its log may tell more");
   return {};
 }
 
