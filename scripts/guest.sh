@@ -14,11 +14,11 @@
 #   --with PATH         a file or folder that the program loads or reads, with the libraries it needs
 #   --package NAME      files of a package that is installed here, without its documentation, likewise
 #   --root FOLDER       whose files lie in the guest as they lie in it, likewise
+#   --systemd PATH      in the guest, of a --package: the first process, and the program is a service of it. Below
+#                       /tmp nothing outlasts its start
 #   --module NAME       of Debian's kernel, loaded before the program, with those it depends on
 #   --kernel FILE       instead of Debian's, which is downloaded once into build/guest, not installed
 #   --kernel-args TEXT  more words for the kernel's command line
-#   --systemd           (no value) the first process is systemd, from --package systemd, and the program a service;
-#                       below /tmp nothing outlasts its start
 # Needs the packages GUEST_PACKAGES of packages.sh.
 set -euo pipefail
 
@@ -126,7 +126,7 @@ if ! xargs -r modprobe -a </guest/modules; then
   echo "<0>guest: not all modules" >/dev/kmsg
   reboot -f
 fi
-[ ! -e /etc/systemd/system/guest.service ] || exec /lib/systemd/systemd
+[ ! -e /guest/systemd ] || exec "$(cat /guest/systemd)"
 exec sh /guest/start
 END
   chmod 755 "$FOLDER/root/init"
@@ -156,6 +156,7 @@ END
 # boots for the first time, and asks questions.
 write_service() {
   local units=$FOLDER/root/etc/systemd/system
+  echo "$SYSTEMD" >"$FOLDER/root/guest/systemd"
   mkdir -p "$units/multi-user.target.wants"
   printf '[Service]\nExecStart=sh /guest/start\n' >"$units/guest.service"
   ln -s ../guest.service "$units/multi-user.target.wants/"
@@ -208,11 +209,6 @@ main() {
   local option
   while [[ ${1-} == --* ]]; do
     option=$1
-    if [ "$option" = --systemd ]; then
-      SYSTEMD=yes
-      shift
-      continue
-    fi
     [ $# -ge 2 ] || fail "$option takes a value" 2
     case $option in
       --cpu) CPU=$2 ;;
@@ -223,6 +219,7 @@ main() {
       --with) FILES+=("$(absolute "$2")") ;;
       --package) PACKAGES+=("$2") ;;
       --root) ROOTS+=("$(absolute "$2")") ;;
+      --systemd) SYSTEMD=$2 ;;
       --module) MODULES+=("$2") ;;
       --kernel) KERNEL=$(absolute "$2") ;;
       --kernel-args) KERNEL_ARGS=$2 ;;

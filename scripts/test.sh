@@ -156,7 +156,7 @@ stage_boot() {
     # shellcheck disable=SC2046  # a list of words
     each --package systemd udev dmsetup cryptsetup-bin $(newer_packages | grep systemd)
     each --with /sbin/mke2fs /usr/bin/openssl)
-  scripts/guest.sh --cpu max,-pku --systemd --root "$root" "${options[@]}" tests/boot/boot.sh
+  scripts/guest.sh --cpu max,-pku --systemd /lib/systemd/systemd --root "$root" "${options[@]}" tests/boot/boot.sh
 }
 
 # boot_files ROOT: the project as it is installed, and what a site adds.

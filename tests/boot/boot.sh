@@ -121,6 +121,7 @@ the_volume_again() {
   claim "and has what was written" grep -x 'dear reader' /var/lib/data/letter
   claim "a volume whose key does not come out stays closed" refused systemctl start systemd-cryptsetup@denied.service
   claim "and it is said why" said vhsm-secrets.service default/tls/www
+  claim "and nobody is asked for it" said systemd-cryptsetup@denied.service "disabled via 'headless' option"
 }
 
 the_watchdog() {
