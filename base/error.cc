@@ -3,6 +3,7 @@
 
 #include <array>
 #include <string>
+#include <system_error>
 
 namespace vhsm {
 namespace {
@@ -63,10 +64,19 @@ static_assert(kTexts.size() == static_cast<std::size_t>(Errc::kLast));
 const char* reason(Errc code) noexcept { return text_of(code).reason; }
 const char* cure(Errc code) noexcept { return text_of(code).cure; }
 
+const char* cure(const Error& error) noexcept {
+  return error.own_cure != nullptr ? error.own_cure : cure(error.code);
+}
+
+Error io_failure(Literal what, std::string_view path, int number, const Where& where) {
+  const std::string reason = std::generic_category().message(number);
+  return fail(Errc::kIo, what, std::string(path) + " (" + reason + ")", where);
+}
+
 std::string describe(const Error& error) {
   std::string text;
   if (!error.subject.empty()) text.append(error.subject.text()).append(": ");
-  return text.append(error.what.c_str()).append(" (").append(cure(error.code)).append(")");
+  return text.append(error.what.c_str()).append(" (").append(cure(error)).append(")");
 }
 
 }  // namespace vhsm

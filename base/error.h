@@ -83,7 +83,7 @@ struct Where {
 /// Longer text is cut at the end; bytes outside printable ASCII become '?'.
 class Subject {
  public:
-  static constexpr std::size_t kMaxBytes = 160;
+  static constexpr std::size_t kMaxBytes = 240;
 
   constexpr Subject() = default;
   // NOLINTNEXTLINE(google-explicit-constructor): `fail(code, "what", name)` reads as a sentence
@@ -111,10 +111,15 @@ struct Error {
   Literal what;
   Subject subject;
   Where where;
+  const char* own_cure = nullptr;  ///< a literal; null: the code's
 
   /// This error with `thing` as its subject, unless a deeper layer named one already.
   [[nodiscard]] constexpr Error about(const Subject& thing) const noexcept {
-    return subject.empty() ? Error{code, what, thing, where} : *this;
+    return subject.empty() ? Error{code, what, thing, where, own_cure} : *this;
+  }
+  /// With a cure for this very case, where the code's would lead astray.
+  [[nodiscard]] constexpr Error cured_by(Literal cure) const noexcept {
+    return {code, what, subject, where, cure.c_str()};
   }
 };
 static_assert(std::is_trivially_copyable_v<Error>);
@@ -129,8 +134,14 @@ static_assert(std::is_trivially_copyable_v<Error>);
 /// The short name of `code`, e.g. "not attested": OpenSSL's reason string, the log's and the CLI's.
 [[nodiscard]] const char* reason(Errc code) noexcept;
 
-/// What the user can do about `code`: one sentence without a full stop.
+/// kIo about `path`, with what the system says of it.
+/// @param number  errno.
+[[nodiscard]] Error io_failure(Literal what, std::string_view path, int number,
+                               const Where& where = Where::here());
+
+/// What the user can do about it: one sentence without a full stop.
 [[nodiscard]] const char* cure(Errc code) noexcept;
+[[nodiscard]] const char* cure(const Error& error) noexcept;
 
 /// "subject: what (cure)", as the CLI and the logs print it.
 [[nodiscard]] std::string describe(const Error& error);

@@ -176,7 +176,7 @@ void Log::error(const Error& error) const noexcept {
   line.append_time();
   line.append(" error ");
   if (!error.subject.empty()) line.append("{}: ", error.subject.text());
-  line.append("{}: {} ({})", reason(error.code), error.what.c_str(), cure(error.code));
+  line.append("{}: {} ({})", reason(error.code), error.what.c_str(), cure(error));
   file_.write(line.text());
 }
 

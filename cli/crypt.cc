@@ -44,9 +44,10 @@ Result<Exit> crypt(const Console& console, const CryptArguments& arguments) {
   const auto uri = VHSM_TRY(key_uri(arguments, parts.settings));
   const auto in = VHSM_TRY(InputStream::open(arguments.file));
   auto out = VHSM_TRY(OutputStream::open(arguments.out));
-  VHSM_TRY(transform(
+  const Status done = transform(
       *parts.keystore, uri, [&](std::span<std::uint8_t> into) { return in.fill(into); },
-      [&](std::span<const std::uint8_t> bytes) { return out.write(bytes); }));
+      [&](std::span<const std::uint8_t> bytes) { return out.write(bytes); });
+  if (!done.ok()) return done.error().about(arguments.file);
   VHSM_TRY(out.complete());
   return Exit::kDone;
 }
@@ -87,10 +88,8 @@ Result<Bytes> code_of(const Parts& parts, const KeyUri& uri, std::string digest,
       OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest.data(), 0),
       OSSL_PARAM_construct_end()};
   VHSM_TRY(mac->set_params(params));
-  if (entry.symmetric == nullptr) {
-    return fail(Errc::kMissing, "a key pair stands there, not a symmetric key", uri.name.uri());
-  }
-  VHSM_TRY(mac->start({.key = entry.symmetric}));
+  auto key = VHSM_TRY(symmetric_in(entry, uri.name));
+  VHSM_TRY(mac->start({.key = std::move(key)}));
   VHSM_TRY(feed(*mac, in));
   Bytes code(kMostBytes);
   const std::size_t size = VHSM_TRY(mac->finish(code));

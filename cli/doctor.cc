@@ -44,7 +44,7 @@ using Checks = std::vector<Check>;
 Check failed(std::string name, const Error& error) {
   std::string finding(error.subject.text());
   if (!finding.empty()) finding += ": ";
-  return {Mark::kFailure, std::move(name), finding + error.what.c_str(), cure(error.code)};
+  return {Mark::kFailure, std::move(name), finding + error.what.c_str(), cure(error)};
 }
 
 Check check_settings(const Result<Settings>& settings) {
@@ -259,7 +259,7 @@ Check check_folder(const Settings& settings, std::shared_ptr<snp::Platform> plat
   const std::string finding =
       fmt::format("{}, slots: {}", settings.key_folder(), describe_slots(slots));
   if (!keys.ok()) {
-    return {Mark::kFailure, "folder of keys", finding, cure(keys.error().code)};
+    return {Mark::kFailure, "folder of keys", finding, cure(keys.error())};
   }
   const std::string counted = fmt::format("{} keys in {}", keys.value(), finding);
   if (slots.size() >= keystore::sealed::kSlotsForKeys) {

@@ -41,7 +41,8 @@ Result<nitride::HttpAnswer> http_get(const Endpoint& endpoint, const nitride::Tl
   if (answer.ok()) return answer;
   if (answer.error().code == Errc::kUnreachable) {  // what lies below knows KBSs alone
     return fail(Errc::kUnreachable, "this server does not answer, or there is no way to it",
-                endpoint.url());
+                endpoint.url())
+        .cured_by("check its address, --kds-ca and the network; then try again");
   }
   return answer.error().about(endpoint.url());
 }

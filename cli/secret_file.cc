@@ -23,7 +23,7 @@ constexpr std::string_view kHex = "0123456789abcdef";
 Result<Descriptor> open_file(const std::string& path) {
   if (path == "-") return Descriptor(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return fail(Errc::kIo, "this file cannot be opened", path);
+  if (!file.valid()) return io_failure("this file cannot be opened", path, errno);
   return file;
 }
 
@@ -32,7 +32,7 @@ Status write_all(const Descriptor& file, std::span<const std::uint8_t> bytes,
   while (!bytes.empty()) {
     const ssize_t put = ::write(file.get(), bytes.data(), bytes.size());
     if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return fail(Errc::kIo, "this file cannot be written", path);
+    if (put <= 0) return io_failure("this file cannot be written", path, errno);
     bytes = bytes.subspan(static_cast<std::size_t>(put));
   }
   return {};
@@ -42,11 +42,11 @@ Status write_new(const std::string& path, std::span<const std::uint8_t> bytes) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
   const Descriptor file(::open(path.c_str(), kFlags, S_IRUSR | S_IWUSR));
   if (!file.valid()) {
-    return fail(Errc::kIo, "this file cannot be made, or is there already", path);
+    return io_failure("this file cannot be made, or is there already", path, errno);
   }
   VHSM_TRY(write_all(file, bytes, path));
   if (::fsync(file.get()) == 0) return {};
-  return fail(Errc::kIo, "this file cannot be written to disk", path);
+  return io_failure("this file cannot be written to disk", path, errno);
 }
 
 struct Wipeable {
@@ -62,10 +62,10 @@ Result<Wipeable> open_to_wipe(const std::string& path) {
   }
   constexpr int kFlags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   Descriptor file(::open(path.c_str(), kFlags));
-  if (!file.valid() || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    return fail(Errc::kIo, "this file may not be overwritten, as --wipe-source says", path);
+  if (!file.valid() || ::fstat(file.get(), &status) != 0) {
+    return io_failure("this file cannot be overwritten, as --wipe-source says", path, errno);
   }
-  if (status.st_nlink != 1) {
+  if (!S_ISREG(status.st_mode) || status.st_nlink != 1) {
     return fail(Errc::kInvalidArgument,
                 "this file has other names (hard links), which --wipe-source would leave", path);
   }
@@ -114,7 +114,7 @@ Result<SecretBytes> read_secret_file(const std::string& path) {
   while (size < secret.size()) {
     const ssize_t got = ::read(file.get(), secret.expose().data() + size, secret.size() - size);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail(Errc::kIo, "this file cannot be read", path);
+    if (got < 0) return io_failure("this file cannot be read", path, errno);
     if (got == 0) break;
     size += static_cast<std::size_t>(got);
   }
@@ -137,7 +137,7 @@ Status wipe_file(const std::string& path) {
     left -= part;
   }
   if (::fsync(source.file.get()) == 0 && ::unlink(path.c_str()) == 0) return {};
-  return fail(Errc::kIo, "this file cannot be removed", path);
+  return io_failure("this file cannot be removed", path, errno);
 }
 
 Result<SecretBytes> make_recovery_key(const std::string& path) {

@@ -42,6 +42,13 @@ struct Entry {
   std::string policy{};         ///< what the stored form itself allows, as key_policy.h writes it
 };
 
+/// @errors kMissing when something else stands there.
+[[nodiscard]] inline Result<SymmetricKeyPtr> symmetric_in(const Entry& entry, const KeyName& name) {
+  if (entry.symmetric != nullptr) return entry.symmetric;
+  return fail(Errc::kMissing, "a key pair stands there, not a symmetric key", name.uri())
+      .cured_by("name a symmetric key");
+}
+
 /// What a list says of one version of a key.
 struct KeyLine {
   KeyName name;

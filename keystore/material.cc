@@ -56,8 +56,8 @@ Status check_curve_is_named(const EVP_PKEY* pair) {
   const bool told = EVP_PKEY_get_int_param(pair, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS,
                                            &is_explicit) == 1;
   if (!told || is_explicit == 0) return {};
-  return fail(Errc::kUnsupported,
-              "the key spells its curve out: openssl pkey -ec_param_enc named_curve names it");
+  return fail(Errc::kUnsupported, "the key spells its curve out, parameter by parameter")
+      .cured_by("give it the curve's name: openssl pkey -ec_param_enc named_curve");
 }
 
 Status take_private_key(std::span<const std::uint8_t> der, Material& material) {

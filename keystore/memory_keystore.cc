@@ -290,9 +290,7 @@ class MemoryKeystore final : public HoldingKeystore {
     return folder_->records(deadline());
   }
 
-  static Error no_such_key(const KeyName& name) {
-    return fail(Errc::kMissing, "there is no such key here", name.uri());
-  }
+  static Error no_such_key(const KeyName& name) { return sealed::no_such_key(name.path()); }
 
   static std::string policy_of(const sealed::Record& record) {
     return std::string(sealed::text(record.versions.back().policy));

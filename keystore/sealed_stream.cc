@@ -102,14 +102,14 @@ Status open(SymmetricOperation& gcm, const SymmetricKeyPtr& key, const Nonce& no
 /// Of the tag; other errors are trouble of this process, or of whoever has the key.
 bool is_mismatch(const Status& opened) noexcept { return opened.error().code == Errc::kCrypto; }
 
+constexpr char kFileCure[] = "get the file anew, from a backup of it";
+
 // ----- the file's own key ------------------------------------------------------------------------
 
 Result<SymmetricKeyPtr> wrapping_key(Keystore& keystore, const KeyUri& uri) {
   const Entry entry = VHSM_TRY(keystore.open({uri.name, ObjectType::kSecret, uri.version}));
-  if (entry.symmetric == nullptr) {
-    return fail(Errc::kMissing, "a key pair stands there, not a symmetric key", uri.name.uri());
-  }
-  if (entry.symmetric->size() == kStreamKeyBytes) return entry.symmetric;
+  auto key = VHSM_TRY(symmetric_in(entry, uri.name));
+  if (key->size() == kStreamKeyBytes) return key;
   return fail(Errc::kBadLength, "files are encrypted under a symmetric key of 256 bits",
               uri.name.uri());
 }
@@ -147,7 +147,8 @@ Result<SymmetricKeyPtr> file_key(Keystore& keystore, const SymmetricKeyPtr& wrap
   if (!is_mismatch(opened)) return opened.error();
   return wrapping->named(fail(Errc::kTampered,
                               "the file is not encrypted under this key, or its "
-                              "beginning was changed"));
+                              "beginning was changed")
+                             .cured_by(kFileCure));
 }
 
 // ----- chunks ------------------------------------------------------------------------------------
@@ -174,7 +175,8 @@ Status each_chunk(const Source& source, Room next, Room after, Work&& work) {
 Error cut_off() {
   return fail(Errc::kTampered,
               "the file was changed or cut off: what has come out so far is its "
-              "beginning, and no more is");
+              "beginning, and no more is")
+      .cured_by(kFileCure);
 }
 
 Result<StreamHead> read_head(const Source& source) {

@@ -16,8 +16,8 @@ namespace vhsm::keystore {
 /// Nonce, ciphertext, tag. Public: it may lie anywhere.
 using Sealed = std::vector<std::uint8_t>;
 
-/// Seals `clear` under a fresh random nonce: a child draws from generators of its own, so that no
-/// nonce serves twice under the key that it shares with its parent.
+/// Seals `clear` under a fresh random nonce: a child draws numbers of its own, so that no nonce
+/// serves twice under the key that it shares with its parent.
 /// @errors kMemoryLimit, kCrypto.
 Result<Sealed> seal(std::span<const std::uint8_t> clear);
 

@@ -356,7 +356,8 @@ const char* type_of(const SpelledKey& key) noexcept {
 
 Result<HeldPKey> pair_of(const SpelledKey& key) {
   if (key.kty == Kty::kSecret) {
-    return fail(Errc::kBadFormat, "this is a symmetric key: name it with type=secret");
+    return fail(Errc::kBadFormat, "this is a symmetric key")
+        .cured_by("name it with type=secret, or import it with --secret");
   }
   const auto builder = VHSM_TRY(made(ParamBuilder(OSSL_PARAM_BLD_new()), "no builder"));
   SecretBytes point;

@@ -118,7 +118,8 @@ Status SymmetricKey::allow_now() const {
 Result<SecretBytes> SymmetricKey::release() const {
   if (!is_secret()) {
     return named(fail(Errc::kNotExportable,
-                      "this is a key, or its owner has not marked it as one that may come out"));
+                      "this is a key, or its owner has not marked it as one that may come out")
+                     .cured_by("its owner can store it anew with --releasable"));
   }
   VHSM_TRY(allow_now());
   VHSM_TRY(ask_policy(Use::kRelease, {}, {}));

@@ -26,7 +26,8 @@ Status check_may_leave(const Cabinet& cabinet, const KeyUri& uri, const sealed::
 Error is_for_another(const KeyUri& receiver) {
   return fail(Errc::kMissing,
               "the backup is for a key of another keystore, or for one that is gone",
-              receiver.text());
+              receiver.text())
+      .cured_by("have it made for a key that is here: vhsm key attest");
 }
 
 /// PKCS#8 of the key that a backup is for.

@@ -70,7 +70,7 @@ void in_child() {
   // Without a copy the flag page stays wiped: this child uses no key and frees none.
   const bool whole = g_copied && !process.gate.warned() && !same_id;
   if (whole && take_over(process)) {
-    process.reseed.store(true, std::memory_order_relaxed);
+    process.stale.store(process.generators.start != nullptr, std::memory_order_relaxed);
     process.flag.raise();
   } else {
     process.no_room.store(g_quiet && !process.gate.warned(), std::memory_order_relaxed);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where the private OpenSSL's random numbers come from, when not from itself.
+// Where the private OpenSSL's random numbers come from, when not from the kernel.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace vhsm::memory {
 
-/// Generators of random numbers in the place of the private OpenSSL's: those inside its FIPS
+/// Generators of random numbers in this process: those inside the private OpenSSL's FIPS
 /// provider, which nobody can reach but by drawing from them. They lie where a thread first draws.
 struct Generators {
   /// Fills `out` from the calling thread's private one. In scope.

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Ties the libcrypto that we are linked with to protected memory: its allocator, its random
-// generators and its threads' ends.
-// Sources: CRYPTO_set_mem_functions(3), EVP_RAND(3), OPENSSL_thread_stop(3).
-// RAND_METHOD is deprecated, and the one way to stand between all of OpenSSL and its generators.
+// numbers and its threads' ends.
+// Sources: CRYPTO_set_mem_functions(3), RAND_set_rand_method(3), getrandom(2),
+// OPENSSL_thread_stop(3). RAND_METHOD is deprecated, and the one way to stand between all of
+// OpenSSL and its generators.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
 #include <openssl/rand.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <mutex>
+#include <span>
 
 #include "memory/process.h"
 
@@ -79,59 +80,42 @@ void* route_realloc(void* old, std::size_t size, const char* file, int line) {
   return resize_inside(old, size, inside.slot());
 }
 
-// ----- random generators ----------------------------------------------------------------------
+// ----- random numbers -------------------------------------------------------------------------
 
-/// A thread's generator is made where it is first drawn from, and whoever knows its state knows the
-/// nonces of signatures to come. So it is never drawn from outside a scope.
+/// Straight from the kernel: no state in this process tells the nonces of signatures to come, and
+/// none goes to a child. By the system call, since glibc's function is a cancellation point.
+Status draw_from_kernel(std::span<std::uint8_t> out) noexcept {
+  while (!out.empty()) {
+    const long got = ::syscall(SYS_getrandom, out.data(), out.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return fail(Errc::kCrypto, "the kernel gives no random numbers", "getrandom");
+    out = out.subspan(static_cast<std::size_t>(got));
+  }
+  return {};
+}
+
+/// A FIPS provider's generators lie where they are first drawn from: in a scope.
+Status draw_from_provider(std::span<std::uint8_t> out) {
+  return run_protected([&] { return g_process.generators.draw(out); });
+}
+
 int draw(unsigned char* out, int bytes) {
   const std::span<std::uint8_t> wanted(out, static_cast<std::size_t>(bytes));
-  const Status drawn = run_protected([&]() -> Status {
-    if (g_process.generators.draw != nullptr) return g_process.generators.draw(wanted);
-    return crypto(EVP_RAND_generate(RAND_get0_private(nullptr), wanted.data(), wanted.size(), 0, 0,
-                                    nullptr, 0),
-                  "no random numbers");
-  });
-  return drawn.ok() ? 1 : 0;
+  const bool from_provider = g_process.generators.draw != nullptr;
+  return (from_provider ? draw_from_provider(wanted) : draw_from_kernel(wanted)).ok() ? 1 : 0;
 }
 
-struct FreeRand {
-  void operator()(EVP_RAND* type) const noexcept { EVP_RAND_free(type); }
-  void operator()(EVP_RAND_CTX* generator) const noexcept { EVP_RAND_CTX_free(generator); }
-};
-using RandType = std::unique_ptr<EVP_RAND, FreeRand>;
-using Generator = std::unique_ptr<EVP_RAND_CTX, FreeRand>;
+int can_draw() { return 1; }
 
-/// A generator like the ones in the arena, made outside and thrown away: so what libcrypto makes
-/// once for all of them (methods, locks) lies in the ordinary heap, where everyone may touch it.
-/// Should an OpenSSL make its generators otherwise, nothing is lost.
-void try_generators() {
-  const RandType seeds(EVP_RAND_fetch(nullptr, "SEED-SRC", nullptr));
-  const RandType drbg(EVP_RAND_fetch(nullptr, "CTR-DRBG", nullptr));
-  if (seeds == nullptr || drbg == nullptr) return;
-  const Generator source(EVP_RAND_CTX_new(seeds.get(), nullptr));
-  const Generator generator(EVP_RAND_CTX_new(drbg.get(), source.get()));
-  std::array<char, 12> cipher{"AES-256-CTR"};
-  const OSSL_PARAM params[] = {
-      OSSL_PARAM_construct_utf8_string(OSSL_DRBG_PARAM_CIPHER, cipher.data(), 0),
-      OSSL_PARAM_construct_end()};
-  std::array<unsigned char, 16> bytes{};
-  if (EVP_RAND_instantiate(source.get(), 0, 0, nullptr, 0, nullptr) == 1 &&
-      EVP_RAND_instantiate(generator.get(), 0, 0, nullptr, 0, params) == 1) {
-    EVP_RAND_generate(generator.get(), bytes.data(), bytes.size(), 0, 0, nullptr, 0);
-  }
-}
-
-int can_draw() { return usable() ? 1 : 0; }
-
-constexpr RAND_METHOD kGenerators{nullptr, draw, nullptr, nullptr, draw, can_draw};
+constexpr RAND_METHOD kRandomNumbers{nullptr, draw, nullptr, nullptr, draw, can_draw};
 
 // ----- thread exit ----------------------------------------------------------------------------
 
 constinit pthread_key_t g_exit_key{};
 thread_local bool t_registered = false;
 
-/// What the private OpenSSL keeps for a thread, its random generators above all, lies in the arena.
-/// Its own destructor then finds nothing more to do.
+/// What the private OpenSSL keeps for a thread, a FIPS provider's generators above all, lies in the
+/// arena. Its own destructor then finds nothing more to do.
 void on_thread_exit(void* /*registered*/) {
   if (!usable()) return g_process.chunks.unmap();
   static_cast<void>(run_protected([]() -> Status {
@@ -139,13 +123,6 @@ void on_thread_exit(void* /*registered*/) {
     return {};
   }));
   t_registered = false;  // not before: entering the scope would register the thread again
-}
-
-/// Each of the generators that OpenSSL chains: seeding the primary makes the others follow at their
-/// next use (they compare its reseed counter).
-Status reseed(EVP_RAND_CTX* generator) {
-  return crypto(EVP_RAND_reseed(generator, 0, nullptr, 0, nullptr, 0),
-                "the random generator does not reseed");
 }
 
 /// Keys are destroyed in the order of their making: before libcrypto makes its own.
@@ -176,7 +153,7 @@ Status adopt_allocator() {
   VHSM_TRY(
       crypto(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr),
              "the private OpenSSL does not start"));
-  return crypto(RAND_set_rand_method(&kGenerators), "the random generators are not ours");
+  return crypto(RAND_set_rand_method(&kRandomNumbers), "the random numbers are not ours");
 }
 
 void register_thread() noexcept {
@@ -193,21 +170,10 @@ void register_thread() noexcept {
 
 void use_generators(const Generators& generators) noexcept { g_process.generators = generators; }
 
-void prepare_generators() noexcept {
-  if (g_process.generators.draw == nullptr) try_generators();
-  ERR_clear_error();
-}
-
 Status start_generators() {
   if (g_process.generators.start != nullptr) return g_process.generators.start();
-  std::array<unsigned char, 1> byte{};
-  return crypto(RAND_priv_bytes(byte.data(), 1), "no random generator");
-}
-
-Status reseed_generators() {
-  // Those of a FIPS provider see by the process's id that they have to.
-  if (g_process.generators.start != nullptr) return g_process.generators.start();
-  return reseed(RAND_get0_primary(nullptr));
+  std::array<std::uint8_t, 1> byte{};
+  return draw_from_kernel(byte);
 }
 
 }  // namespace vhsm::memory

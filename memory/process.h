@@ -57,11 +57,11 @@ struct Process {
   std::array<Slot, kMaxSlots> slots{};
   unsigned wide_registers = 0;  ///< see vhsm_clear_wide_registers
   std::atomic<std::uint64_t> generation{0};
-  Generators generators;             ///< empty: the private OpenSSL's own
+  Generators generators;             ///< empty: the kernel, which keeps none here
   Ancestors ancestors;               ///< kept for those
   std::atomic<bool> same_id{false};  ///< this child has no keys because of them
   std::atomic<bool> no_room{false};  ///< this child got no copy because of RLIMIT_MEMLOCK
-  std::atomic<bool> reseed{false};   ///< this child has not renewed its random generators yet
+  std::atomic<bool> stale{false};    ///< this child has not renewed those generators yet
 };
 
 /// Constant-initialised, so that reaching it costs no guard on the path of every allocation.
@@ -108,14 +108,8 @@ Status install_fork_handlers();
 /// Makes the calling thread leave the private OpenSSL inside a scope when it ends.
 void register_thread() noexcept;
 
-/// Renews the private OpenSSL's random generators from the kernel. In scope.
-/// @errors kCrypto.
-Status reseed_generators();
-
-/// Makes what libcrypto keeps once for all random generators. Outside scopes.
-void prepare_generators() noexcept;
-
-/// Starts the private OpenSSL and its random generators, which then live in the arena. In scope.
+/// Starts the given generators of the calling thread, or renews them in a child; without such sees
+/// that the kernel gives random numbers. In scope.
 /// @errors kCrypto.
 Status start_generators();
 

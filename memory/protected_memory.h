@@ -44,11 +44,11 @@ inline constexpr std::size_t kStackBytes = std::size_t{32} << 10;
 /// @errors kInternal when that libcrypto was used before; kCrypto when it does not start.
 Status adopt_allocator();
 
-/// Maps protected memory and starts the private OpenSSL's random generators in it. Calls
+/// Maps protected memory and starts a FIPS provider's random generators in it. Calls
 /// adopt_allocator(). The first success in a process is final: later calls return at once.
 /// The environment variable VHSM_MEMORY=locked has the effect of `force_locked`.
 /// @errors kMemoryLimit when the limit or RLIMIT_MEMLOCK leave no room; kInternal as
-///         adopt_allocator(); kCrypto when the generators do not start. Thread-safe.
+///         adopt_allocator(); kCrypto when there are no random numbers. Thread-safe.
 Status initialise(const Options& options);
 
 [[nodiscard]] Kind kind() noexcept;

@@ -134,14 +134,15 @@ struct Entry {
   Status status;
 };
 
-/// First on the protected stack: a child renews its random generators before it does anything.
+/// First on the protected stack: a child renews a FIPS provider's generators before it does
+/// anything.
 void enter_scope(void* raw) {
   auto& entry = *static_cast<Entry*>(raw);
   sanitizer::arrived();
   t_slot = entry.slot;
-  if (g_process.reseed.load(std::memory_order_relaxed)) {
-    entry.status = reseed_generators();
-    if (entry.status.ok()) g_process.reseed.store(false, std::memory_order_relaxed);
+  if (g_process.stale.load(std::memory_order_relaxed)) {
+    entry.status = start_generators();
+    if (entry.status.ok()) g_process.stale.store(false, std::memory_order_relaxed);
   }
   if (entry.status.ok()) entry.body(entry.argument);
   t_slot = nullptr;

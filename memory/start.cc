@@ -125,7 +125,6 @@ Status initialise_once(Process& process, const Options& options) {
   process.mapped = true;
   process.wide_registers = wide_registers();
   VHSM_TRY(install_fork_handlers());
-  prepare_generators();
   process.ready.store(true, std::memory_order_release);
   const Status started = run_protected([] { return start_generators(); });
   if (!started.ok()) process.ready.store(false, std::memory_order_release);

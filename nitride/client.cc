@@ -200,7 +200,7 @@ Result<Client::State*> Client::state() {
 }
 
 /// A child takes over what its parent knew, if no thread of the parent was changing it during the
-/// fork; but makes its own TLS context, whose locks and random generators are new. (A TEE key's own
+/// fork; but makes its own TLS context, whose locks are new. (A TEE key's own
 /// locks are free: a child has usable protected memory only if no thread was at work on a key.)
 Result<std::unique_ptr<Client::State>> Client::make_state(State* inherited) {
   auto state = std::make_unique<State>();

@@ -46,8 +46,7 @@ Result<SymmetricKeyPtr> open_secret(Provider& provider, const OSSL_PARAM& param)
   }
   uri.type = ObjectType::kSecret;
   auto entry = VHSM_TRY(provider.keystore().open(uri));
-  if (entry.symmetric != nullptr) return std::move(entry.symmetric);
-  return fail(Errc::kMissing, "a key pair stands there, not a symmetric key", uri.name.uri());
+  return symmetric_in(entry, uri.name);
 }
 
 SecretHandle::SecretHandle(Provider& provider, SymmetricKeyPtr key)

@@ -12,16 +12,21 @@
 #   --timeout SECONDS   for all of it (300)
 #   --env NAME=VALUE    of the program; the guest has no other variable of this environment
 #   --with PATH         a file or folder that the program loads or reads, with the libraries it needs
+#   --package NAME      files of a package that is installed here, without its documentation, likewise
+#   --root FOLDER       whose files lie in the guest as they lie in it, likewise
+#   --systemd PATH      in the guest, of a --package: the first process, and the program is a service of it. Below
+#                       /tmp nothing outlasts its start
+#   --module NAME       of Debian's kernel, loaded before the program, with those it depends on
 #   --kernel FILE       instead of Debian's, which is downloaded once into build/guest, not installed
 #   --kernel-args TEXT  more words for the kernel's command line
 # Needs the packages GUEST_PACKAGES of packages.sh.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
-readonly ROOT
-CPU=max CPUS=2 MEMORY=1024 TIMEOUT=300 KERNEL='' KERNEL_ARGS='' VARIABLES=() FILES=()
+readonly ROOT KERNELS=$ROOT/build/guest
+CPU=max CPUS=2 MEMORY=1024 TIMEOUT=300 KERNEL='' KERNEL_ARGS='' VARIABLES=() FILES=() PACKAGES=() ROOTS=() MODULES=()
 FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/vhsm-guest.XXXXXX")
-QEMU=
+QEMU='' RELEASE='' SYSTEMD=''
 
 clean_up() {
   if [ -n "$QEMU" ]; then
@@ -44,42 +49,68 @@ fail() {
   exit "${2:-125}"
 }
 
-# Prints the path of a kernel of this Debian. Its package is not installed: that would make an initrd.
+# Prints the release of this Debian's kernel, which is in build/guest then, with its modules. Its package is
+# not installed: that would make an initrd.
 debian_kernel() {
-  local package kernel
+  local package release
   package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
   [ -n "$package" ] || fail "apt knows no package linux-image-cloud-amd64: apt-get update"
-  kernel=$ROOT/build/guest/vmlinuz-${package#linux-image-}
-  if [ ! -s "$kernel" ]; then
-    mkdir -p "$FOLDER/package" "$ROOT/build/guest"
+  release=${package#linux-image-}
+  if [ ! -e "$KERNELS/$release" ]; then
+    mkdir -p "$FOLDER/package" "$FOLDER/$release" "$KERNELS"
     (cd "$FOLDER/package" && apt-get download -q "$package") >"$FOLDER/package.log" 2>&1 ||
       { cat "$FOLDER/package.log" >&2; fail "$package cannot be downloaded"; }
-    dpkg-deb --fsys-tarfile "$FOLDER"/package/*.deb | tar -xO --wildcards './boot/vmlinuz-*' >"$FOLDER/vmlinuz"
-    mv "$FOLDER/vmlinuz" "$kernel"
+    dpkg-deb --fsys-tarfile "$FOLDER"/package/*.deb |
+      tar -x -C "$FOLDER/$release" --wildcards --transform 's,^\./usr/,./,' './boot/vmlinuz-*' './*lib/modules/*'
+    busybox depmod -b "$FOLDER/$release" "$release"
+    mv "$FOLDER/$release" "$KERNELS/"
   fi
-  echo "$kernel"
+  echo "$release"
 }
 
-# add PATH: copies a file or folder, and the shared libraries of what is in it.
+# MODULES and what they depend on, where modprobe(8) looks, and a list of MODULES.
+add_modules() {
+  local folder=lib/modules/$RELEASE name files
+  echo "${MODULES[*]}" >"$FOLDER/root/guest/modules"
+  [ ${#MODULES[@]} != 0 ] || return 0
+  mkdir -p "$FOLDER/root/$folder"
+  for name in "${MODULES[@]}"; do
+    files=$(sed -n "s,:, ,; \,^[^ ]*/${name//[-_]/[-_]}\.ko[.a-z]* ,p" "$KERNELS/$RELEASE/$folder/modules.dep")
+    [ -n "$files" ] || fail "$RELEASE has no module $name"
+    # shellcheck disable=SC2086  # a list of files
+    (cd "$KERNELS/$RELEASE/$folder" && cp --parents $files "$FOLDER/root/$folder/")
+  done
+  busybox depmod -b "$FOLDER/root" "$RELEASE"
+}
+
+# add PATH: copies a file or folder to where it is here.
 add() {
-  local path library
   mkdir -p "$FOLDER/root$(dirname "$1")"
   cp -RL "$1" "$FOLDER/root$(dirname "$1")/"
-  find -L "$1" -type f | while read -r path; do ldd "$path" 2>/dev/null || true; done |
+}
+
+# add_package NAME: its files and symbolic links.
+add_package() {
+  dpkg-query -L "$1" >"$FOLDER/files" || fail "the package $1 is not installed"
+  sed -E '/^.usr.share.(doc|man|locale|lintian)(.|$)/d; s,^/,,' "$FOLDER/files" |
+    tar -c -C / --no-recursion -T - | tar -x -C "$FOLDER/root" --keep-directory-symlink
+}
+
+# The shared libraries of all programs that are there.
+add_libraries() {
+  local path library
+  find "$FOLDER/root" -type f \( -perm /111 -o -name '*.so*' \) | while read -r path; do ldd "$path" 2>/dev/null || true; done |
     sed -nE 's/^\t(.* => )?(\/[^ ]+) .*/\2/p' | sort -u | while read -r library; do
-      [ -e "$FOLDER/root$library" ] && continue
-      mkdir -p "$FOLDER/root$(dirname "$library")"
-      cp -L "$library" "$FOLDER/root$library"
+      [ -e "$FOLDER/root$library" ] || add "$library"
     done
 }
 
-# The first process. The program has the second serial port for itself; what became of it goes to the
-# kernel's log, which is printed at once and on the first port.
+# The first process; systemd takes its place if it is to.
 write_init() {
   cat >"$FOLDER/root/init" <<'END'
 #!/bin/busybox sh
 /bin/busybox mkdir -p /bin /dev /etc /proc /root /run /sys /tmp
-/bin/busybox --install -s /bin
+/bin/busybox --install -s /bin 2>/dev/null
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
 mount -t proc none /proc
 mount -t sysfs none /sys
@@ -91,37 +122,69 @@ printf 'root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' >/etc/p
 printf 'root:x:0:\nnogroup:x:65534:\n' >/etc/group
 hostname guest
 ifconfig lo up
+if ! xargs -r modprobe -a </guest/modules; then
+  echo "<0>guest: not all modules" >/dev/kmsg
+  reboot -f
+fi
+[ ! -e /guest/systemd ] || exec "$(cat /guest/systemd)"
+exec sh /guest/start
+END
+  chmod 755 "$FOLDER/root/init"
+}
+
+# The program has the second serial port for itself; what became of it goes to the kernel's log, which is
+# printed at once and on the first port.
+write_start() {
+  cat >"$FOLDER/root/guest/start" <<'END'
+say() { echo "<0>guest: $1" >/dev/kmsg; }
 exec 3>/dev/ttyS1
 stty -F /dev/ttyS1 115200 -opost -echo
-if [ -e /run/needs_keys ] && ! grep -qw ospke /proc/cpuinfo; then
-  echo "<0>guest: no protection keys" >/dev/kmsg
+if [ -e /guest/needs_keys ] && ! grep -qw ospke /proc/cpuinfo; then
+  say "no protection keys"
 else
   cd /tmp
-  sh /run/command </dev/null >&3 2>&3
+  sh /guest/command </dev/null >&3 2>&3
   status=$?
   exec 3>&-
-  echo "<0>guest: status $status" >/dev/kmsg
+  say "status $status"
 fi
 reboot -f
 END
-  chmod 755 "$FOLDER/root/init"
+}
+
+# A service that starts as soon as services do. systemd takes a machine without an identity for one that
+# boots for the first time, and asks questions.
+write_service() {
+  local units=$FOLDER/root/etc/systemd/system
+  echo "$SYSTEMD" >"$FOLDER/root/guest/systemd"
+  mkdir -p "$units/multi-user.target.wants"
+  printf '[Service]\nExecStart=sh /guest/start\n' >"$units/guest.service"
+  ln -s ../guest.service "$units/multi-user.target.wants/"
+  tr -d - </proc/sys/kernel/random/uuid >"$FOLDER/root/etc/machine-id"
+  KERNEL_ARGS+=" systemd.unit=multi-user.target systemd.mask=getty.target"
 }
 
 # pack PROGRAM [ARGUMENT...]: the guest's files, in FOLDER/initrd.
 pack() {
   local path
-  mkdir -p "$FOLDER"/root/{run,usr/{bin,sbin,lib,lib64}}
+  mkdir -p "$FOLDER"/root/{guest,usr/{bin,sbin,lib,lib64}}
   for path in bin sbin lib lib64; do ln -s "usr/$path" "$FOLDER/root/$path"; done
   cp /bin/busybox "$FOLDER/root/bin/"
+  for path in "${PACKAGES[@]}"; do add_package "$path"; done
+  for path in "${ROOTS[@]}"; do cp -RP "$path/." "$FOLDER/root/"; done
   for path in "${FILES[@]}" "$1"; do add "$path"; done
-  if [ "$CPU" = max ]; then touch "$FOLDER/root/run/needs_keys"; fi
+  add_libraries
+  add_modules
+  if [ "$CPU" = max ]; then touch "$FOLDER/root/guest/needs_keys"; fi
   {
     [ ${#VARIABLES[@]} = 0 ] || printf 'export %q\n' "${VARIABLES[@]}"
     printf 'exec'
     printf ' %q' "$@"
     echo
-  } >"$FOLDER/root/run/command"
+  } >"$FOLDER/root/guest/command"
   write_init
+  write_start
+  [ -z "$SYSTEMD" ] || write_service
   (cd "$FOLDER/root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$FOLDER/initrd"
 }
 
@@ -154,6 +217,10 @@ main() {
       --timeout) TIMEOUT=$2 ;;
       --env) VARIABLES+=("$2") ;;
       --with) FILES+=("$(absolute "$2")") ;;
+      --package) PACKAGES+=("$2") ;;
+      --root) ROOTS+=("$(absolute "$2")") ;;
+      --systemd) SYSTEMD=$2 ;;
+      --module) MODULES+=("$2") ;;
       --kernel) KERNEL=$(absolute "$2") ;;
       --kernel-args) KERNEL_ARGS=$2 ;;
       *) fail "no option $option" 2 ;;
@@ -167,7 +234,11 @@ main() {
   for option in qemu-system-x86_64 busybox cpio; do
     command -v $option >/dev/null || fail "no $option here"
   done
-  [ -n "$KERNEL" ] || KERNEL=$(debian_kernel)
+  if [ -z "$KERNEL" ]; then
+    RELEASE=$(debian_kernel)
+    KERNEL=$KERNELS/$RELEASE/boot/vmlinuz-$RELEASE
+  fi
+  [ ${#MODULES[@]} = 0 ] || [ -n "$RELEASE" ] || fail "modules are of Debian's kernel: without --kernel" 2
   pack "$program" "$@"
   boot || status=$?
   [ $status != 124 ] || fail "not done in $TIMEOUT s" 124

@@ -6,12 +6,13 @@ readonly BUILD_PACKAGES="g++ cmake ninja-build pkg-config git libssl-dev libfmt-
 readonly TEST_PACKAGES="libgtest-dev libgmock-dev valgrind binutils jose python3-jwcrypto python3-venv ovmf
   nginx-light haproxy systemd util-linux gdb
   cryptsetup-bin curl python3"
-readonly GUEST_PACKAGES="qemu-system-x86 busybox-static cpio"
+readonly GUEST_PACKAGES="qemu-system-x86 busybox-static cpio udev dmsetup e2fsprogs"
 
-# What only newer releases have: OpenSSL's FIPS provider (Debian 13) and Wycheproof's vectors (after it).
+# What only newer releases have: OpenSSL's FIPS provider and systemd's cryptsetup by itself (Debian 13), and
+# Wycheproof's vectors (after it).
 newer_packages() {
   local name
-  for name in openssl-provider-fips golang-github-c2sp-wycheproof-dev; do
+  for name in openssl-provider-fips systemd-cryptsetup golang-github-c2sp-wycheproof-dev; do
     if apt-cache show "$name" >/dev/null 2>&1; then echo "$name"; fi
   done
 }

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
 
-readonly STAGES=(packages rules build test guest valgrind asan tsan fuzz)
+readonly STAGES=(packages rules build test guest boot valgrind asan tsan fuzz)
 readonly FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 export GTEST_COLOR=no CTEST_OUTPUT_ON_FAILURE=1
 
@@ -97,9 +97,26 @@ run_tests() {
 
 stage_test() { run_tests build/release; }
 
+# Whether guest.sh has what it needs; says so if not.
+guests_can_be_had() {
+  command -v qemu-system-x86_64 >/dev/null && command -v busybox >/dev/null && apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1 && return
+  echo "skipped: no qemu, no busybox or no package of Debian's kernel here"
+  return 1
+}
+
+# each OPTION VALUE...: prints the option before each value, in lines.
+each() {
+  local option=$1 value
+  shift
+  for value in "$@"; do printf '%s\n' "$option" "$value"; done
+}
+
+readonly LUKS_MODULES=(dm-crypt loop xts ecb)
+
 # Protected memory behind a protection key, on an emulated CPU that has them and with Debian's kernel.
 # Secret memory is slow there: what does things by the thousand stays out.
 stage_guest() {
+  guests_can_be_had || return 0
   local form
   for form in secret locked; do
     in_guest "$form" protection_key_test '*'
@@ -109,12 +126,47 @@ stage_guest() {
   in_guest secret keystore_test 'OperationTest.SignsWhat*:GeneratorTest.*:OperationTest.ManyThreads*:ShelfTest.AChild*'
   in_guest secret provider_test '-*Generation*:*Rsa*:*RSA*:*Hundreds*:*ManyKeys*:Storeutl*:*brainpool*:*secp*:*P224:*P384*:*P521*' \
     --with build/release/lib --env OPENSSL_CONF=/dev/null
+  volumes_in_guest
+}
+
+# LUKS volumes, opened with secrets of a folder and of a KBS, with the keys in the process and in vhsmd.
+volumes_in_guest() {
+  local options
+  mapfile -t options < <(each --module "${LUKS_MODULES[@]}"
+    each --with build/release/{bin/{vhsm,vhsmd,vhsm-kbs},tests/world/emulator} /sbin/{cryptsetup,mke2fs})
+  in_guest secret secret_flow_test 'VolumeTest.*' "${options[@]}"
+  in_guest locked secret_flow_test 'VolumeTest.*' "${options[@]}" --env VHSM_TEST_KEYSTORE=unix
 }
 
 # in_guest FORM PROGRAM FILTER [OPTION OF guest.sh...]
 in_guest() {
   skips_named scripts/guest.sh --env "VHSM_MEMORY=$1" "${@:4}" "build/release/bin/$2" --gtest_brief=1 "--gtest_filter=$3"
   echo "$2 ($1 memory) passed behind a protection key"
+}
+
+# systemd as the first process of the emulated machine: the units, vhsmd, and a volume that waits for its KBS.
+stage_boot() {
+  guests_can_be_had || return 0
+  local root options
+  root=$(mktemp -d)
+  # shellcheck disable=SC2064  # this root
+  trap "rm -rf '$root'" EXIT
+  boot_files "$root"
+  mapfile -t options < <(each --module "${LUKS_MODULES[@]}"
+    # shellcheck disable=SC2046  # a list of words
+    each --package systemd udev dmsetup cryptsetup-bin $(newer_packages | grep systemd)
+    each --with /sbin/mke2fs /usr/bin/openssl)
+  scripts/guest.sh --cpu max,-pku --systemd /lib/systemd/systemd --root "$root" "${options[@]}" tests/boot/boot.sh
+}
+
+# boot_files ROOT: the project as it is installed, and what a site adds.
+boot_files() {
+  DESTDIR=$1 quietly cmake --install build/release --prefix /usr --strip
+  cp -r tests/boot/root/. "$1"
+  cp -r build/release/tests/world/emulator "$1/etc/vhsm/snp"
+  chmod -R a+rX "$1/etc/vhsm"
+  quietly systemctl --root="$1" enable vhsmd.service vhsm-secrets.socket vhsm-ticket-keys.timer \
+    "vhsm-fetch@$(systemd-escape vhsm:default/tls/www).service" owner.service kbs.service
 }
 
 # What valgrind can follow: it lacks memfd_secret and SS_AUTODISARM, and does not return from a crash or an

@@ -52,7 +52,8 @@ std::string signer_of(const UnverifiedReport& report) {
 std::string name_of(Product product) { return std::string(product_name(product)); }
 
 Error refused(Literal what, unsigned status, const std::string& target) {
-  return fail(Errc::kUnreachable, what, std::to_string(status) + " for " + target);
+  return fail(Errc::kUnreachable, what, std::to_string(status) + " for " + target)
+      .cured_by("try again later; check --kds and which processor this is");
 }
 
 /// Asks again for as long as the service wants to be waited for, and patience lasts.

@@ -68,9 +68,7 @@ std::string folder_of(const std::string& path) {
   return path.substr(0, path.find_last_of('/') + 1);  // npos + 1: no folder
 }
 
-}  // namespace
-
-Result<VerifierPolicy> parse_policy(std::string_view text, const std::string& path) {
+Result<VerifierPolicy> read_text(std::string_view text, const std::string& path) {
   if (text.size() > kMaxFileBytes) {
     return fail(Errc::kBadConfig, "a policy has at most 256 KiB", path);
   }
@@ -88,6 +86,14 @@ Result<VerifierPolicy> parse_policy(std::string_view text, const std::string& pa
   }
   VHSM_TRY(check(draft, path));
   return std::move(draft.policy);
+}
+
+}  // namespace
+
+Result<VerifierPolicy> parse_policy(std::string_view text, const std::string& path) {
+  auto policy = read_text(text, path);
+  if (policy.ok()) return policy;
+  return policy.error().cured_by("correct this file, see vhsm-snp-policy(5)");
 }
 
 Result<VerifierPolicy> read_policy(const std::string& path) {

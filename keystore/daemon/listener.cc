@@ -75,7 +75,8 @@ Status receive(int socket, std::span<std::uint8_t> into, Descriptor& descriptor)
 
 Result<Descriptor> listen_at(const std::string& path) {
   if (is_served(path)) {
-    return fail(Errc::kInUse, "another vhsmd serves this socket; to replace it: --take-over", path);
+    return fail(Errc::kInUse, "another process serves this socket", path)
+        .cured_by("end that one, or replace a vhsmd by vhsmd --take-over");
   }
   struct stat there {};
   if (::lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode)) {

@@ -3,6 +3,7 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <utility>
@@ -172,13 +173,14 @@ Status read_field(Field field, CborReader& reader, Request& request) {
 void write_error(CborWriter& writer, const Error& error) {
   writer.array(3);
   writer.number(static_cast<std::uint64_t>(error.code));
-  writer.text(error.what.c_str());
+  writer.text(std::string(error.what.c_str()) + " (" + cure(error) + ")");
   writer.text(error.subject.text());
 }
 
-/// Subject and sentence share what a subject can take.
+/// Subject and sentence share what a subject can take. The sentence has its cure in it: only vhsmd
+/// knows what failed.
 Status read_error(CborReader& reader, std::optional<Error>& into) {
-  constexpr std::size_t kShownSubjectBytes = Subject::kMaxBytes / 2;
+  constexpr std::size_t kShownSubjectBytes = Subject::kMaxBytes / 3;
   const std::size_t parts = VHSM_TRY(reader.array());
   std::uint64_t code = 0;
   VHSM_TRY(read_number(reader, code, 1, static_cast<std::uint64_t>(Errc::kLast)));
@@ -188,7 +190,7 @@ Status read_error(CborReader& reader, std::optional<Error>& into) {
   std::string text(subject.substr(0, kShownSubjectBytes));
   if (!text.empty()) text += ": ";
   text += what;
-  into = fail(static_cast<Errc>(code), "so says vhsmd", text);
+  into = fail(static_cast<Errc>(code), "so says vhsmd", text).cured_by("its log may tell more");
   return {};
 }
 
@@ -278,7 +280,30 @@ void write_use(MapWriter& map, const Request& request) {
 
 }  // namespace
 
-Message::~Message() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
+Message::~Message() { wipe(0, bytes_.size()); }
+
+void Message::wipe(std::size_t from, std::size_t to) noexcept {
+  OPENSSL_cleanse(bytes_.data() + from, to - from);
+}
+
+void Message::reserve(std::size_t size) {
+  if (size <= bytes_.capacity()) return;
+  Message larger;
+  larger.bytes_.reserve(size);
+  larger.bytes_.assign(bytes_.begin(), bytes_.end());
+  bytes_.swap(larger.bytes_);
+}
+
+void Message::resize(std::size_t size) {
+  reserve(size);
+  bytes_.resize(size);
+}
+
+void Message::append(ByteView more) {
+  const std::size_t size = bytes_.size() + more.size();
+  if (size > bytes_.capacity()) reserve(std::max(size, 2 * bytes_.capacity()));
+  bytes_.insert(bytes_.end(), more.begin(), more.end());
+}
 
 Message encode(const Request& request) {
   Message message;

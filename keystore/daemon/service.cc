@@ -229,7 +229,8 @@ void Service::note(const Error& refusal) noexcept {
 Status Service::check_owner(const Peer& peer) const {
   if (grants_->is_owner(peer)) return {};
   return fail(Errc::kNotGranted, "only root and vhsmd's own user may ask for this",
-              "user " + std::to_string(peer.uid));
+              "user " + std::to_string(peer.uid))
+      .cured_by("ask as one of them");
 }
 
 Status Service::may_take_over(const Peer& peer) { return check_owner(peer); }
@@ -243,18 +244,16 @@ Result<KeyUri> Service::permitted(const Request& request, const Peer& peer) {
 
 Result<Reply> Service::use_symmetric(const Request& request, const KeyUri& uri,
                                      const Entry& entry) const {
-  if (entry.symmetric == nullptr) {
-    return fail(Errc::kMissing, "a key pair stands there, not a symmetric key", uri.name.uri());
-  }
-  if (request.ask == Ask::kRelease) return release(*entry.symmetric);
-  const bool known = !request.public_key.empty() && !entry.symmetric->is_secret();
-  if (known && !same(request.public_key, entry.symmetric->fingerprint())) {
+  const SymmetricKeyPtr key = VHSM_TRY(symmetric_in(entry, uri.name));
+  if (request.ask == Ask::kRelease) return release(*key);
+  const bool known = !request.public_key.empty() && !key->is_secret();
+  if (known && !same(request.public_key, key->fingerprint())) {
     return fail(Errc::kBadFormat, "this is another key than the client was told of",
                 uri.name.uri());
   }
-  if (request.ask == Ask::kOpenSecret) return describe(*entry.symmetric);
+  if (request.ask == Ask::kOpenSecret) return describe(*key);
   if (!known) return fail(Errc::kNoPrivateKey, "the key's fingerprint is missing", uri.name.uri());
-  return use_secret(request, entry.symmetric);
+  return use_secret(request, key);
 }
 
 /// The key under a name may have been replaced since the client saw its public half.

@@ -59,7 +59,7 @@ class FolderFiles final : public Files {
     if (!file.valid() && errno == ENOENT) {
       return fail(Errc::kMissing, "this file of the keystore is not there", place(name));
     }
-    if (!file.valid()) return fail(Errc::kIo, "this file cannot be opened", place(name));
+    if (!file.valid()) return io_failure("this file cannot be opened", place(name), errno);
     const std::size_t size = VHSM_TRY(size_of(file, name, most));
     return read_whole(file, name, size);
   }
@@ -68,38 +68,38 @@ class FolderFiles final : public Files {
     VHSM_TRY(remove(name));
     constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
     const Descriptor file(::openat(folder_.get(), name.c_str(), kFlags, kFileMode));
-    if (!file.valid()) return fail(Errc::kIo, "this file cannot be made", place(name));
+    if (!file.valid()) return io_failure("this file cannot be made", place(name), errno);
     VHSM_TRY(give_to_owner(file, name));
     if (write_all(file.get(), bytes)) return {};
-    return fail(Errc::kIo, "this file cannot be written", place(name));
+    return io_failure("this file cannot be written", place(name), errno);
   }
 
   Status sync(const std::string& name) override {
     const Descriptor file(::openat(folder_.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (file.valid() && ::fsync(file.get()) == 0) return {};
-    return fail(Errc::kIo, "this file cannot be written to disk", place(name));
+    return io_failure("this file cannot be written to disk", place(name), errno);
   }
 
   Status rename(const std::string& from, const std::string& to) override {
     if (::renameat(folder_.get(), from.c_str(), folder_.get(), to.c_str()) == 0) return {};
-    return fail(Errc::kIo, "this file cannot be renamed", place(from));
+    return io_failure("this file cannot be renamed", place(from), errno);
   }
 
   Status remove(const std::string& name) override {
     if (::unlinkat(folder_.get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
-    return fail(Errc::kIo, "this file cannot be removed", place(name));
+    return io_failure("this file cannot be removed", place(name), errno);
   }
 
   Status sync_folder() override {
     // EINVAL: a file system that keeps names safe by itself or not at all.
     if (::fsync(folder_.get()) == 0 || errno == EINVAL) return {};
-    return fail(Errc::kIo, "the folder of keys cannot be written to disk", path_);
+    return io_failure("the folder of keys cannot be written to disk", path_, errno);
   }
 
   Result<std::vector<std::string>> names() override {
     Descriptor again(::openat(folder_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     const std::unique_ptr<DIR, CloseFolder> folder(::fdopendir(again.get()));
-    if (folder == nullptr) return fail(Errc::kIo, "the folder of keys cannot be listed", path_);
+    if (folder == nullptr) return io_failure("the folder of keys cannot be listed", path_, errno);
     static_cast<void>(again.release());
     std::vector<std::string> names;
     while (const dirent* const entry = ::readdir(folder.get())) {
@@ -111,7 +111,7 @@ class FolderFiles final : public Files {
   Result<FolderLock> lock(std::chrono::milliseconds patience) override {
     constexpr int kFlags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
     Descriptor file(::openat(folder_.get(), kLockName, kFlags, kFileMode));
-    if (!file.valid()) return fail(Errc::kIo, "this file cannot be opened", place(kLockName));
+    if (!file.valid()) return io_failure("this file cannot be opened", place(kLockName), errno);
     VHSM_TRY(give_to_owner(file, kLockName));
     const TimePoint deadline = Clock::now() + patience;
     while (!set_lock(file, F_WRLCK)) {
@@ -124,13 +124,11 @@ class FolderFiles final : public Files {
   }
 
  private:
-  static bool try_lock(const Descriptor& file) { return set_lock(file, F_WRLCK); }
-
   [[nodiscard]] std::string place(const std::string& name) const { return path_ + "/" + name; }
 
   Status give_to_owner(const Descriptor& file, const std::string& name) const {
     if (::geteuid() == owner_ || ::fchown(file.get(), owner_, group_) == 0) return {};
-    return fail(Errc::kIo, "this file cannot be given to the owner of its folder", place(name));
+    return io_failure("this file cannot be given to the owner of its folder", place(name), errno);
   }
 
   [[nodiscard]] Result<std::size_t> size_of(const Descriptor& file, const std::string& name,
@@ -188,10 +186,10 @@ Result<std::unique_ptr<Files>> open_files(const std::string& path) {
     return fail(Errc::kIo, "there is no such folder of keys: make it with vhsm keystore init",
                 path);
   }
-  if (!folder.valid()) return fail(Errc::kIo, "the folder of keys cannot be opened", path);
+  if (!folder.valid()) return io_failure("the folder of keys cannot be opened", path, errno);
   struct stat status {};
   if (::fstat(folder.get(), &status) != 0) {
-    return fail(Errc::kIo, "the folder of keys cannot be looked at", path);
+    return io_failure("the folder of keys cannot be looked at", path, errno);
   }
   VHSM_TRY(check_trust(status, path));
   return std::unique_ptr<Files>(std::make_unique<FolderFiles>(path, std::move(folder), status));
@@ -199,7 +197,7 @@ Result<std::unique_ptr<Files>> open_files(const std::string& path) {
 
 Status make_folder(const std::string& path) {
   if (::mkdir(path.c_str(), kFolderMode) == 0 || errno == EEXIST) return {};
-  return fail(Errc::kIo, "the folder of keys cannot be made", path);
+  return io_failure("the folder of keys cannot be made", path, errno);
 }
 
 }  // namespace vhsm::keystore::sealed

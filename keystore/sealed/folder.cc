@@ -34,6 +34,14 @@ Result<Bytes> read_head(Files& files) {
   return never_made(head.error());
 }
 
+/// With the key's name in front: that of a file says nothing to anybody.
+Error damage(const Error& error, const std::string& name) {
+  Error told = error.code == Errc::kMissing ? gone(error) : error;
+  const std::string place(told.subject.text());
+  told.subject = uri_of(name) + (place.empty() ? "" : ", file " + place);
+  return told.cured_by("restore the folder from a backup, or delete the key");
+}
+
 Status check_digest(ByteView bytes, const Digest& expected, const std::string& file) {
   const Digest digest = VHSM_TRY(digest_of(bytes));
   return digest == expected ? Status() : Status(stale(file));
@@ -239,7 +247,7 @@ Result<std::vector<Error>> Folder::check(TimePoint deadline) {
   for (const Record& record : all) {
     for (const Version& version : record.versions) {
       const auto opened = read(record.name, version);
-      if (!opened.ok()) found.push_back(opened.error().about(uri_of(record.name)));
+      if (!opened.ok()) found.push_back(damage(opened.error(), record.name));
     }
   }
   return found;

@@ -209,11 +209,13 @@ Result<std::vector<Record>> Index::records() const {
 std::string uri_of(const std::string& name) { return "vhsm:" + name; }
 
 Error no_such_key(const std::string& name) {
-  return fail(Errc::kMissing, "there is no such key in the keystore", uri_of(name));
+  return fail(Errc::kMissing, "there is no such key in the keystore", uri_of(name))
+      .cured_by("vhsm key list shows what is here");
 }
 
 Error no_such_version(const std::string& name) {
-  return fail(Errc::kMissing, "the key has no such version", uri_of(name));
+  return fail(Errc::kMissing, "the key has no such version", uri_of(name))
+      .cured_by("vhsm key list shows the versions");
 }
 
 Result<Version> usable_version(const Record& record, std::optional<std::uint32_t> number) {
@@ -222,7 +224,8 @@ Result<Version> usable_version(const Record& record, std::optional<std::uint32_t
     return no_such_version(record.name);
   }
   if (version != nullptr && version->state == State::kEnabled) return *version;
-  return fail(Errc::kPolicy, "the key is disabled: vhsm key enable", uri_of(record.name));
+  return fail(Errc::kPolicy, "the key is disabled", uri_of(record.name))
+      .cured_by("its owner may enable it: vhsm key enable");
 }
 
 }  // namespace vhsm::keystore::sealed

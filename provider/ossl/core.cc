@@ -48,10 +48,10 @@ void Core::raise(const Error& error) const noexcept {
   const std::string_view subject = error.subject.text();
   // The text of describe(), without its allocation.
   if (subject.empty()) {
-    set_text(code, "%s (%s)", error.what.c_str(), cure(error.code));
+    set_text(code, "%s (%s)", error.what.c_str(), cure(error));
   } else {
     set_text(code, "%.*s: %s (%s)", static_cast<int>(subject.size()), subject.data(),
-             error.what.c_str(), cure(error.code));
+             error.what.c_str(), cure(error));
   }
 }
 

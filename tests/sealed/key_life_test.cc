@@ -440,7 +440,7 @@ TEST_F(KeyLifeTest, AChangedFileIsNoticedByOpensslAndNamedByCheck) {
   EXPECT_THAT(refused.err, HasSubstr("keystore damaged"));
   const auto checked = vhsm({"keystore", "check"});
   EXPECT_EQ(checked.status, 1);
-  EXPECT_THAT(checked.out, HasSubstr("1 keys, 1 damaged"));
+  EXPECT_THAT(checked.out, AllOf(HasSubstr("1 keys, 1 damaged"), HasSubstr(kUri)));
 }
 
 TEST_F(KeyLifeTest, OnAnotherMachineTheRecoveryKeyOpensItAndMakesASlot) {

@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <memory>
 
@@ -48,6 +49,28 @@ class Socket {
   bool connected_ = false;
 };
 
+/// A worker that is killed under load is an EPIPE for its client, not the end of the test. The
+/// signal is held back for this thread alone: one that is ignored would be so in servers, too.
+class PipeSignalHeld {
+ public:
+  PipeSignalHeld() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  PipeSignalHeld(const PipeSignalHeld&) = delete;
+  PipeSignalHeld& operator=(const PipeSignalHeld&) = delete;
+  ~PipeSignalHeld() {
+    const timespec at_once{};
+    ::sigtimedwait(&pipe_, nullptr, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t pipe_{};
+  sigset_t before_{};
+};
+
 std::string last_error(const char* what) {
   const int error = errno;
   const unsigned long code = ERR_get_error();
@@ -84,6 +107,7 @@ class Connection {
   [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
 
  private:
+  PipeSignalHeld held_;
   Context context_;
   Socket socket_;
   Session ssl_;

@@ -229,7 +229,14 @@ TEST(Message, AnErrorArrivesWithItsCodeAndBecomesASubject) {
   const auto got = sent(reply).error;
   ASSERT_TRUE(got.has_value());
   EXPECT_EQ(got->code, Errc::kDenied);
-  EXPECT_EQ(got->subject.text(), "vhsm:default/tls/www: the policy says no");
+  EXPECT_EQ(got->subject.text(),
+            std::string("vhsm:default/tls/www: the policy says no (") + cure(Errc::kDenied) + ")");
+}
+
+TEST(Message, AnErrorArrivesWithItsOwnCure) {
+  Reply reply;
+  reply.error = fail(Errc::kPolicy, "the key is disabled", "vhsm:default/a").cured_by("enable it");
+  EXPECT_EQ(sent(reply).error->subject.text(), "vhsm:default/a: the key is disabled (enable it)");
 }
 
 TEST(Message, ALongSubjectLeavesRoomForTheSentence) {
