@@ -14,9 +14,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
+#include <deque>
+#include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/descriptor.h"
@@ -147,16 +151,52 @@ Result<Descriptor> next_client(const Descriptor& listener, std::chrono::seconds 
   }
 }
 
+/// Clients side by side, each on a thread of its own: one that does not read, or whose secret does
+/// not come, keeps nobody out. Beyond kMost they wait for the one that came first.
+class Clients {
+ public:
+  using Serve = std::function<void(const Descriptor& client)>;
+  explicit Clients(Serve serve) : serve_(std::move(serve)) {}
+
+  void add(Descriptor client) {
+    leave_out_served();
+    if (under_way_.size() == kMost) under_way_.pop_front();  // which waits for it
+    under_way_.push_back(
+        std::async(std::launch::async, [this, client = std::move(client)] { serve_(client); }));
+  }
+  [[nodiscard]] bool none() {
+    leave_out_served();
+    return under_way_.empty();
+  }
+
+ private:
+  static constexpr std::size_t kMost = 32;
+
+  void leave_out_served() {
+    std::erase_if(under_way_, [](const std::future<void>& one) {
+      return one.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+    });
+  }
+
+  Serve serve_;
+  std::deque<std::future<void>> under_way_;
+};
+
 Result<Exit> serve(const Console& console, const ServeArguments& arguments) {
   const auto parts = VHSM_TRY(assemble(console.overrides()));
   const Offer offer = VHSM_TRY(offer_of(arguments, parts.settings));
   const Descriptor listener = VHSM_TRY(listening(arguments));
-  for (;;) {
-    const Descriptor client = VHSM_TRY(next_client(listener, std::chrono::seconds(arguments.idle)));
-    if (!client.valid()) return Exit::kDone;
+  Clients clients([&](const Descriptor& client) {
     const Status served = serve_one(client, parts, offer, std::chrono::seconds(arguments.wait));
-    if (!served.ok()) {
-      static_cast<void>(std::fprintf(stderr, "vhsm: %s\n", describe(served.error()).c_str()));
+    if (served.ok()) return;
+    static_cast<void>(std::fprintf(stderr, "vhsm: %s\n", describe(served.error()).c_str()));
+  });
+  for (;;) {
+    Descriptor client = VHSM_TRY(next_client(listener, std::chrono::seconds(arguments.idle)));
+    if (client.valid()) {
+      clients.add(std::move(client));
+    } else if (clients.none()) {
+      return Exit::kDone;
     }
   }
 }

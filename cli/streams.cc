@@ -1,18 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Source: read(2), write(2), mkostemp(3), rename(2).
+// Source: read(2), write(2), open(2), O_TMPFILE; linkat(2), mkostemp(3), rename(2).
 #include "cli/streams.h"
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
 
 namespace vhsm::cli {
+namespace {
+
+constexpr mode_t kOwner = S_IRUSR | S_IWUSR;
+
+std::string folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
+}  // namespace
 
 Result<InputStream> InputStream::open(const std::string& path) {
   Descriptor file(path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
@@ -38,12 +51,14 @@ Result<OutputStream> OutputStream::open(const std::string& path) {
   if (path == "-") {
     Descriptor out(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
     if (!out.valid()) return fail(Errc::kIo, "nothing can be written", "standard output");
-    return OutputStream(std::move(out), "standard output", "");
+    return OutputStream(std::move(out), "standard output", "", false);
   }
+  Descriptor nameless(::open(folder_of(path).c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, kOwner));
+  if (nameless.valid()) return OutputStream(std::move(nameless), path, "", true);
   std::string beside = path + ".XXXXXX";
   Descriptor file(::mkostemp(beside.data(), O_CLOEXEC));
   if (!file.valid()) return io_failure("no file can be made beside this one", path, errno);
-  return OutputStream(std::move(file), path, std::move(beside));
+  return OutputStream(std::move(file), path, std::move(beside), true);
 }
 
 OutputStream::~OutputStream() {
@@ -60,10 +75,32 @@ Status OutputStream::write(std::span<const std::uint8_t> bytes) const {
   return {};
 }
 
+/// By its descriptor's name: AT_EMPTY_PATH is root's alone.
+bool OutputStream::link(const std::string& name) const {
+  const std::string self = "/proc/self/fd/" + std::to_string(file_.get());
+  return ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+}
+
+Status OutputStream::name_beside() {
+  std::uint64_t number = 0;
+  const bool drawn = ::getrandom(&number, sizeof number, 0) == sizeof number;
+  std::string beside = path_ + "." + std::to_string(number);
+  if (!drawn || !link(beside)) {
+    return io_failure("no file can be made beside this one", path_, errno);
+  }
+  beside_ = std::move(beside);
+  return {};
+}
+
 Status OutputStream::complete() {
-  if (beside_.empty()) return {};
-  if (::fsync(file_.get()) != 0 || std::rename(beside_.c_str(), path_.c_str()) != 0) {
+  if (!is_file_) return {};
+  if (::fsync(file_.get()) != 0) {
     return io_failure("this file cannot be written to disk", path_, errno);
+  }
+  if (beside_.empty() && link(path_)) return {};
+  if (beside_.empty()) VHSM_TRY(name_beside());
+  if (std::rename(beside_.c_str(), path_.c_str()) != 0) {
+    return io_failure("this file cannot take its place", path_, errno);
   }
   beside_.clear();
   return {};

@@ -27,8 +27,9 @@ class InputStream {
   std::string path_;
 };
 
-/// A file appears under its name, with mode 0600, when it is complete, and not before; until then
-/// it is beside it, and goes when this goes.
+/// A file appears under its name, with mode 0600, when it is complete, and not before. Until then
+/// it has no name, so that nothing of it is left whatever ends the process; where the file system
+/// has no such files it is beside its name, and goes when this goes.
 class OutputStream {
  public:
   /// @param path  "-": standard output.  @errors kIo.
@@ -45,12 +46,21 @@ class OutputStream {
   Status complete();
 
  private:
-  OutputStream(Descriptor file, std::string path, std::string beside) noexcept
-      : file_(std::move(file)), path_(std::move(path)), beside_(std::move(beside)) {}
+  OutputStream(Descriptor file, std::string path, std::string beside, bool is_file) noexcept
+      : file_(std::move(file)),
+        path_(std::move(path)),
+        beside_(std::move(beside)),
+        is_file_(is_file) {}
+
+  /// Gives the file this name, if it is free.
+  [[nodiscard]] bool link(const std::string& name) const;
+  /// Gives it a name beside its own, which is taken.
+  Status name_beside();
 
   Descriptor file_;
   std::string path_;
-  std::string beside_;  ///< empty: standard output, or it is complete
+  std::string beside_;  ///< the name that it has so far
+  bool is_file_;        ///< or standard output
 };
 
 }  // namespace vhsm::cli

@@ -36,6 +36,7 @@ using keystore::KeyUri;
 using keystore::SymmetricKeyPtr;
 
 constexpr std::size_t kTicketKeyBytes = 80;  // name 16, HMAC 32, AES-256 32
+constexpr std::size_t kLeastKeyBytes = 32;   // what is derived is worth no more
 constexpr std::string_view kLabel = "vhsm tls ticket key 1";
 
 struct TicketArguments {
@@ -62,9 +63,21 @@ bool is_memory(const std::string& folder) {
   return status.f_type == RAMFS_MAGIC || (status.f_type == TMPFS_MAGIC && !swaps());
 }
 
-Status prepare(const TicketArguments& arguments) {
+/// Who may write there could put keys of their own in the place of these.
+Status check_owner(const std::string& folder) {
+  struct stat status {};
+  const bool known = ::stat(folder.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+  if (!known) {
+    return fail(Errc::kIo, "this is no folder", folder).cured_by("name one with --dir");
+  }
+  const bool ours = status.st_uid == 0 || status.st_uid == ::geteuid();
+  if (ours && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0) return {};
+  return fail(Errc::kInvalidArgument, "others may write to this folder", folder)
+      .cured_by("give it to root, with mode 0700");
+}
+
+Status mount_memory(const TicketArguments& arguments) {
   const std::string& folder = arguments.folder;
-  ::mkdir(folder.c_str(), S_IRWXU);
   if (is_memory(folder)) return {};
   if (!arguments.mount) {
     return fail(Errc::kInvalidArgument,
@@ -73,6 +86,13 @@ Status prepare(const TicketArguments& arguments) {
   constexpr unsigned long kFlags = MS_NODEV | MS_NOEXEC | MS_NOSUID;
   if (::mount("vhsm", folder.c_str(), "ramfs", kFlags, "mode=0700") == 0) return {};
   return fail(Errc::kIo, "no ramfs can be mounted there", folder);
+}
+
+Status prepare(const TicketArguments& arguments) {
+  ::mkdir(arguments.folder.c_str(), S_IRWXU);
+  VHSM_TRY(check_owner(arguments.folder));
+  VHSM_TRY(mount_memory(arguments));
+  return check_owner(arguments.folder);
 }
 
 Status write_key(const std::string& path, const SecretBytes& key) {
@@ -112,7 +132,10 @@ Result<SymmetricKeyPtr> open_key(const Parts& parts, const TicketArguments& argu
   uri.type = keystore::ObjectType::kSecret;
   const auto entry = VHSM_TRY(ask_with_patience(std::chrono::seconds(arguments.wait),
                                                 [&] { return parts.keystore->open(uri); }));
-  return symmetric_in(entry, uri.name);
+  const auto key = VHSM_TRY(symmetric_in(entry, uri.name));
+  if (key->size() >= kLeastKeyBytes) return key;
+  return fail(Errc::kBadLength, "this key is shorter than what is derived from it", uri.name.uri())
+      .cured_by("name a symmetric key of 256 bits or more");
 }
 
 /// A server encrypts with the current one; clocks may differ, and tickets are older.

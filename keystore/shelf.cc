@@ -255,6 +255,16 @@ Result<Entry> Shelf::unseal(const Place& place, Deadline deadline) {
   return entry;
 }
 
+UseCount::Store Shelf::uses_in_folder(const KeyName& name, const sealed::Version& version,
+                                      std::uint64_t limit) const {
+  return {.take = [folder = folder_, path = name.path(), version](
+                      std::uint32_t wanted) { return folder->take_uses(path, version, wanted); },
+          .give_back =
+              [folder = folder_, path = name.path(), version, limit](std::uint32_t uses) {
+                return folder->give_back_uses(path, version, uses, limit);
+              }};
+}
+
 Result<GateTerms> Shelf::put_under_policy(const KeyName& name, const sealed::Version& version,
                                           const Entry& entry) const {
   if (version.policy.empty()) return gate_;
@@ -262,9 +272,7 @@ Result<GateTerms> Shelf::put_under_policy(const KeyName& name, const sealed::Ver
   const GateTerms gate = policy.gate_under(gate_);
   const auto bind = [&](const auto& key) {
     if (policy.uses().has_value()) {
-      key.bind(std::make_shared<UseCount>([folder = folder_, path = name.path(), version] {
-        return folder->take_uses(path, version);
-      }));
+      key.bind(std::make_shared<UseCount>(uses_in_folder(name, version, *policy.uses())));
     }
     key.bind(std::move(policy));
   };

@@ -16,6 +16,7 @@
 
 #include "keystore/keystore.h"
 #include "keystore/material.h"
+#include "keystore/use_count.h"
 
 namespace vhsm::keystore {
 
@@ -125,6 +126,8 @@ class Shelf {
   [[nodiscard]] bool is_secret_path(const KeyName& name) const noexcept;
   Result<Entry> unseal(const Place& place, Deadline deadline);
   /// @return the gate that the key stands under.
+  [[nodiscard]] UseCount::Store uses_in_folder(const KeyName& name, const sealed::Version& version,
+                                               std::uint64_t limit) const;
   Result<GateTerms> put_under_policy(const KeyName& name, const sealed::Version& version,
                                      const Entry& entry) const;
   Result<Entry> unseal_at(const Place& place, Deadline deadline);

@@ -183,58 +183,44 @@ Step receive_all(int socket, std::span<std::uint8_t> into, TimePoint deadline) {
   return Step::kDone;
 }
 
-}  // namespace
-
-Channel::Outcome Channel::exchange(const Connection& connection, const Message& request,
-                                   Message& answer, TimePoint deadline) const {
-  const int socket = connection.socket.get();
-  const auto outcome = [](Step step) {
-    return step == Step::kTimedOut ? Outcome::kTimedOut : Outcome::kBroken;
-  };
+/// `reply` is there, with the secret behind it, when that is done.  @errors as decode_reply().
+Result<Step> exchange(int socket, const Message& request, Reply& reply, TimePoint deadline) {
   Step step = send_all(socket, request.bytes(), deadline);
-  if (step != Step::kDone) return outcome(step);
+  if (step != Step::kDone) return step;
   std::array<std::uint8_t, kLengthBytes> head{};
   step = receive_all(socket, head, deadline);
-  if (step != Step::kDone) return outcome(step);
+  if (step != Step::kDone) return step;
   const auto size = decode_length(head);
-  if (!size.ok()) return Outcome::kBroken;
-  answer = Message(size.value());
+  if (!size.ok()) return Step::kBroken;
+  Message answer(size.value());
   step = receive_all(socket, answer.bytes(), deadline);
-  return step == Step::kDone ? Outcome::kDone : outcome(step);
+  if (step != Step::kDone) return step;
+  reply = VHSM_TRY(decode_reply(answer.bytes()));
+  return receive_all(socket, reply.secret.expose(), deadline);
 }
 
-Status Channel::receive_secret(const Connection& connection, SecretBytes& secret,
-                               TimePoint deadline) const {
-  if (receive_all(connection.socket.get(), secret.expose(), deadline) == Step::kDone) return {};
-  return fail(Errc::kNoDaemon, "vhsmd closed the connection in the middle of a secret", path_);
-}
+}  // namespace
 
 Result<Reply> Channel::ask(const Request& request, std::chrono::milliseconds patience) {
   if (!memory::usable()) {
     return fail(Errc::kForked, "this process has no protected memory of its own");
   }
-  const bool repeatable = request.ask < Ask::kGrant;
   const Message message = encode(request);
   if (silent_) patience = std::min(patience, kLittlePatience);
   for (int tries = 0; tries < kFreshTries;) {
     auto connection = VHSM_TRY(connect());
     tries += connection->fresh ? 1 : 0;  // idle ones may all have been cut, and cost nothing
-    Message answer;
-    switch (exchange(*connection, message, answer, Clock::now() + patience)) {
-      case Outcome::kDone: {
-        silent_ = false;
-        auto reply = VHSM_TRY(decode_reply(answer.bytes()));
-        VHSM_TRY(receive_secret(*connection, reply.secret, Clock::now() + patience));
-        keep(std::move(connection));
-        if (reply.error.has_value()) return *reply.error;
-        return reply;
-      }
-      case Outcome::kTimedOut:
-        silent_ = true;
-        return fail(Errc::kNoDaemon, "vhsmd did not answer in time", path_);
-      case Outcome::kBroken: break;
+    Reply reply;
+    const Step step =
+        VHSM_TRY(exchange(connection->socket.get(), message, reply, Clock::now() + patience));
+    silent_ = step == Step::kTimedOut;
+    if (silent_) return fail(Errc::kNoDaemon, "vhsmd did not answer in time", path_);
+    if (step == Step::kDone) {
+      keep(std::move(connection));
+      if (reply.error.has_value()) return *reply.error;
+      return reply;
     }
-    if (!repeatable) break;
+    if (changes_something(request.ask)) break;
   }
   return fail(Errc::kNoDaemon, "vhsmd closed the connection", path_);
 }

@@ -34,7 +34,7 @@ class Channel {
   ~Channel();
 
   /// Sends `request` and waits for its answer. If the connection breaks meanwhile it is sent again
-  /// on a new one: every request but those for owners can be repeated without harm.
+  /// on a new one, unless it changes something (message.h).
   /// @param patience  for the answer, once vhsmd has the request. When vhsmd has been silent for so
   ///                  long once, the next who ask are less patient until it answers again.
   /// @errors kNoDaemon, kForked, kBadFormat, and what vhsmd answers.
@@ -43,7 +43,6 @@ class Channel {
  private:
   struct Connection;
   using ConnectionPtr = std::unique_ptr<Connection>;
-  enum class Outcome : std::uint8_t { kDone, kBroken, kTimedOut };
 
   Result<ConnectionPtr> connect();
   ConnectionPtr take_idle() noexcept;
@@ -51,10 +50,6 @@ class Channel {
   [[nodiscard]] int connect_once(int socket) const noexcept;
   /// Whether another try is worth its wait.
   bool still_patient() noexcept;
-  Outcome exchange(const Connection& connection, const Message& request, Message& answer,
-                   TimePoint deadline) const;
-  Status receive_secret(const Connection& connection, SecretBytes& secret,
-                        TimePoint deadline) const;
 
   static constexpr std::size_t kPlaces = 16;
   std::string path_;

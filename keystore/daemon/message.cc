@@ -3,6 +3,7 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <utility>
@@ -279,7 +280,30 @@ void write_use(MapWriter& map, const Request& request) {
 
 }  // namespace
 
-Message::~Message() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
+Message::~Message() { wipe(0, bytes_.size()); }
+
+void Message::wipe(std::size_t from, std::size_t to) noexcept {
+  OPENSSL_cleanse(bytes_.data() + from, to - from);
+}
+
+void Message::reserve(std::size_t size) {
+  if (size <= bytes_.capacity()) return;
+  Message larger;
+  larger.bytes_.reserve(size);
+  larger.bytes_.assign(bytes_.begin(), bytes_.end());
+  bytes_.swap(larger.bytes_);
+}
+
+void Message::resize(std::size_t size) {
+  reserve(size);
+  bytes_.resize(size);
+}
+
+void Message::append(ByteView more) {
+  const std::size_t size = bytes_.size() + more.size();
+  if (size > bytes_.capacity()) reserve(std::max(size, 2 * bytes_.capacity()));
+  bytes_.insert(bytes_.end(), more.begin(), more.end());
+}
 
 Message encode(const Request& request) {
   Message message;

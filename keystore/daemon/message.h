@@ -5,6 +5,8 @@
 // Source: docs/vhsmd-protocol.md.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -41,10 +43,18 @@ class Message {
   Message& operator=(const Message&) = delete;
   ~Message();
 
+  /// Growing by itself, a vector would leave copies behind: these two wipe what they move away
+  /// from.
+  void resize(std::size_t size);
+  void append(ByteView more);
+  void wipe(std::size_t from, std::size_t to) noexcept;
+
   [[nodiscard]] std::vector<std::uint8_t>& bytes() noexcept { return bytes_; }
   [[nodiscard]] const std::vector<std::uint8_t>& bytes() const noexcept { return bytes_; }
 
  private:
+  void reserve(std::size_t size);
+
   std::vector<std::uint8_t> bytes_;
 };
 
@@ -71,6 +81,14 @@ enum class Ask : std::uint8_t {
   kAttest,      ///< name, version (none: the newest), input: the nonce -> output
   kLast = kAttest,
 };
+
+/// Whether to ask twice may do what was meant once, or be refused the second time.
+[[nodiscard]] constexpr bool changes_something(Ask ask) noexcept {
+  constexpr std::array kChanges{Ask::kGrant,    Ask::kRevoke,  Ask::kTakeOver,
+                                Ask::kGenerate, Ask::kRemove,  Ask::kRotate,
+                                Ask::kEnable,   Ask::kDisable, Ask::kSetPolicy};
+  return std::ranges::find(kChanges, ask) != kChanges.end();
+}
 
 /// What a symmetric key is to do: an operation from its start, of which only one piece of the
 /// output is wanted.

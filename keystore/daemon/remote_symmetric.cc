@@ -153,7 +153,7 @@ Status RemoteSymmetricOperation::keep(ByteView in) {
     return state_.key->named(
         fail(Errc::kUnsupported, "vhsmd takes data of up to 63 MiB for this algorithm"));
   }
-  append(state_.text.bytes(), in);
+  state_.text.append(in);
   return {};
 }
 
@@ -193,9 +193,9 @@ Result<std::size_t> RemoteSymmetricOperation::update_cipher(ByteView in,
   if (algorithm_.mode == CipherMode::kGcm) VHSM_TRY(keep(in));
   // A copy: the output may go where the input is.
   Message text = std::exchange(state_.held, Message());
-  append(text.bytes(), in);
+  text.append(in);
   const ByteView ready = ByteView(text.bytes()).first(size);
-  append(state_.held.bytes(), ByteView(text.bytes()).subspan(size));
+  state_.held.append(ByteView(text.bytes()).subspan(size));
   return transform(ready, out);
 }
 

@@ -133,9 +133,8 @@ class Session : public std::enable_shared_from_this<Session> {
   /// The buffer grows as bytes come, since a length is only a promise, and not much beyond
   /// `wanted`, since that is what its user answers for.
   void read(std::size_t wanted) {
-    auto& bytes = in_.bytes();
-    if (bytes.size() - filled_ < kReadBytes / 2) {
-      bytes.resize(std::min(filled_ * 2, wanted) + kReadBytes);
+    if (in_.bytes().size() - filled_ < kReadBytes / 2) {
+      in_.resize(std::min(filled_ * 2, wanted) + kReadBytes);
     }
     if (filled_ > 0 && busy_since_ == 0) busy(true);
     socket_.async_wait(Stream::socket::wait_read,
@@ -223,8 +222,12 @@ class Session : public std::enable_shared_from_this<Session> {
     const bool large = in_.bytes().size() > kSmallMessageBytes;
     Message fresh(large ? rest.size() : 0);  // a large buffer goes with the share
     std::ranges::copy(rest, large ? fresh.bytes().begin() : in_.bytes().begin());
-    filled_ = rest.size();
-    if (large) in_ = std::move(fresh);
+    const std::size_t end = std::exchange(filled_, rest.size());
+    if (large) {
+      in_ = std::move(fresh);
+    } else {
+      in_.wipe(filled_, end);  // it may have been a key to wrap
+    }
     out_ = Message();
     secret_ = SecretBytes();
     share_.give_back();

@@ -9,6 +9,7 @@
 #include <array>
 #include <utility>
 
+#include "base/haste.h"
 #include "keystore/daemon/list_line.h"
 #include "keystore/local_key.h"
 
@@ -428,8 +429,11 @@ Reply Service::finish(Result<Reply> reply, const Request& request) {
 }
 
 std::optional<Reply> Service::answer_at_once(const Request& request, const Peer& peer) {
+  const Haste haste;
   bool has_to_wait = false;
   auto reply = reply_at_once(request, peer, has_to_wait);
+  // Somebody changes the folder that uses of a key have to be taken from: nothing is spent yet.
+  if (!reply.ok() && reply.error().code == Errc::kInUse) return std::nullopt;
   if (has_to_wait) return std::nullopt;
   return finish(std::move(reply), request);
 }

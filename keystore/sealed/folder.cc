@@ -5,6 +5,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/haste.h"
 #include "keystore/sealed/layout.h"
 
 namespace vhsm::keystore::sealed {
@@ -12,7 +13,7 @@ namespace {
 
 constexpr std::size_t kMaxHeadBytes = 4096;
 constexpr std::size_t kMaxRootBytes = std::size_t{64} << 10;
-constexpr std::chrono::seconds kLockPatience{10};
+constexpr std::chrono::seconds kGiveBackPatience{1};  // a program that ends is not to hang
 
 Error stale(const std::string& file) {
   return fail(Errc::kTampered, "this is not the current state of the file: it was put back", file);
@@ -254,8 +255,8 @@ Result<std::vector<Error>> Folder::check(TimePoint deadline) {
 
 // ----- changes -----------------------------------------------------------------------------------
 
-Status Folder::change(const Edit& edit) {
-  const auto locked = VHSM_TRY(files_->lock(kLockPatience));
+Status Folder::change(const Edit& edit, std::chrono::milliseconds patience) {
+  const auto locked = VHSM_TRY(files_->lock(Haste::limit(patience)));
   const SnapshotPtr now = VHSM_TRY(current(Clock::now() + kLockPatience));
   if (!swept_) VHSM_TRY(sweep(*now));
   const RootPtr root = VHSM_TRY(this->root());
@@ -385,7 +386,7 @@ Status Folder::set_policy(const std::string& name, std::optional<std::uint32_t> 
 namespace {
 
 /// Of those that are left; where its owner has lifted the limit, there are enough.
-Result<std::uint32_t> block_of(const std::string& name, Uses left) {
+Result<std::uint32_t> block_of(const std::string& name, Uses left, std::uint32_t wanted) {
   constexpr std::uint64_t kParts = 128;
   if (left == 0U) {
     return fail(Errc::kPolicy,
@@ -393,28 +394,44 @@ Result<std::uint32_t> block_of(const std::string& name, Uses left) {
                 "uses= anew, or rotates the key",
                 uri_of(name));
   }
-  const std::uint64_t part = left.value_or(UINT64_MAX) / kParts;
+  const std::uint64_t part = std::min<std::uint64_t>(left.value_or(UINT64_MAX) / kParts, wanted);
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(part, 1, kMostUsesTaken));
 }
 
 }  // namespace
 
 /// Nobody waits for the lock to hear that nothing is left.
-Result<std::uint32_t> Folder::take_uses(const std::string& name, const Version& version) {
+Result<std::uint32_t> Folder::take_uses(const std::string& name, const Version& version,
+                                        std::uint32_t wanted) {
   const auto record = VHSM_TRY(find(name, Clock::now() + kLockPatience));
   const Version* const here = record.has_value() ? record->version(version.number) : nullptr;
   if (here == nullptr || here->digest != version.digest) return no_such_key(name);
-  std::uint32_t taken = VHSM_TRY(block_of(name, here->uses_left));
+  std::uint32_t taken = VHSM_TRY(block_of(name, here->uses_left, wanted));
   const Edit take = [&](Draft& draft) -> Status {
     const auto selected = VHSM_TRY(draft.select(name, version.number));
     Version& now = *selected.front();
     if (now.digest != version.digest) return no_such_key(name);
-    taken = VHSM_TRY(block_of(name, now.uses_left));
+    taken = VHSM_TRY(block_of(name, now.uses_left, wanted));
     if (now.uses_left.has_value()) *now.uses_left -= taken;
     return {};
   };
   VHSM_TRY(change(take));
   return taken;
+}
+
+/// Where its owner has spoken since, theirs is the last word.
+Status Folder::give_back_uses(const std::string& name, const Version& version, std::uint32_t uses,
+                              std::uint64_t limit) {
+  const Edit give_back = [&](Draft& draft) -> Status {
+    const auto selected = VHSM_TRY(draft.select(name, version.number));
+    Version& now = *selected.front();
+    const bool same = now.digest == version.digest && now.policy == version.policy;
+    if (!same || !now.uses_left.has_value()) return no_such_key(name);
+    Uses& left = now.uses_left;
+    *left += std::min<std::uint64_t>(uses, limit - std::min(limit, *left));
+    return {};
+  };
+  return change(give_back, kGiveBackPatience);
 }
 
 Status Folder::remove(const std::string& name, std::optional<std::uint32_t> number) {

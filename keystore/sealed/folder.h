@@ -72,7 +72,7 @@ class Folder {
                              TimePoint deadline);
 
   // ----- changes: they are on the disk when they have succeeded.
-  // @errors kInUse when another process goes on changing it for 10 s.
+  // @errors kInUse when another process goes on changing it for 10 s, or a moment (base/haste.h).
 
   /// A new key.  @return its version.
   /// @errors kInvalidArgument when the name is taken; kTooFewSlots.
@@ -96,11 +96,18 @@ class Folder {
   Status set_policy(const std::string& name, std::optional<std::uint32_t> number,
                     const Bytes& policy, Uses uses,
                     const std::function<Status(const Version&)>& check);
-  /// Takes uses of `version`, which is of the key called `name`, for this process alone: the 128th
-  /// part of what is left, so that many are cheap and few are hardly lost in a crash.
+  /// Takes uses of `version`, which is of the key called `name`, for this process alone: `wanted`,
+  /// but no more than the 128th part of what is left, so that few are lost in a crash.
   /// @return how many: 1 to kMostUsesTaken.
   /// @errors kPolicy when none are left; kMissing when the version is not there any more.
-  Result<std::uint32_t> take_uses(const std::string& name, const Version& version);
+  Result<std::uint32_t> take_uses(const std::string& name, const Version& version,
+                                  std::uint32_t wanted);
+  /// Gives back what this process has taken and nobody has spent. It is there again when this has
+  /// succeeded, and lost when it fails, which it does after a second.
+  /// @param limit  what the policy of `version` says: there are never more.
+  /// @errors kMissing when the version is not there any more, or its policy has changed.
+  Status give_back_uses(const std::string& name, const Version& version, std::uint32_t uses,
+                        std::uint64_t limit);
   /// @param number  none: the key as a whole.  @errors kMissing.
   Status remove(const std::string& name, std::optional<std::uint32_t> number = std::nullopt);
 
@@ -132,7 +139,8 @@ class Folder {
   Result<OpenedRoot> root_in(std::vector<Slot> slots, TimePoint deadline) const;
   Result<OpenedVersion> read(const std::string& name, const Version& version) const;
 
-  Status change(const Edit& edit);
+  static constexpr std::chrono::seconds kLockPatience{10};
+  Status change(const Edit& edit, std::chrono::milliseconds patience = kLockPatience);
   Status sweep(const Snapshot& snapshot) const;
   Status remove_orphan(const Snapshot& snapshot, const std::string& file) const;
 

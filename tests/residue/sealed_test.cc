@@ -36,6 +36,9 @@ using ::testing::Not;
 
 constexpr const char* kName = "default/residue/sealed";
 constexpr const char* kUri = "vhsm:default/residue/sealed";
+constexpr const char* kReceiver = "default/residue/receiver";
+constexpr const char* kReceiverUri = "vhsm:default/residue/receiver";
+constexpr const char* kNonce = "00112233445566778899aabbccddeeff";
 constexpr std::string_view kLabel = "vhsm keystore root key";  // as module/slot_keys.cc has it
 
 TimePoint soon() { return Clock::now() + std::chrono::seconds(10); }
@@ -130,16 +133,35 @@ class SealedResidueTest : public keystore::KeystoreTest,
     }
   }
   /// The newest version of the key that a command has made.
-  void add_made_key() {
+  void add_made_key(const std::string& name = kName) {
     sealed::Folder opened(sealed::open_files(folder()).value(),
                           std::make_shared<MachineKeys>(machine()));
-    const auto made = opened.open(kName, std::nullopt, soon()).value();
+    const auto made = opened.open(name, std::nullopt, soon()).value();
     const Bytes pkcs8 = clear(made.content);
     const std::string der = world_.file("made.der");
     const std::string pem = world_.file("made.pem");
     write_file(der, {pkcs8.begin(), pkcs8.end()});
     ASSERT_EQ(run({"openssl", "pkey", "-inform", "DER", "-in", der, "-out", pem}).status, 0);
     add_key_of(pem);
+  }
+
+  /// A key that may leave, another that backups are for, and its evidence.
+  void make_both_ends(const std::string& receiver) {
+    init();
+    add_keys_of_folder(folder());
+    must({"key", "import", kUri, plain_, "--policy", "backup=attested"});
+    add_key_of(plain_);
+    must({"key", "generate", kReceiverUri, "--algorithm", receiver, "--policy",
+          "operations=restore"});
+    add_made_key(kReceiver);
+    must({"key", "attest", kReceiverUri, "--nonce", kNonce, "--out", world_.file("evidence")});
+    write_file(world_.file("policy.cnf"),
+               "[snp_policy]\nreport_data = any\nminimum_tcb = any\nvmpl = 0\nmeasurement = any\n");
+  }
+  [[nodiscard]] std::vector<std::string> backing_up() const {
+    return vhsm({"key", "backup", kUri, "--for", world_.file("evidence"), "--nonce", kNonce,
+                 "--policy", world_.file("policy.cnf"), "--allow", "recovery", "--trust-test-root",
+                 machine() + "/ark.pem"});
   }
 
   // ----- who is searched
@@ -253,6 +275,30 @@ TEST_P(SealedResidueTest, OfAKeyThatIsRotated) {
   });
 }
 
+class BackupResidueTest : public SealedResidueTest {
+ protected:
+  void expect_nothing_of_a_backup_for(const std::string& receiver) {
+    make_both_ends(receiver);
+    const Outcome backup = run(backing_up(), environment());
+    ASSERT_EQ(backup.status, 0) << backup.err;
+    write_file(world_.file("backup"), backup.out);
+    stop_at_output(backing_up(), [&](pid_t process) {
+      expect_nothing_in("vhsm key backup for " + receiver, process);
+    });
+    stop_at_output(
+        vhsm({"key", "restore", world_.file("backup"), "--as", "vhsm:default/residue/restored"}),
+        [&](pid_t process) { expect_nothing_in("vhsm key restore by " + receiver, process); });
+  }
+};
+
+TEST_P(BackupResidueTest, OfAKeyThatLeavesForAnEcKeyAndComesBack) {
+  expect_nothing_of_a_backup_for("EC:P-256");
+}
+
+TEST_P(BackupResidueTest, OfAKeyThatLeavesForAnRsaKeyAndComesBack) {
+  expect_nothing_of_a_backup_for("RSA:2048");
+}
+
 TEST_P(SealedResidueTest, OfAKeyThatTheProviderUnseals) {
   init();
   add_keys_of_folder(folder());
@@ -304,6 +350,9 @@ TEST_P(KeyInAFileTest, IsFoundByTheSameSearch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Memories, KeyInAFileTest, ::testing::Values("file"),
+                         [](const auto& value) { return std::string(value.param); });
+
+INSTANTIATE_TEST_SUITE_P(Memories, BackupResidueTest, ::testing::Values("secret", "locked"),
                          [](const auto& value) { return std::string(value.param); });
 
 INSTANTIATE_TEST_SUITE_P(Memories, SealedResidueTest, ::testing::Values("secret", "locked"),

@@ -207,7 +207,7 @@ TEST_F(KillTest, NoUseIsGivenOutTwiceWhereverAProcessIsKilled) {
       Folder folder(std::make_unique<KillingFiles>(open_files(path_).value(), step),
                     std::make_shared<TestKeys>("a"));
       const Version version = folder.find("a/b/c", soon()).value()->versions.front();
-      if (!folder.take_uses("a/b/c", version).ok()) ::_exit(1);
+      if (!folder.take_uses("a/b/c", version, kBlock).ok()) ::_exit(1);
       if (::write(taken[1], "+", 1) != 1) ::_exit(2);
       ::_exit(0);
     }
@@ -227,6 +227,38 @@ TEST_F(KillTest, NoUseIsGivenOutTwiceWhereverAProcessIsKilled) {
     EXPECT_TRUE(open()->set_policy("a/b/c", {}, {}, {}, unchecked).ok())
         << "it goes on, after step " << step;
   }
+}
+
+/// What a process gives back is there again, or it is lost: it has given it out of its hands
+/// before.
+TEST_F(KillTest, WhatIsGivenBackIsThereOnceOrLostWhereverTheProcessIsKilled) {
+  constexpr std::uint64_t kUses = 1280;
+  constexpr std::uint32_t kBlock = 10;
+  NewVersion counted = kSecret;
+  counted.uses = kUses;
+  bool lost = false;
+  bool given = false;
+  for (int step = 1;; ++step) {
+    start_anew();
+    const Version version = open()->add("a/b/c", counted, secret("k")).value();
+    ASSERT_EQ(open()->take_uses("a/b/c", version, kBlock).value(), kBlock);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      Folder folder(std::make_unique<KillingFiles>(open_files(path_).value(), step),
+                    std::make_shared<TestKeys>("a"));
+      ::_exit(folder.give_back_uses("a/b/c", version, kBlock - 1, kUses).ok() ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    const auto left = open()->find("a/b/c", soon()).value()->versions.front().uses_left;
+    EXPECT_THAT(left, AnyOf(Eq(kUses - kBlock), Eq(kUses - 1))) << step;
+    lost = lost || left == kUses - kBlock;
+    given = given || left == kUses - 1;
+    if (!WIFEXITED(status)) continue;
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+    break;
+  }
+  EXPECT_TRUE(lost && given);
 }
 
 // ----- power loss --------------------------------------------------------------------------------

@@ -225,6 +225,34 @@ TEST_F(KeyLifeTest, OpensslUsesAKeyAsOftenAsItsPolicySays) {
   EXPECT_NE(sign(kUri).status, 0);
 }
 
+TEST_F(KeyLifeTest, ProgramsThatEndLoseNoUseOfAKey) {
+  must({"key", "generate", kUri, "--algorithm", "EC:P-256", "--policy", "uses=1000"});
+  for (int i = 0; i < 5; ++i) ASSERT_EQ(sign(kUri).status, 0);
+  const std::string certificate = world_.file("certificate.pem");
+  const auto certified =
+      world_.openssl({"req", "-provider", "vhsm", "-provider", "default", "-x509", "-key", kUri,
+                      "-subj", "/CN=signer", "-out", certificate});
+  ASSERT_EQ(certified.status, 0) << certified.err;
+  std::vector<std::string> signs_thrice{"cms",
+                                        "-provider",
+                                        "vhsm",
+                                        "-provider",
+                                        "default",
+                                        "-sign",
+                                        "-nocerts",
+                                        "-in",
+                                        world_.file("message"),
+                                        "-out",
+                                        world_.file("signed")};
+  for (int i = 0; i < 3; ++i) {
+    signs_thrice.insert(signs_thrice.end(), {"-signer", certificate, "-inkey", kUri});
+  }
+  const auto signed_thrice = world_.openssl(signs_thrice);
+  ASSERT_EQ(signed_thrice.status, 0) << signed_thrice.err;
+  configure();  // vhsmd, where there is one, ends and starts anew
+  EXPECT_THAT(list(), HasSubstr("uses=1000 (991 left)"));
+}
+
 TEST_F(KeyLifeTest, AGateOfAKeyIsOpenedByAProofToTheKbs) {
   must({"key", "generate", kUri, "--algorithm", "EC:P-256", "--policy", "gate=first-use"});
   const auto proved = sign(kUri);

@@ -114,7 +114,7 @@ TEST_F(UseCountTest, SeveralProcessesShareTheCount) {
 }
 
 TEST_F(UseCountTest, ThreadsThatUseItAtOnceGetNotOneUseMoreAndNotOneLess) {
-  constexpr int kUses = 300;  // taken by twos at first
+  constexpr int kUses = 300;
   make_key("EC:P-256", "uses=300");
   const KeyPtr key = key_of(*keystore_);
   std::atomic<int> uses{0};
@@ -124,42 +124,154 @@ TEST_F(UseCountTest, ThreadsThatUseItAtOnceGetNotOneUseMoreAndNotOneLess) {
   EXPECT_EQ(uses + uses_of(*key), kUses);
 }
 
-TEST_F(UseCountTest, UsesAreTakenInBlocksThatAreASmallPartOfWhatIsLeft) {
+TEST_F(UseCountTest, AProcessTakesOneUseAndThenAsManyAsItHasSpentAndOnlyASmallPartOfWhatIsLeft) {
   make_key("EC:P-256", "uses=1280");
-  EXPECT_TRUE(do_it({kSign}).ok());
-  EXPECT_EQ(left(), 1270U);
-  for (int i = 1; i < 10; ++i) EXPECT_TRUE(do_it({kSign}).ok());
-  EXPECT_EQ(left(), 1270U);
-  EXPECT_TRUE(do_it({kSign}).ok());
-  EXPECT_EQ(left(), 1261U);
-  ASSERT_TRUE(keystore_->set_policy(uri(), "uses=1000000000").ok());
-  EXPECT_TRUE(do_it({kSign}).ok());
-  EXPECT_EQ(left(), 1000000000U - sealed::kMostUsesTaken);
+  for (const unsigned taken : {1U, 2U, 4U, 4U, 8U, 8U, 8U, 8U, 16U}) {
+    EXPECT_TRUE(do_it({kSign}).ok());
+    EXPECT_EQ(left(), 1280U - taken);
+  }
+  for (int i = 9; i < 17; ++i) EXPECT_TRUE(do_it({kSign}).ok());
+  EXPECT_EQ(left(), 1255U) << "a 128th part of what is left is fewer than it has spent";
+}
+
+TEST_F(UseCountTest, NoBlockHasMoreUsesThanTheMost) {
+  make_key("EC:P-256", "uses=1000000000");
+  std::uint64_t before = *left();
+  std::uint64_t most = 0;
+  for (std::uint64_t spent = 0; spent <= 2 * sealed::kMostUsesTaken; ++spent) {
+    EXPECT_TRUE(do_it({kSign}).ok());
+    most = std::max(most, before - *left());
+    before = *left();
+  }
+  EXPECT_EQ(most, sealed::kMostUsesTaken);
+}
+
+TEST_F(UseCountTest, ProgramsThatUseAKeyOnceLoseNothingEvenWhenTheyAreKilled) {
+  make_key("EC:P-256", "uses=1280");
+  for (std::uint64_t program = 1; program <= 3; ++program) {
+    const int status = in_child([&] {
+      const auto own = another();
+      static_cast<void>(do_it(*own, {kSign}));
+      ::raise(SIGKILL);
+    });
+    ASSERT_TRUE(WIFSIGNALED(status));
+    EXPECT_EQ(left(), 1280U - program);
+  }
+}
+
+/// Spends three uses, for which a process takes four.
+void spend_three(HoldingKeystore& keystore, const KeyUri& uri) {
+  const KeyPtr key = keystore.open(uri).value().key;
+  for (int i = 0; i < 3; ++i) {
+    if (!do_with(*key, {kSign}).ok()) ::_exit(1);
+  }
 }
 
 TEST_F(UseCountTest, WhatAKilledProcessHadTakenIsLostAndNotGivenOutAgain) {
   make_key("EC:P-256", "uses=1280");
   const int status = in_child([&] {
     const auto own = another();
-    static_cast<void>(do_it(*own, {kSign}));
+    spend_three(*own, uri());
     ::raise(SIGKILL);
   });
   ASSERT_TRUE(WIFSIGNALED(status));
-  EXPECT_EQ(left(), 1270U);
+  EXPECT_EQ(left(), 1276U);
+}
+
+TEST_F(UseCountTest, AProcessThatEndsGivesBackWhatItHasTakenAndNotSpent) {
+  make_key("EC:P-256", "uses=1280");
+  auto own = another();
+  spend_three(*own, uri());
+  EXPECT_EQ(left(), 1276U);
+  KeyPtr handle = key_of(*own);
+  own.reset();
+  EXPECT_EQ(left(), 1276U) << "a handle may still spend them";
+  handle.reset();
+  EXPECT_EQ(left(), 1277U);
+}
+
+TEST_F(UseCountTest, AllUsesAreSpentByProcessesThatComeAndGo) {
+  make_key("EC:P-256", "uses=20");
+  int programs = 0;
+  for (int status = 0; status == 0; ++programs) {
+    status = in_child([&] {
+      const auto own = another();
+      spend_three(*own, uri());
+    });
+  }
+  EXPECT_EQ(programs, 7) << "the last one finds two";
+  EXPECT_EQ(left(), 0U);
+}
+
+TEST_F(UseCountTest, AChildGivesBackNothingThatItsParentHasTaken) {
+  make_key("EC:P-256", "uses=1280");
+  spend_three(*keystore_, uri());
+  ASSERT_EQ(left(), 1276U);
+  ASSERT_EQ(in_child([&] { keystore_.reset(); }), 0);
+  EXPECT_EQ(left(), 1276U);
+  keystore_.reset();
+  EXPECT_EQ(left(), 1277U);
+}
+
+TEST_F(UseCountTest, NothingIsGivenBackToAKeyWhosePolicyItsOwnerHasChangedMeanwhile) {
+  make_key("EC:P-256", "uses=1280");
+  for (const char* const policy : {"uses=5", "", "operations=sign uses=1280"}) {
+    ASSERT_TRUE(keystore_->set_policy(uri(), "uses=1280").ok());
+    auto own = another();
+    spend_three(*own, uri());
+    ASSERT_TRUE(keystore_->set_policy(uri(), policy).ok());
+    const auto before = left();
+    own.reset();
+    EXPECT_EQ(left(), before) << policy;
+  }
+}
+
+TEST_F(UseCountTest, ThereAreNeverMoreUsesThanThePolicySaysAfterSomeWereGivenBack) {
+  make_key("EC:P-256", "uses=1280");
+  auto own = another();
+  spend_three(*own, uri());
+  ASSERT_TRUE(keystore_->set_policy(uri(), "uses=1280").ok());
+  own.reset();
+  EXPECT_EQ(left(), 1280U);
+}
+
+TEST_F(UseCountTest, NothingIsGivenBackToANamesake) {
+  make_key("EC:P-256", "uses=1280");
+  auto own = another();
+  spend_three(*own, uri());
+  ASSERT_TRUE(keystore_->remove(uri()).ok());
+  make_key("EC:P-256", "uses=1280");
+  ASSERT_TRUE(do_it({kSign}).ok());
+  own.reset();
+  EXPECT_EQ(left(), 1279U);
+}
+
+TEST_F(UseCountTest, AProcessThatEndsDoesNotHangWhileAnotherChangesTheFolder) {
+  make_key("EC:P-256", "uses=1280");
+  auto own = another();
+  spend_three(*own, uri());
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    const auto locked = sealed::open_files(path_).value()->lock(std::chrono::seconds(1));
+    ASSERT_TRUE(locked.ok());
+    own.reset();
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));
+  EXPECT_EQ(left(), 1276U) << "they are lost";
 }
 
 TEST_F(UseCountTest, AChildOfAForkHasNoneOfItsParentsUses) {
-  make_key("EC:P-256", "uses=256");
+  make_key("EC:P-256", "uses=1280");
   const KeyPtr key = key_of(*keystore_);
-  ASSERT_TRUE(do_with(*key, {kSign}).ok());
-  ASSERT_EQ(left(), 254U) << "one of two is left to the parent";
+  spend_three(*keystore_, uri());
+  ASSERT_EQ(left(), 1276U) << "one of four is left to the parent";
   const int status = in_child([&] {
     if (!do_with(*key, {kSign}).ok()) ::_exit(1);
   });
   ASSERT_EQ(status, 0);
-  EXPECT_EQ(left(), 253U) << "the child took one of its own";
+  EXPECT_EQ(left(), 1275U) << "the child began anew, with one of its own";
   EXPECT_TRUE(do_with(*key, {kSign}).ok());
-  EXPECT_EQ(left(), 253U) << "the parent still has its own";
+  EXPECT_EQ(left(), 1275U) << "the parent still has its own";
 }
 
 TEST_F(UseCountTest, AForkInTheMiddleOfAChangeLeavesNoLockBehind) {

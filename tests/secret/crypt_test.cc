@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // vhsm encrypt, decrypt and mac, with keys that stay where they are.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
 #include <string>
 
 #include "tests/secret/fixture.h"
@@ -14,6 +18,12 @@ std::string pattern(std::size_t size) {
   std::string text(size, '\0');
   for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 131 + i / 251);
   return text;
+}
+
+bool has_nameless_files(const std::filesystem::path& folder) {
+  const int file = ::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+  if (file >= 0) ::close(file);
+  return file >= 0;
 }
 
 class CryptFlowTest : public SecretFlowTest {
@@ -67,6 +77,37 @@ TEST_F(CryptFlowTest, AFileThatWasChangedLeavesNoOutputAndOnAPipeOnlyItsBeginnin
   const auto piped = vhsm({"decrypt", "default/key/file", changed});
   EXPECT_EQ(piped.status, 1);
   EXPECT_TRUE(piped.out == text.substr(0, 131'072));
+}
+
+/// What is there of a file that a killed process was about to write: its name begins with "back".
+TEST_F(CryptFlowTest, AKilledDecryptionLeavesNothingInTheFolder) {
+  if (!has_nameless_files(world_.folder())) GTEST_SKIP() << "this file system has no O_TMPFILE";
+  must(
+      {"encrypt", "default/key/file", written("plain", pattern(400'000)), "--out", file("sealed")});
+  const auto killed = shell(
+      "mkfifo " + file("pipe") + "; " + program() + " decrypt default/key/file " + file("pipe") +
+      " --out " + file("back") + " & exec 3>" + file("pipe") + "; head -c 300000 " +
+      file("sealed") +
+      " >&3; for i in $(seq 100); do sleep 0.05; "
+      "grep -q 'pos:.[1-9][0-9]\\{4\\}' /proc/$!/fdinfo/* && kill -9 $! && break; done; wait $!");
+  EXPECT_EQ(killed.status, 137) << killed.err;
+  for (const auto& entry : std::filesystem::directory_iterator(world_.folder())) {
+    EXPECT_FALSE(entry.path().filename().string().starts_with("back")) << entry.path();
+  }
+}
+
+TEST_F(CryptFlowTest, AnOutputTakesThePlaceOfAnOlderFileAndIsItsOwnersAlone) {
+  must({"encrypt", "default/key/file", written("plain", "new"), "--out", file("sealed")});
+  for (const bool there : {false, true}) {
+    if (there) write_file(world_.file("back"), "an older and longer text");
+    must({"decrypt", "default/key/file", file("sealed"), "--out", file("back")});
+    EXPECT_EQ(read_file(world_.file("back")), "new");
+    EXPECT_EQ(std::filesystem::status(world_.file("back")).permissions(),
+              std::filesystem::perms(0600));
+    const auto in_folder = shell("cd " + world_.folder().string() +
+                                 " && vhsm decrypt default/key/file sealed --out back && ls back*");
+    EXPECT_EQ(in_folder.out, "back\n") << in_folder.err;
+  }
 }
 
 TEST_F(CryptFlowTest, WithItsOutputClosedItFailsAndNothingGoesToALog) {

@@ -8,9 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/residue/scan.h"
 #include "tests/secret/fixture.h"
@@ -60,8 +63,8 @@ class ServeTest : public SecretFlowTest {
   [[nodiscard]] std::string socket_path() const { return file("secrets.sock"); }
   [[nodiscard]] std::string log() const { return read_file(world_.file("serve.log")); }
 
-  /// What comes over a connection from this name in the abstract namespace; empty: from none.
-  [[nodiscard]] std::string read_as(const std::string& name) const {
+  /// A connection from this name in the abstract namespace; empty: from none.
+  [[nodiscard]] int connect_as(const std::string& name) const {
     const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_un ours{};
     ours.sun_family = AF_UNIX;
@@ -74,6 +77,11 @@ class ServeTest : public SecretFlowTest {
     theirs.sun_family = AF_UNIX;
     socket_path().copy(theirs.sun_path, sizeof theirs.sun_path - 1);
     EXPECT_EQ(::connect(socket, reinterpret_cast<sockaddr*>(&theirs), sizeof theirs), 0);
+    return socket;
+  }
+  /// What comes over it.
+  [[nodiscard]] std::string read_as(const std::string& name) const {
+    const int socket = connect_as(name);
     std::string all;
     char piece[4096];
     for (ssize_t got = 0; (got = ::read(socket, piece, sizeof piece)) > 0;) {
@@ -120,6 +128,26 @@ TEST_F(ServeTest, WhoDoesNotSayForWhatOrForSomethingElseGetsNothing) {
     EXPECT_EQ(read_as(name), "") << name;
   }
   EXPECT_EQ(read_as("ab/cryptsetup/data"), "of the volume") << "and it goes on serving: " << log();
+}
+
+TEST_F(ServeTest, WhoWaitsForASecretOrDoesNotReadItKeepsNobodyOut) {
+  seal("default/luks/data", "of the volume");
+  store("default/luks/late", "comes late");
+  world_.stop_kbs();
+  serve({"--volume", "data=default/luks/data", "--volume", "late=default/luks/late", "--wait", "60",
+         "--idle", "1"});
+  std::string late;
+  std::thread waiting([&] { late = read_as("1/cryptsetup/late"); });
+  std::vector<int> unread;
+  for (int i = 0; i < 20; ++i) unread.push_back(connect_as(std::to_string(i) + "/cryptsetup/data"));
+  EXPECT_EQ(read_as("2/cryptsetup/other"), "");
+  EXPECT_EQ(read_as("ab/cryptsetup/data"), "of the volume");
+  for (const int socket : unread) ::close(socket);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  EXPECT_EQ(late, "") << "and it is not idle as long as somebody waits";
+  world_.start_kbs();
+  waiting.join();
+  EXPECT_EQ(late, "comes late") << log();
 }
 
 TEST_F(ServeTest, AnotherUserGetsNothing) {

@@ -134,6 +134,26 @@ TEST_F(TicketTest, ADiskIsNoPlaceForThem) {
   EXPECT_TRUE(std::filesystem::is_empty(world_.file("tickets")));
 }
 
+TEST_F(TicketTest, AFolderThatOthersMayWriteToIsRefused) {
+  world_.put("default/key/tickets", std::string(32, 't'));
+  for (const auto mode : {0770, 0702}) {
+    std::filesystem::create_directory(world_.file("tickets"));
+    std::filesystem::permissions(world_.file("tickets"), std::filesystem::perms(mode));
+    const auto refused = write_keys("604800");
+    EXPECT_EQ(refused.status, 2) << mode;
+    EXPECT_THAT(refused.err, HasSubstr("others may write"));
+    EXPECT_TRUE(std::filesystem::is_empty(world_.file("tickets")));
+  }
+}
+
+TEST_F(TicketTest, AKeyThatIsTooShortForWhatIsDerivedIsRefused) {
+  world_.put("default/key/tickets", std::string(31, 't'));
+  const auto refused = write_keys("604800");
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err, HasSubstr("256 bits"));
+  EXPECT_FALSE(std::filesystem::exists(world_.file("tickets")));
+}
+
 TEST_F(TicketTest, ASessionOfOneNginxGoesOnAtAnotherUntilTheKeysHaveGone) {
   world_.put("default/key/tickets", std::string(32, 't'));
   const auto done = write_keys("604800");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// vhsmd as its users run it: the real program, a real KBS, stock openssl and nginx as clients.
+// What vhsmd does for whom, and how it is started.
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -10,111 +10,85 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <openssl/pem.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "base/handle.h"
-#include "tests/keystore/samples.h"
-#include "tests/residue/note.h"
-#include "tests/residue/scan.h"
-#include "tests/residue/values.h"
-#include "tests/servers/load.h"
-#include "tests/servers/server.h"
+#include "tests/vhsmd/daemon_fixture.h"
 
 namespace vhsm::tests {
 namespace {
 
-using ::testing::Contains;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::Not;
 
-const std::string kVhsm = std::string(VHSM_BIN_DIR) + "/vhsm";
-const std::string kVhsmd = std::string(VHSM_BIN_DIR) + "/vhsmd";
-
-class DaemonTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    ASSERT_TRUE(World::has_daemon()) << "run with VHSM_TEST_KEYSTORE=unix";
-    ASSERT_TRUE(world.ready());
-    if (::geteuid() != 0) GTEST_SKIP() << "only root can be several users";
-    key = keystore::make_key("RSA2048");
-    world.put("default/tls/www", keystore::pkcs8_pem(key.get()));
-    world.put("default/tls/other", keystore::pkcs8_pem(keystore::make_key("P-256").get()));
-    write_file(world.file("message"), "what is signed\n");
-    world.configure("log = " + world.file("vhsm.log").string() + "\n");
+/// A program beside the test.
+class Background {
+ public:
+  explicit Background(std::vector<std::string> command) : process_(::fork()) {
+    if (process_ != 0) return;
+    std::vector<char*> argv;
+    for (std::string& argument : command) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    ::execvp(argv[0], argv.data());
+    ::_exit(127);
+  }
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+  ~Background() {
+    if (!ended_) ::kill(process_, SIGKILL);
+  }
+  [[nodiscard]] pid_t process() const noexcept { return process_; }
+  /// Tells `whom` to end.  @return how it ended.
+  [[nodiscard]] int end(pid_t whom) const {
+    ::kill(whom, SIGTERM);
+    int status = -1;
+    ::waitpid(process_, &status, 0);
+    ended_ = true;
+    return status;
   }
 
-  [[nodiscard]] Outcome sign(const std::string& name,
-                             const std::vector<std::string>& as = {}) const {
-    std::vector<std::string> command(as);
-    command.insert(command.end(),
-                   {"openssl", "pkeyutl", "-provider", "vhsm", "-sign", "-inkey", "vhsm:" + name,
-                    "-rawin", "-in", world.file("message"), "-out", "/dev/null"});
-    return run(command, environment());
-  }
-  [[nodiscard]] Outcome vhsm(std::vector<std::string> arguments,
-                             const std::vector<std::string>& as = {}) const {
-    arguments.insert(arguments.begin(), public_copy(kVhsm));
-    arguments.insert(arguments.begin(), as.begin(), as.end());
-    return run(arguments, environment());
-  }
-  /// A copy where every user comes to: the build may lie in root's home.
-  [[nodiscard]] std::string public_copy(const std::filesystem::path& file) const {
-    const auto copy = world.file("public") / file.filename();
-    std::filesystem::create_directory(world.file("public"));
-    std::filesystem::copy_file(file, copy, std::filesystem::copy_options::skip_existing);
-    return copy;
-  }
-  [[nodiscard]] std::vector<std::string> environment() const {
-    static_cast<void>(public_copy(std::string(VHSM_LIB_DIR) + "/vhsm.so"));
-    auto all = world.environment();
-    std::erase_if(all, [](const auto& entry) { return entry.starts_with("OPENSSL_MODULES="); });
-    all.push_back("OPENSSL_MODULES=" + world.file("public").string());
-    return all;
-  }
-  static std::vector<std::string> user(int uid, int gid = 65534) {
-    return {"setpriv", "--reuid=" + std::to_string(uid), "--regid=" + std::to_string(gid),
-            "--clear-groups"};
-  }
-  [[nodiscard]] long audited(const std::string& what) const {
-    const std::string lines =
-        world.kbs({"--config", world.file("kbs/vhsm-kbs.cnf"), "audit", "list"}).out;
-    long count = 0;
-    std::istringstream each(lines);
-    for (std::string line; std::getline(each, line);) count += line.find(what) != std::string::npos;
-    return count;
-  }
-  /// The value of `name` in the daemon's /proc/PID/status.
-  [[nodiscard]] std::string process_status(const std::string& name) const {
-    std::istringstream lines(read_file("/proc/" + std::to_string(world.daemon()) + "/status"));
-    for (std::string line; std::getline(lines, line);) {
-      if (line.starts_with(name + ":\t")) return line.substr(name.size() + 2);
+ private:
+  pid_t process_;
+  mutable bool ended_ = false;
+};
+
+/// A control group as systemd makes it for a service, where this machine lets us.
+class ServiceGroup {
+ public:
+  explicit ServiceGroup(const std::string& unit) {
+    for (const char* const root : {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"}) {
+      slice_ = std::string(root) + "/system.slice";
+      folder_ = slice_ + "/" + unit;
+      made_slice_ = ::mkdir(slice_.c_str(), 0755) == 0;
+      if (::mkdir(folder_.c_str(), 0755) == 0 && ::access(members().c_str(), W_OK) == 0) return;
+      leave();
     }
-    return {};
+  }
+  ServiceGroup(const ServiceGroup&) = delete;
+  ServiceGroup& operator=(const ServiceGroup&) = delete;
+  ~ServiceGroup() { leave(); }
+  [[nodiscard]] bool ok() const noexcept { return !folder_.empty(); }
+  /// What goes before a command to have it in the group.
+  [[nodiscard]] std::vector<std::string> enter() const {
+    return {"sh", "-c", R"(echo $$ > "$0" && exec "$@")", members()};
   }
 
-  /// Not a window of it, in all that can be read of vhsmd.
-  void expect_nothing_of(EVP_PKEY* secret) const {
-    const Report report = scan({.process = world.daemon()}, values_of_key(secret));
-    EXPECT_EQ(report.error, "");
-    EXPECT_GT(report.bytes, 1U << 20);
-    EXPECT_THAT(report.leaks(), IsEmpty());
-    EXPECT_THAT(report.protected_memory, IsEmpty()) << "memfd_secret is out of everyone's reach";
-    EXPECT_THAT(report.unreadable, Contains(HasSubstr("secretmem")));
-    note({"vhsmd", EVP_PKEY_is_a(secret, "RSA") == 1 ? "RSA2048" : "P-256", "secret"}, report);
+ private:
+  [[nodiscard]] std::string members() const { return folder_ + "/cgroup.procs"; }
+  void leave() {
+    ::rmdir(folder_.c_str());
+    if (made_slice_) ::rmdir(slice_.c_str());
+    folder_.clear();
   }
 
-  World world;
-  ossl::PKey key;
+  std::string slice_;
+  std::string folder_;
+  bool made_slice_ = false;
 };
 
 TEST_F(DaemonTest, TwoCommandsInARowCostOneFetch) {
@@ -141,6 +115,23 @@ TEST_F(DaemonTest, FourUsersMayDoExactlyWhatTheirGrantsSay) {
   }
 }
 
+TEST_F(DaemonTest, AUnitMayUseTheKeyThatItWasGrantedAndOthersOfItsUserMayNot) {
+  const std::string unit = "vhsm-test-" + std::to_string(::getpid()) + ".service";
+  const ServiceGroup group(unit);
+  if (!group.ok()) GTEST_SKIP() << "no control groups (v2) may be made here";
+  const auto sign_as = [&](std::vector<std::string> before) {
+    const auto as_user = user(2001);
+    before.insert(before.end(), as_user.begin(), as_user.end());
+    return sign("default/tls/www", before);
+  };
+  ASSERT_EQ(vhsm({"key", "grant", "default/tls/www", "--unit", unit}).status, 0);
+  const Outcome within = sign_as(group.enter());
+  EXPECT_EQ(within.status, 0) << within.err;
+  EXPECT_THAT(sign_as({}).err, HasSubstr("user 2001"));
+  ASSERT_EQ(vhsm({"key", "revoke", "default/tls/www", "--unit", unit}).status, 0);
+  EXPECT_THAT(sign_as(group.enter()).err, HasSubstr("unit " + unit));
+}
+
 TEST_F(DaemonTest, ARefusalSaysWhoAndWhatToDoToClientAndLog) {
   const Outcome refused = sign("default/tls/www", user(2004, 3004));
   EXPECT_THAT(refused.err, HasSubstr("not granted"));
@@ -161,6 +152,9 @@ TEST_F(DaemonTest, GrantsOutliveARestartAndEndWhenRevoked) {
   const Outcome again = vhsm({"key", "revoke", "default/tls/www", "--user", "2001"});
   EXPECT_EQ(again.status, 1);
   EXPECT_THAT(again.err, HasSubstr("2001"));
+  const std::string log = read_file(world.file("vhsm.log"));
+  EXPECT_THAT(log, HasSubstr("user 0 grants vhsm:default/tls/www for user 2001"));
+  EXPECT_THAT(log, HasSubstr("user 0 revokes vhsm:default/tls/www for user 2001"));
 }
 
 TEST_F(DaemonTest, OnlyOwnersChangeGrants) {
@@ -306,18 +300,32 @@ TEST_F(DaemonTest, SystemdsSocketActivationStartsIt) {
   world.stop_daemon(SIGTERM);
   const auto socket = world.file("run/vhsmd.sock");
   std::filesystem::remove(socket);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::execl(tool.c_str(), tool.c_str(), "-l", socket.c_str(), kVhsmd.c_str(), "--config",
-            world.file("vhsm.cnf").c_str(), nullptr);
-    ::_exit(127);
-  }
+  const Background daemon({tool, "-l", socket, kVhsmd, "--config", world.file("vhsm.cnf")});
   EXPECT_TRUE(eventually([&] { return std::filesystem::exists(socket); }));
   EXPECT_EQ(sign("default/tls/www").status, 0);
-  ::kill(child, SIGTERM);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  EXPECT_EQ(daemon.end(daemon.process()), 0);
+}
+
+TEST_F(DaemonTest, ServesInAContainerWithoutSystemdAsItsFirstProcess) {
+  const std::vector<std::string> container{"unshare", "--mount", "--ipc",       "--uts",
+                                           "--pid",   "--fork",  "--mount-proc"};
+  auto tried = container;
+  tried.emplace_back("true");
+  if (run(tried).status != 0) GTEST_SKIP() << "no name spaces may be made here";
+  world.stop_daemon(SIGTERM);
+  auto command = container;
+  command.insert(command.end(), {kVhsmd, "--config", world.file("vhsm.cnf")});
+  const Background daemon(command);
+  const auto signs = [&](const std::vector<std::string>& as) {
+    return sign("default/tls/www", as).status == 0;
+  };
+  EXPECT_TRUE(eventually([&] { return signs({}); }));
+  EXPECT_FALSE(signs(user(2001)));
+  ASSERT_EQ(vhsm({"key", "grant", "default/tls/www", "--user", "2001"}).status, 0);
+  EXPECT_TRUE(signs(user(2001)));
+  EXPECT_THAT(vhsm({"doctor"}).out, HasSubstr("process 1"));
+  ASSERT_FALSE(children_of(daemon.process()).empty());
+  EXPECT_EQ(daemon.end(children_of(daemon.process())[0]), 0);
 }
 
 TEST(UnitTest, ThePackagedUnitExposesLittle) {
@@ -325,65 +333,6 @@ TEST(UnitTest, ThePackagedUnitExposesLittle) {
   const Outcome judged = run({"/usr/bin/systemd-analyze", "security", "--offline=true",
                               "--threshold=20", "--no-pager", VHSM_UNIT});
   EXPECT_EQ(judged.status, 0) << "over 2.0 of 10:\n" << judged.out << judged.err;
-}
-
-/// A web server meanwhile.
-class DaemonUnderLoadTest : public DaemonTest {
- protected:
-  void SetUp() override {
-    DaemonTest::SetUp();
-    if (IsSkipped()) return;
-    nginx = std::make_unique<Nginx>(world, make_identity(world, "ec"));
-    ASSERT_EQ(nginx->start(), "");
-    ASSERT_EQ(visit(nginx->port()), "") << nginx->log();
-  }
-  std::unique_ptr<Nginx> nginx;
-};
-
-TEST_F(DaemonUnderLoadTest, NothingOfAKeyIsInItsMemory) {
-  const ossl::Bio file(BIO_new_file(world.file("ec.key").c_str(), "r"));
-  const ossl::PKey served(PEM_read_bio_PrivateKey(file.get(), nullptr, nullptr, nullptr));
-  const Load load(nginx->port(), 2);
-  ASSERT_TRUE(eventually([&] { return load.visits() > 100; }));
-  expect_nothing_of(served.get());
-}
-
-TEST_F(DaemonUnderLoadTest, NoHandshakeFailsWhenItIsKilledAndStartedAgain) {
-  Load load(nginx->port(), 2);
-  for (int i = 0; i < 5; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
-    world.stop_daemon(SIGKILL);
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    world.start_daemon();
-  }
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  load.stop();
-  EXPECT_THAT(load.failures(), IsEmpty()) << nginx->log();
-  EXPECT_GT(load.visits(), 100);
-  RecordProperty("slowest_ms", static_cast<int>(load.slowest().count()));
-  EXPECT_LT(load.slowest(), std::chrono::seconds(2)) << "0.2 s where nothing else runs";
-}
-
-TEST_F(DaemonUnderLoadTest, NoHandshakeFailsWhenASuccessorTakesOver) {
-  Load load(nginx->port(), 2);
-  for (int i = 0; i < 5; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-    EXPECT_EQ(world.succeed_daemon(), 0);
-  }
-  load.stop();
-  EXPECT_THAT(load.failures(), IsEmpty()) << nginx->log();
-  EXPECT_GT(load.visits(), 100);
-}
-
-TEST_F(DaemonUnderLoadTest, WithoutItHandshakesFailAtOnceAndWorkWhenItIsBack) {
-  world.stop_daemon(SIGTERM);
-  EXPECT_THAT(visit(nginx->port()), HasSubstr(" alert "));
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < 8; ++i) EXPECT_NE(visit(nginx->port()), "");
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(15))
-      << "each of the four workers is patient once, not at all eight visits";
-  world.start_daemon();
-  EXPECT_TRUE(eventually([&] { return visit(nginx->port()).empty(); })) << nginx->log();
 }
 
 }  // namespace
