@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// vhsm key: what is publicly known of a key, and its PEM stand-in. The private half is fetched into
-// protected memory on the way and ends with the command.
+// vhsm key: what is publicly known of a key or secret, and a key's PEM stand-in. What is not public
+// is fetched into protected memory on the way and ends with the command.
 #include "keystore/key.h"
 
 #include <fmt/format.h>
@@ -50,6 +50,12 @@ Result<std::optional<keystore::KeyLine>> line_of(const Parts& parts, const std::
   return found == lines.end() ? std::nullopt : std::optional(*found);
 }
 
+/// With the version that was opened, if it has one.
+const keystore::KeyUri* uri_in(const keystore::Entry& entry) {
+  if (entry.key != nullptr) return entry.key->uri();
+  return entry.symmetric != nullptr ? entry.symmetric->uri() : nullptr;
+}
+
 Result<OpenedKey> open_key(const Console& console, const std::string& name) {
   const auto parts = VHSM_TRY(assemble(console.overrides()));
   const auto uri = VHSM_TRY(keystore::KeyUri::parse(name, parts.settings.kbs_path, true));
@@ -57,9 +63,7 @@ Result<OpenedKey> open_key(const Console& console, const std::string& name) {
   OpenedKey opened;
   opened.uri = uri.name.uri();
   opened.entry = VHSM_TRY(parts.keystore->open(uri));
-  if (opened.entry.key != nullptr && opened.entry.key->uri() != nullptr) {
-    opened.uri = opened.entry.key->uri()->text();
-  }
+  if (const auto* const named = uri_in(opened.entry)) opened.uri = named->text();
   opened.line = VHSM_TRY(line_of(parts, opened.uri));
   opened.took =
       std::chrono::round<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
@@ -128,6 +132,11 @@ Result<Json> describe_opened(const OpenedKey& opened) {
     const auto public_key = VHSM_TRY(key.public_key_info());
     json["public_key_sha256"] = sha256_hex(public_key);
   }
+  if (opened.entry.symmetric != nullptr) {  // of a secret that comes out no more is told, either
+    const bool known = opened.line.has_value() && !opened.line->type.empty();
+    json["type"] = known ? opened.line->type : "SECRET";
+    json["bits"] = 8 * opened.entry.symmetric->size();
+  }
   if (opened.line.has_value()) json["policy"] = opened.line->policy;
   if (opened.line.has_value() && opened.line->uses_left.has_value()) {
     json["uses_left"] = *opened.line->uses_left;
@@ -147,7 +156,9 @@ std::string as_text(const Json& json) {
   if (json.contains("type")) {
     text += fmt::format("type         {}, {} bits{}\n", json["type"].get<std::string>(),
                         json["bits"].get<int>(),
-                        json["private"].get<bool>() ? "" : ", public half only");
+                        json.value("private", true) ? "" : ", public half only");
+  }
+  if (json.contains("public_key_sha256")) {
     text += fmt::format("public key   SHA-256 {}\n", json["public_key_sha256"].get<std::string>());
   }
   const std::string policy = json.value("policy", "");

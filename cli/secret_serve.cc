@@ -20,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -155,14 +156,20 @@ Result<Descriptor> next_client(const Descriptor& listener, std::chrono::seconds 
 /// not come, keeps nobody out. Beyond kMost they wait for the one that came first.
 class Clients {
  public:
-  using Serve = std::function<void(const Descriptor& client)>;
+  /// The connection ends with it: who reads from it waits for that.
+  using Serve = std::function<void(Descriptor client)>;
   explicit Clients(Serve serve) : serve_(std::move(serve)) {}
 
   void add(Descriptor client) {
     leave_out_served();
     if (under_way_.size() == kMost) under_way_.pop_front();  // which waits for it
-    under_way_.push_back(
-        std::async(std::launch::async, [this, client = std::move(client)] { serve_(client); }));
+    const auto given = std::make_shared<Descriptor>(std::move(client));
+    const auto answer = [this, given] { serve_(std::move(*given)); };
+    try {
+      under_way_.push_back(std::async(std::launch::async, answer));
+    } catch (const std::system_error&) {  // there is no thread to be had
+      answer();
+    }
   }
   [[nodiscard]] bool none() {
     leave_out_served();

@@ -90,6 +90,31 @@ TEST_F(SecretFlowTest, AListSaysWhatMayComeOut) {
   EXPECT_NE(vhsm({"secret", "get", "default/luks/data"}).status, 0);
 }
 
+TEST_F(SecretFlowTest, NameSizeAndPolicyOfASecretAreShownAndNotItsBytes) {
+  seal("default/luks/data", "sesame-open-now!");
+  seal("default/mac/key", "sesame-open-now!", false);
+  store("default/api/key", "sesame-open-now!");
+  must({"key", "policy", "default/mac/key", "uses=5"});
+  struct Case {
+    const char* name;
+    std::vector<std::string> parts;
+  };
+  for (const Case& shown : {Case{"default/luks/data", {"RELEASABLE:128", "128 bits", "version=1"}},
+                            Case{"default/mac/key", {"SECRET:128", "uses=5", "uses left    5"}},
+                            Case{"default/api/key", {"128 bits"}}}) {
+    const auto show = vhsm({"key", "show", std::string("vhsm:") + shown.name + "?type=secret"});
+    EXPECT_EQ(show.status, 0) << show.err;
+    for (const std::string& part : shown.parts) EXPECT_THAT(show.out, HasSubstr(part));
+    const auto json =
+        vhsm({"key", "show", std::string("vhsm:") + shown.name + "?type=secret", "--json"});
+    EXPECT_THAT(json.out, HasSubstr("\"bits\": 128"));
+    for (const std::string& out : {show.out, json.out, vhsm({"key", "list"}).out}) {
+      EXPECT_THAT(out, Not(HasSubstr("sesame")));
+      EXPECT_THAT(out, Not(HasSubstr("c2VzYW1l"))) << "base64";
+    }
+  }
+}
+
 TEST_F(SecretFlowTest, ANewVersionTakesItsPlaceAndTheOldOneIsStillNamed) {
   seal("default/api/key", "first");
   must({"secret", "put", "default/api/key", written("second", "second"), "--releasable",

@@ -116,7 +116,7 @@ TEST_F(DaemonTest, FourUsersMayDoExactlyWhatTheirGrantsSay) {
 }
 
 TEST_F(DaemonTest, AUnitMayUseTheKeyThatItWasGrantedAndOthersOfItsUserMayNot) {
-  const std::string unit = "vhsm-test-" + std::to_string(::getpid()) + ".service";
+  const std::string unit = "vhsm-" + std::to_string(::getpid()) + ".service";
   const ServiceGroup group(unit);
   if (!group.ok()) GTEST_SKIP() << "no control groups (v2) may be made here";
   const auto sign_as = [&](std::vector<std::string> before) {
