@@ -44,7 +44,7 @@ Result<std::optional<keystore::KeyLine>> line_of(const Parts& parts, const std::
   const auto uri = VHSM_TRY(keystore::KeyUri::parse(opened, {}));
   const auto lines = VHSM_TRY(parts.keystore->list());
   const auto is_meant = [&](const keystore::KeyLine& line) {
-    return line.name == uri.name && line.version == uri.version;
+    return line.name == uri.name && line.version == uri.version.value_or(0);
   };
   const auto found = std::ranges::find_if(lines, is_meant);
   return found == lines.end() ? std::nullopt : std::optional(*found);

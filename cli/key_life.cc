@@ -46,13 +46,13 @@ bool is_in_memory(const KeyLine& line) {
 
 Json describe(const KeyLine& line) {
   Json json{{"name", line.name.uri()}};
+  if (!line.policy.empty()) json["policy"] = line.policy;
+  if (!line.type.empty()) json["algorithm"] = line.type;
   if (is_in_memory(line)) return json;
   if (line.version != 0) json["version"] = line.version;
   json["state"] = line.enabled ? "enabled" : "disabled";
-  json["algorithm"] = line.type;
   json["origin"] = origin_of(line);
   json["created"] = time_of(line.created);
-  if (!line.policy.empty()) json["policy"] = line.policy;
   if (line.uses_left.has_value()) json["uses_left"] = *line.uses_left;
   return json;
 }
@@ -62,7 +62,10 @@ std::string uses_of(const KeyLine& line) {
 }
 
 std::string as_text(const KeyLine& line) {
-  if (is_in_memory(line)) return fmt::format("{:40}    in memory\n", line.name.uri());
+  if (is_in_memory(line)) {
+    return fmt::format("{:40}    in memory {} {}\n", line.name.uri(), printable(line.type),
+                       printable(line.policy));
+  }
   const std::string version = line.version == 0 ? "-" : std::to_string(line.version);
   return fmt::format("{:40} {:>3} {:8} {:12} {:9} {} {}{}\n", line.name.uri(), version,
                      line.enabled ? "enabled" : "disabled", printable(line.type), origin_of(line),
@@ -125,6 +128,7 @@ Result<Exit> generate(const Console& console, const LifeArguments& arguments) {
 }
 
 Result<Exit> import(const Console& console, const LifeArguments& arguments) {
+  if (arguments.wipe_source) VHSM_TRY(check_wipeable(arguments.file));
   const auto parts = VHSM_TRY(assemble_held(console.overrides()));
   auto uri = VHSM_TRY(uri_of(arguments, parts.settings));
   if (arguments.secret) uri.type = keystore::ObjectType::kSecret;
@@ -217,7 +221,8 @@ void add_key_life(CLI::App& key, Console& console) {
                    "EC:P-256, RSA:3072, ED25519, SECRET:256, ...")
       ->required();
   constexpr const char* kRules =
-      "operations=, digests=, paddings=, gate=, backup=, not-before=, not-after=, uses=, lease=, "
+      "operations=, algorithms=, digests=, paddings=, salt=, gate=, backup=, not-before=, "
+      "not-after=, uses=, lease=, "
       "grace=";
   key.get_subcommand("policy")
       ->add_option("RULE", arguments->rules, std::string("none, or ") + kRules)

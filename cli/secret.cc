@@ -52,12 +52,13 @@ Result<SecretBytes> stored_form(SecretBytes secret, bool releasable) {
 
 /// Into the folder itself, as its owner, also where vhsmd serves it.
 Result<Exit> put(const Console& console, const PutArguments& arguments) {
+  if (arguments.wipe_source) VHSM_TRY(check_wipeable(arguments.file));
   const auto parts = VHSM_TRY(assemble_held(console.overrides()));
   const auto uri = VHSM_TRY(secret_uri(arguments.name, parts.settings));
   auto secret = VHSM_TRY(read_secret_file(arguments.file));
   const auto stored = VHSM_TRY(stored_form(std::move(secret), arguments.releasable));
   const auto line = VHSM_TRY(parts.held->import(uri, stored, {.successor = arguments.successor}));
-  if (arguments.wipe_source && arguments.file != "-") VHSM_TRY(wipe_file(arguments.file));
+  if (arguments.wipe_source) VHSM_TRY(wipe_file(arguments.file));
   const std::string name = line.name.uri();
   VHSM_TRY(console.json ? print_json(Json{{"name", name},
                                           {"version", line.version},

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <string_view>
+#include <utility>
 
 #include "base/descriptor.h"
 #include "keystore/sealed/box.h"
@@ -46,6 +47,29 @@ Status write_new(const std::string& path, std::span<const std::uint8_t> bytes) {
   VHSM_TRY(write_all(file, bytes, path));
   if (::fsync(file.get()) == 0) return {};
   return io_failure("this file cannot be written to disk", path, errno);
+}
+
+struct Wipeable {
+  Descriptor file;
+  std::size_t size = 0;
+};
+
+/// A link's target would stay, other names would keep the zeros, and a pipe must not block.
+Result<Wipeable> open_to_wipe(const std::string& path) {
+  struct stat status {};
+  if (path == "-" || ::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    return fail(Errc::kInvalidArgument, "--wipe-source is for a regular file", path);
+  }
+  constexpr int kFlags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  Descriptor file(::open(path.c_str(), kFlags));
+  if (!file.valid() || ::fstat(file.get(), &status) != 0) {
+    return io_failure("this file cannot be overwritten, as --wipe-source says", path, errno);
+  }
+  if (!S_ISREG(status.st_mode) || status.st_nlink != 1) {
+    return fail(Errc::kInvalidArgument,
+                "this file has other names (hard links), which --wipe-source would leave", path);
+  }
+  return Wipeable{std::move(file), static_cast<std::size_t>(status.st_size)};
 }
 
 /// In a scope.
@@ -99,19 +123,20 @@ Result<SecretBytes> read_secret_file(const std::string& path) {
   return SecretBytes::copy(secret.expose().first(size));
 }
 
+Status check_wipeable(const std::string& path) {
+  [[maybe_unused]] const Wipeable file = VHSM_TRY(open_to_wipe(path));
+  return {};
+}
+
 Status wipe_file(const std::string& path) {
-  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
-  struct stat status {};
-  if (!file.valid() || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    return fail(Errc::kIo, "this file cannot be overwritten", path);
-  }
+  const Wipeable source = VHSM_TRY(open_to_wipe(path));
   const std::array<std::uint8_t, 4096> zeros{};
-  for (auto left = static_cast<std::size_t>(status.st_size); left > 0;) {
+  for (std::size_t left = source.size; left > 0;) {
     const std::size_t part = std::min(left, zeros.size());
-    VHSM_TRY(write_all(file, std::span(zeros).first(part), path));
+    VHSM_TRY(write_all(source.file, std::span(zeros).first(part), path));
     left -= part;
   }
-  if (::fsync(file.get()) == 0 && ::unlink(path.c_str()) == 0) return {};
+  if (::fsync(source.file.get()) == 0 && ::unlink(path.c_str()) == 0) return {};
   return io_failure("this file cannot be removed", path, errno);
 }
 

@@ -28,9 +28,11 @@ struct PolicyRules {
     std::uint64_t most;
   };
   static constexpr std::uint64_t kMostSeconds = 10 * 366 * 86400;  // of a lease: it is none then
-  static constexpr std::array<List, 3> kLists{{{"operations", &KeyPolicy::operations_},
+  static constexpr std::array<List, 5> kLists{{{"operations", &KeyPolicy::operations_},
+                                               {"algorithms", &KeyPolicy::algorithms_},
                                                {"digests", &KeyPolicy::digests_},
-                                               {"paddings", &KeyPolicy::paddings_}}};
+                                               {"paddings", &KeyPolicy::paddings_},
+                                               {"salt", &KeyPolicy::salts_}}};
   static constexpr std::string_view kGate = "gate";
   static constexpr std::string_view kBackup = "backup";
   static constexpr std::array<Number, 5> kNumbers{
@@ -51,13 +53,15 @@ namespace {
 struct KindName {
   OperationKind kind;
   std::string_view name;
+  OperationNames KeyType::*of;  ///< there, where a type has it
 };
-constexpr std::array<KindName, 6> kKinds{{{OperationKind::kSign, "sign"},
-                                          {OperationKind::kSignMessage, "sign"},
-                                          {OperationKind::kDecrypt, "decrypt"},
-                                          {OperationKind::kDerive, "derive"},
-                                          {OperationKind::kDecapsulate, "decapsulate"},
-                                          {OperationKind::kAuthEncapsulate, "encapsulate"}}};
+constexpr std::array<KindName, 6> kKinds{
+    {{OperationKind::kSign, "sign", &KeyType::signature},
+     {OperationKind::kSignMessage, "sign", &KeyType::signature},
+     {OperationKind::kDecrypt, "decrypt", &KeyType::cipher},
+     {OperationKind::kDerive, "derive", &KeyType::exchange},
+     {OperationKind::kDecapsulate, "decapsulate", &KeyType::kem},
+     {OperationKind::kAuthEncapsulate, "encapsulate", &KeyType::kem}}};
 struct UseName {
   Use use;
   std::string_view name;
@@ -71,6 +75,7 @@ constexpr std::array<UseName, 7> kUses{{{Use::kSign, "sign"},
                                         {Use::kRelease, "release"}}};
 constexpr std::string_view kRestore = "restore";  // of the keystore itself: see backup.h
 constexpr std::string_view kAttested = "attested";
+constexpr std::string_view kSaltOfDigest = "digest";  // RFC 7518, section 3.5; RFC 8230, section 2
 constexpr std::array<std::string_view, 4> kPaddings{"pkcs1", "pss", "oaep", "none"};
 constexpr std::array<std::string_view, 3> kGates{"none", "first-use", "lease"};  // as Gate
 
@@ -79,10 +84,26 @@ std::string_view name_of(OperationKind kind) noexcept {
   return found == kKinds.end() ? std::string_view("other") : found->name;
 }
 
+std::string_view name_of(Use use) noexcept {
+  return std::ranges::find(kUses, use, &UseName::use)->name;
+}
+
 bool is_operation(std::string_view word, bool symmetric) {
   const auto is_it = [&](const auto& known) { return known.name == word; };
   if (symmetric) return std::ranges::any_of(kUses, is_it);
   return word == kRestore || std::ranges::any_of(kKinds, is_it);
+}
+
+/// Backups are for EC and RSA: jose/jwe.h.
+bool does(const KeyType& type, std::string_view operation) {
+  if (operation == kRestore) return type.cipher.exist() || type.family == Family::kEc;
+  return std::ranges::any_of(kKinds, [&](const KindName& known) {
+    return known.name == operation && (type.*known.of).exist();
+  });
+}
+
+bool does(const SymmetricAlgorithm& algorithm, std::string_view operation) {
+  return name_of(algorithm.forwards) == operation || name_of(algorithm.backwards) == operation;
 }
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
@@ -92,17 +113,18 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
 }
 
 Error malformed(std::string_view part) {
-  return fail(
-      Errc::kInvalidArgument,
-      "a policy is operations=, digests=, paddings=, gate=, backup=, not-before=, not-after=, "
-      "uses=, lease= and grace=",
-      part);
+  return fail(Errc::kInvalidArgument,
+              "a policy is operations=, algorithms=, digests=, paddings=, salt=, gate=, backup=, "
+              "not-before=, not-after=, uses=, lease= and grace=",
+              part);
 }
 
 /// A word that nobody's operation has would make a key useless, or a rule that never holds.
 bool is_known(std::string_view rule, std::string_view word) {
   if (rule == "operations") return is_operation(word, false) || is_operation(word, true);
+  if (rule == "algorithms") return find_symmetric_algorithm(word) != nullptr;
   if (rule == "paddings") return std::ranges::find(kPaddings, word) != kPaddings.end();
+  if (rule == "salt") return word == kSaltOfDigest;
   const ossl::ErrorMark quiet;
   return ossl::Md(EVP_MD_fetch(nullptr, std::string(word).c_str(), nullptr)) != nullptr;
 }
@@ -189,7 +211,7 @@ Status PolicyRules::read(std::string_view part, KeyPolicy& policy) {
   return rule == kGate ? read_gate(value, policy) : malformed(part);
 }
 
-/// Rules that do not go together would look like rules that hold.
+/// Rules that do not go together would look like rules that hold, or make the key useless.
 Status PolicyRules::check(const KeyPolicy& policy) {
   if (contains(policy.operations_, kRestore) && !policy.restores()) {
     return fail(Errc::kInvalidArgument,
@@ -199,6 +221,10 @@ Status PolicyRules::check(const KeyPolicy& policy) {
   if (policy.backup_ && policy.uses_.has_value()) {
     return fail(Errc::kInvalidArgument, "uses= cannot be counted in two places (backup=attested)",
                 policy.text());
+  }
+  if (policy.not_after_.has_value() && policy.not_before_.value_or(0) > *policy.not_after_) {
+    return fail(Errc::kInvalidArgument,
+                "not-before= is after not-after=: the key could never be used", policy.text());
   }
   const bool leased = policy.gate_ == Gate::kLease;
   if (leased == policy.lease_.has_value() && (leased || !policy.grace_.has_value())) return {};
@@ -210,20 +236,73 @@ Result<KeyPolicy> KeyPolicy::parse(std::string_view text) {
   KeyPolicy policy;
   for (const std::string_view part : words(text, " ")) VHSM_TRY(PolicyRules::read(part, policy));
   VHSM_TRY(PolicyRules::check(policy));
-  for (const std::string& digest : policy.digests_) {
-    const auto names = names_of(digest);
-    policy.digest_names_.insert(policy.digest_names_.end(), names.begin(), names.end());
-  }
+  policy.learn_digest_names();
   return policy;
 }
 
-Status KeyPolicy::check_words(bool symmetric) const {
+void KeyPolicy::learn_digest_names() {
+  digest_names_.clear();
+  for (const std::string& digest : digests_) {
+    const auto names = names_of(digest);
+    digest_names_.insert(digest_names_.end(), names.begin(), names.end());
+  }
+}
+
+Status KeyPolicy::check_fits(const KeyType* type) const {
   for (const std::string& word : operations_) {
-    if (is_operation(word, symmetric)) continue;
+    if (is_operation(word, type == nullptr)) continue;
     return fail(Errc::kInvalidArgument, "this key has no such operation", word);
   }
-  if (!symmetric || paddings_.empty()) return {};
-  return fail(Errc::kInvalidArgument, "a symmetric key has no such paddings", paddings_.front());
+  return type == nullptr ? check_symmetric() : check_pair(*type);
+}
+
+Status KeyPolicy::check_symmetric() const {
+  if (!paddings_.empty() || !salts_.empty()) {
+    return fail(Errc::kInvalidArgument, "a symmetric key has no paddings= and no salt=");
+  }
+  const auto has_one = [this](const std::string& algorithm) {
+    return std::ranges::any_of(operations_, [&](const std::string& operation) {
+      return does(*find_symmetric_algorithm(algorithm), operation);
+    });
+  };
+  if (algorithms_.empty() || operations_.empty()) return {};
+  if (std::ranges::any_of(algorithms_, has_one)) return {};
+  return fail(Errc::kInvalidArgument, "none of algorithms= has one of these operations",
+              operations_.front());
+}
+
+Status KeyPolicy::check_pair(const KeyType& type) const {
+  if (!algorithms_.empty()) {
+    return fail(Errc::kInvalidArgument, "algorithms= is for symmetric keys", algorithms_.front());
+  }
+  if (type.family != Family::kRsa && (!paddings_.empty() || !salts_.empty())) {
+    return fail(Errc::kInvalidArgument, "only RSA has paddings= and salt=", type.name);
+  }
+  const auto has = [&](const std::string& operation) { return does(type, operation); };
+  if (operations_.empty() || std::ranges::any_of(operations_, has)) return {};
+  return fail(Errc::kInvalidArgument, "the key's algorithm has none of these operations",
+              operations_.front());
+}
+
+Result<KeyPolicy> KeyPolicy::within(const KeyPolicy& terms) const {
+  KeyPolicy both = *this;
+  for (const auto& list : PolicyRules::kLists) {
+    const auto& theirs = terms.*list.values;
+    auto& words = both.*list.values;
+    const bool is_free = words.empty();
+    if (is_free) words = theirs;
+    if (is_free || theirs.empty()) continue;
+    const auto& known = list.values == &KeyPolicy::digests_ ? terms.digest_names_ : theirs;
+    std::erase_if(words, [&](const std::string& word) { return !contains(known, word); });
+    if (!words.empty()) continue;
+    return fail(Errc::kPolicy, "the JWK or COSE_Key itself leaves nothing of this rule", list.name);
+  }
+  both.learn_digest_names();
+  both.not_before_ = std::max(not_before_, terms.not_before_);
+  const auto ends = terms.not_after_.value_or(UINT64_MAX);
+  if (terms.not_after_.has_value()) both.not_after_ = std::min(not_after_.value_or(ends), ends);
+  VHSM_TRY(PolicyRules::check(both));
+  return both;
 }
 
 std::string KeyPolicy::text() const {
@@ -276,8 +355,12 @@ Status KeyPolicy::allow(OperationKind kind, std::uint64_t now) const {
   return allow(name_of(kind), now);
 }
 
-Status KeyPolicy::allow(Use use, std::string_view digest, std::uint64_t now) const {
-  VHSM_TRY(allow(std::ranges::find(kUses, use, &UseName::use)->name, now));
+Status KeyPolicy::allow(Use use, std::string_view algorithm, std::string_view digest,
+                        std::uint64_t now) const {
+  VHSM_TRY(allow(name_of(use), now));
+  if (!algorithms_.empty() && !contains(algorithms_, algorithm)) {
+    return fail(Errc::kPolicy, "the key's policy forbids this algorithm (algorithms)");
+  }
   return digest.empty() ? Status() : allow_digest(digest);
 }
 
@@ -297,6 +380,22 @@ Status KeyPolicy::allow(std::string_view operation, std::uint64_t now) const {
   return fail(Errc::kPolicy, "the key's policy forbids this operation (operations)");
 }
 
+/// OpenSSL's default is another in each version; `auto-digestmax` is the digest's length, unless
+/// the key is too short for it.
+Status KeyPolicy::allow_salt(EVP_PKEY_CTX* ctx, const std::string& digest) const {
+  if (salts_.empty()) return {};
+  const std::string salt = setting_of(ctx, OSSL_SIGNATURE_PARAM_PSS_SALTLEN);
+  const ossl::ErrorMark quiet;
+  const ossl::Md md(EVP_MD_fetch(nullptr, digest.c_str(), nullptr));
+  const int bytes = md == nullptr ? 0 : EVP_MD_get_size(md.get());
+  const int room = EVP_PKEY_get_size(EVP_PKEY_CTX_get0_pkey(ctx)) - bytes - 2;
+  const bool fits = salt == OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST || salt == std::to_string(bytes) ||
+                    (salt == "auto-digestmax" && bytes <= room);
+  if (bytes > 0 && fits) return {};
+  return fail(Errc::kPolicy,
+              "the key's policy wants a salt as long as the digest, rsa_pss_saltlen:digest (salt)");
+}
+
 /// RSA without a padding is one and the same whether it is called signing, decrypting or
 /// encapsulating (RSASVE), so who may do one of them may not do it under that name. Types that sign
 /// whole messages have neither digest nor padding to choose.
@@ -313,11 +412,33 @@ Status KeyPolicy::allow(const InnerContext& context) const {
                 "paddings=none for it (paddings)");
   }
   const bool has_digest = signs || padding == OSSL_PKEY_RSA_PAD_MODE_OAEP;
-  if (has_digest) VHSM_TRY(allow_digest(setting_of(context.get(), OSSL_PKEY_PARAM_DIGEST)));
+  const std::string digest = setting_of(context.get(), OSSL_PKEY_PARAM_DIGEST);
+  if (has_digest) VHSM_TRY(allow_digest(digest));
+  if (padding == OSSL_PKEY_RSA_PAD_MODE_PSS) VHSM_TRY(allow_salt(context.get(), digest));
   const std::string mask_digest = setting_of(context.get(), OSSL_PKEY_PARAM_MGF1_DIGEST);
   if (!mask_digest.empty() && has_mask(padding)) VHSM_TRY(allow_digest(mask_digest));
   if (paddings_.empty() || contains(paddings_, padding)) return {};
   return fail(Errc::kPolicy, "the key's policy forbids this padding (paddings)");
+}
+
+std::string policy_of(const KeyUses& uses) {
+  std::string text;
+  const auto add = [&](std::string_view rule, std::string_view value) {
+    text.append(text.empty() ? "" : " ").append(rule).append("=").append(value);
+  };
+  if (uses.uses != KeyUses::kEvery && uses.uses != KeyUses::kRelease) {  // a secret's type tells it
+    std::string operations;
+    for (const UseName& known : kUses) {
+      if ((uses.uses & KeyUses::bit(known.use)) == 0) continue;
+      operations.append(operations.empty() ? "" : ",").append(known.name);
+    }
+    add("operations", operations);
+  }
+  if (uses.algorithm != nullptr) add("algorithms", uses.algorithm);
+  if (uses.digest != nullptr) add("digests", uses.digest);
+  if (uses.not_before.has_value()) add("not-before", std::to_string(*uses.not_before));
+  if (uses.not_after.has_value()) add("not-after", std::to_string(*uses.not_after));
+  return text;
 }
 
 }  // namespace vhsm::keystore

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keystore/material.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
@@ -48,6 +49,17 @@ Error unreadable() {
   return fail(Errc::kCrypto, "the resource is not a private key that vhsm can read");
 }
 
+/// A curve that is spelled out may be no curve at all, and no other program need know it: RFC 5480,
+/// section 2.1.1.
+Status check_curve_is_named(const EVP_PKEY* pair) {
+  int is_explicit = 0;
+  const bool told = EVP_PKEY_get_int_param(pair, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS,
+                                           &is_explicit) == 1;
+  if (!told || is_explicit == 0) return {};
+  return fail(Errc::kUnsupported, "the key spells its curve out, parameter by parameter")
+      .cured_by("give it the curve's name: openssl pkey -ec_param_enc named_curve");
+}
+
 Status take_private_key(std::span<const std::uint8_t> der, Material& material) {
   if (material.pair != nullptr) return fail(Errc::kBadFormat, "the resource has two private keys");
   const unsigned char* next = der.data();
@@ -59,7 +71,7 @@ Status take_private_key(std::span<const std::uint8_t> der, Material& material) {
   if (next != der.data() + der.size()) {
     return fail(Errc::kBadFormat, "there are bytes behind the private key");
   }
-  return {};
+  return check_curve_is_named(material.pair.get());
 }
 
 bool is_certificate(std::span<const std::uint8_t> der) {
@@ -94,6 +106,23 @@ Status take_block(const PemBlock& block, Material& material) {
               name);
 }
 
+bool is_of(const std::vector<std::uint8_t>& der, const Material& material) {
+  const unsigned char* next = der.data();
+  const ossl::X509Cert certificate(d2i_X509(nullptr, &next, static_cast<long>(der.size())));
+  EVP_PKEY* const certified = X509_get0_pubkey(certificate.get());
+  return certified != nullptr && EVP_PKEY_eq(certified, material.pair.get()) == 1;
+}
+
+/// In PEM those of its issuers may come first.
+Status check_certificates(const Material& material) {
+  const auto is_ours = [&](const auto& der) { return is_of(der, material); };
+  const auto& all = material.certificates;
+  if (all.empty() || std::ranges::any_of(all, is_ours)) return {};
+  return fail(Errc::kBadFormat,
+              "the certificate beside the key is of another key: its public key "
+              "is not this one's");
+}
+
 Status take_pem(std::span<const std::uint8_t> bytes, Material& material) {
   const auto bio = VHSM_TRY(made(
       ossl::Bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size()))), "no memory BIO"));
@@ -106,18 +135,14 @@ Status take_pem(std::span<const std::uint8_t> bytes, Material& material) {
   if (ERR_GET_LIB(last) != ERR_LIB_PEM || ERR_GET_REASON(last) != PEM_R_NO_START_LINE) {
     return fail(Errc::kCrypto, "a PEM block of the resource is damaged");
   }
-  if (material.pair != nullptr || !material.certificates.empty()) return {};
+  if (material.pair != nullptr) return check_certificates(material);
+  if (!material.certificates.empty()) return {};
   return fail(Errc::kBadFormat, "the resource has no key and no certificate");
 }
 
 /// RFC 7517, section 4.7; RFC 9360, section 2.
 Status check_first_certificate(const Material& material) {
-  if (material.certificates.empty()) return {};
-  const auto& der = material.certificates.front();
-  const unsigned char* next = der.data();
-  const ossl::X509Cert certificate(d2i_X509(nullptr, &next, static_cast<long>(der.size())));
-  EVP_PKEY* const certified = X509_get0_pubkey(certificate.get());
-  if (certified != nullptr && EVP_PKEY_eq(certified, material.pair.get()) == 1) return {};
+  if (material.certificates.empty() || is_of(material.certificates.front(), material)) return {};
   return fail(Errc::kBadFormat, "the first certificate beside the key is of another key");
 }
 

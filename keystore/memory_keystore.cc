@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
-#include <set>
 #include <utility>
 
 #include "keystore/algorithm_text.h"
+#include "keystore/cabinet.h"
 #include "keystore/key_policy.h"
 #include "keystore/keystore.h"
 #include "keystore/local_key.h"
@@ -17,48 +17,28 @@
 #include "keystore/sealed/folder.h"
 #include "keystore/shelf.h"
 #include "keystore/stand_in_key.h"
+#include "keystore/statement.h"
+#include "keystore/transfer.h"
 
 namespace vhsm::keystore {
 namespace {
 
 using std::chrono::steady_clock;
 
-Error has_no_folder(const KeyName& name) {
-  return fail(Errc::kUnsupported, "keys are in memory alone here: set keystore = dir:PATH",
-              name.uri());
-}
-
-KeyLine line_of(const KeyName& name, const sealed::Version& version) {
-  return {.name = name,
-          .version = version.number,
-          .enabled = version.state == sealed::State::kEnabled,
-          .symmetric = version.content == sealed::Content::kSecret,
-          .origin = version.origin,
-          .created = version.created,
-          .type = version.type,
-          .policy = std::string(sealed::text(version.policy)),
-          .uses_left = version.uses_left};
-}
-
-/// A policy as it stands in the folder.
-struct SealedPolicy {
-  sealed::Bytes text{};
-  sealed::Uses uses{};
-
-  static Result<SealedPolicy> parse(std::string_view text, sealed::Content content) {
-    const KeyPolicy policy = VHSM_TRY(KeyPolicy::parse(text));
-    VHSM_TRY(policy.check_words(content == sealed::Content::kSecret));
-    const std::string canonical = policy.text();
-    const auto bytes = sealed::view(canonical);
-    return SealedPolicy{{bytes.begin(), bytes.end()}, policy.uses()};
-  }
-};
-
 /// What a copy may be used for ends with its time.
 KeyLine line_of_copy(const KeyName& name, const sealed::Version& version) {
   KeyLine line = line_of(name, version);
   line.version = 0;
   line.policy = "not-after=" + std::to_string(version.copy.until);
+  return line;
+}
+
+/// What its stored form says is all that binds it.
+KeyLine line_in_memory(const KeyUri& uri, const Entry& entry) {
+  KeyLine line{.name = uri.name, .symmetric = entry.symmetric != nullptr};
+  if (entry.key != nullptr) line.type = AlgorithmText::of(*entry.key);
+  if (entry.symmetric != nullptr) line.type = AlgorithmText::of(*entry.symmetric);
+  if (!line.type.empty()) line.policy = entry.policy;
   return line;
 }
 
@@ -89,6 +69,7 @@ class MemoryKeystore final : public HoldingKeystore {
         records_(std::move(records)),
         shelf_(std::make_shared<Shelf>(std::move(source), metrics, policy, records_, folder_,
                                        copies_)),
+        cabinet_{folder_, shelf_, deadlines.fetch_timeout},
         retrier_(std::make_shared<Retrier>(shelf_, deadlines)),
         renewer_(std::make_shared<Renewer>(shelf_, deadlines.load_wait, deadlines.fetch_timeout)),
         deadlines_(deadlines),
@@ -132,7 +113,9 @@ class MemoryKeystore final : public HoldingKeystore {
   }
 
   Result<std::vector<KeyUri>> names() override {
-    auto names = VHSM_TRY(shelf_->names());
+    std::vector<KeyUri> names;
+    const auto held = VHSM_TRY(shelf_->held());
+    for (const auto& [uri, entry] : held) names.push_back(uri);
     const auto records = VHSM_TRY(this->records());
     for (const sealed::Record& record : records) {
       const sealed::Version* const version = record.version(std::nullopt);
@@ -148,10 +131,8 @@ class MemoryKeystore final : public HoldingKeystore {
 
   Result<std::vector<KeyLine>> list() override {
     std::vector<KeyLine> lines;
-    const auto in_memory = VHSM_TRY(shelf_->names());
-    for (const KeyUri& uri : in_memory) {
-      lines.push_back({.name = uri.name, .symmetric = uri.type == ObjectType::kSecret});
-    }
+    const auto held = VHSM_TRY(shelf_->held());
+    for (const auto& [uri, entry] : held) lines.push_back(line_in_memory(uri, entry));
     const auto records = VHSM_TRY(this->records());
     for (const sealed::Record& record : records) {
       const auto name = VHSM_TRY(KeyName::parse(record.name));
@@ -165,7 +146,7 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<KeyPtr> generate(const KeyName& name, const KeyType& type, const OSSL_PARAM settings[],
                           std::string_view policy) override {
     if (!policy.empty() && folder_ == nullptr) return has_no_folder(name);
-    auto terms = VHSM_TRY(SealedPolicy::parse(policy, sealed::Content::kPair));
+    auto terms = VHSM_TRY(SealedPolicy::make(policy, &type));
     const KeyUri uri{name, std::nullopt, std::nullopt};
     const auto start = steady_clock::now();
     VHSM_TRY(shelf_->check_free(uri, start + deadlines_.fetch_timeout));
@@ -192,9 +173,9 @@ class MemoryKeystore final : public HoldingKeystore {
     const KeyUri uri{name, std::nullopt, std::nullopt};
     const KeyPtr key = VHSM_TRY(make_pair(uri, *algorithm.type(), algorithm.settings()));
     const auto sealed = VHSM_TRY(static_cast<const LocalKey&>(*key).encoded());
-    auto terms = VHSM_TRY(SealedPolicy::parse(policy_of(*record), sealed::Content::kPair));
+    auto terms = VHSM_TRY(SealedPolicy::make(policy_of(*record), algorithm.type()));
     const auto made =
-        VHSM_TRY(folder_->add_version(name.path(), version_of(*key, std::move(terms)), sealed));
+        VHSM_TRY(folder_->add_version(name.path(), pair_version(*key, std::move(terms)), sealed));
     return line_of(name, made);
   }
 
@@ -207,13 +188,10 @@ class MemoryKeystore final : public HoldingKeystore {
 
   Status set_policy(const KeyUri& uri, std::string_view policy) override {
     VHSM_TRY(check_own(uri.name));
-    const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
-    if (!record.has_value()) return no_such_key(uri.name);
-    const auto terms = VHSM_TRY(SealedPolicy::parse(policy, record->versions.front().content));
-    const auto replaces = [&](const sealed::Version& version) {
-      return check_replaces(terms, version, uri.name);
+    const auto change = [&](const sealed::Version& version) {
+      return replaced(uri.name, version, policy);
     };
-    VHSM_TRY(folder_->set_policy(uri.name.path(), uri.version, terms.text, terms.uses, replaces));
+    VHSM_TRY(folder_->set_policy(uri.name.path(), uri.version, change));
     return shelf_->forget(uri.name);
   }
 
@@ -228,8 +206,7 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<std::vector<std::uint8_t>> attest(const KeyUri& uri,
                                            std::span<const std::uint8_t> nonce) override {
     VHSM_TRY(check_nonce(nonce));
-    if (uri.type == ObjectType::kSecret) return has_no_public_half(uri.name);
-    KeyClaims claims = VHSM_TRY(claims_of(uri));
+    KeyClaims claims = VHSM_TRY(statement_of(cabinet_, uri));
     claims.nonce.assign(nonce.begin(), nonce.end());
     if (witness_ == nullptr) {
       return fail(Errc::kNoPlatform, "nobody vouches for this VM: set platform", uri.name.uri());
@@ -240,11 +217,11 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored,
                          const Importing& how) override {
     if (folder_ == nullptr) return has_no_folder(uri.name);
-    const Entry entry = VHSM_TRY(read_key(uri, stored));
-    const std::string text = VHSM_TRY(policy_for(uri.name, entry, how));
+    const Entry entry = VHSM_TRY(cabinet_.read_key(uri, stored));
+    const std::string text = VHSM_TRY(policy_for(uri.name, how));
     auto version = VHSM_TRY(new_version(entry, text));
     version.origin = sealed::Origin::kImported;
-    return seal(uri.name, version, stored, how.successor);
+    return cabinet_.seal(uri.name, version, stored, how.successor);
   }
 
   Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes,
@@ -254,7 +231,8 @@ class MemoryKeystore final : public HoldingKeystore {
   }
 
   Result<std::string> backup(const KeyUri& uri, const BackupReceiver& receiver) override {
-    auto made = make_backup(uri, receiver);
+    const Status own = check_own(uri.name);
+    auto made = own.ok() ? take_out(cabinet_, uri, receiver) : Result<std::string>(own.error());
     record({.event = "backup",
             .outcome = outcome_of(made),
             .key = uri.name.path(),
@@ -265,7 +243,7 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<KeyLine> restore(std::string_view backup, const std::optional<KeyName>& as) override {
     const auto claims = VHSM_TRY(read_backup(backup));
     const KeyUri uri{as.value_or(claims.key.name), claims.key.type, std::nullopt};
-    auto line = open_and_seal(backup, claims, uri);
+    auto line = bring_in(cabinet_, backup, claims, uri);
     record({.event = "restore", .outcome = outcome_of(line), .key = uri.name.path()});
     return line;
   }
@@ -275,81 +253,25 @@ class MemoryKeystore final : public HoldingKeystore {
     if (records_ != nullptr) records_->audit.write(event);
   }
 
-  // ----- backups
-
-  Result<std::string> make_backup(const KeyUri& uri, const BackupReceiver& receiver) {
-    VHSM_TRY(check_own(uri.name));
-    VHSM_TRY(receiver.check());
-    const auto opened = VHSM_TRY(folder_->open(uri.name.path(), uri.version, deadline()));
-    const KeyUri which{uri.name, type_of(opened.version), opened.version.number};
-    VHSM_TRY(check_may_leave(which, opened.version));
-    return write_backup(opened.content, which, sealed::text(opened.version.policy),
-                        receiver.claims);
-  }
-
-  /// A gate that is closed to every use is closed to this one.
-  Status check_may_leave(const KeyUri& uri, const sealed::Version& version) {
-    const auto policy = VHSM_TRY(KeyPolicy::parse(sealed::text(version.policy)));
-    if (!policy.allows_backup()) {
-      return fail(Errc::kPolicy, "only a key that was made with the policy backup=attested leaves",
-                  uri.text());
-    }
-    const Entry entry = VHSM_TRY(open(uri));
-    return entry.permit == nullptr ? Status() : entry.permit->ask();
-  }
-
-  Result<KeyLine> open_and_seal(std::string_view backup, const BackupClaims& claims,
-                                const KeyUri& uri) {
-    if (folder_ == nullptr) return has_no_folder(uri.name);
-    const auto policy = VHSM_TRY(KeyPolicy::parse(claims.policy));
-    if (!policy.allows_backup()) {
-      return fail(Errc::kPolicy, "the backup's key was never to leave (backup=)", uri.name.uri());
-    }
-    const auto receiver = VHSM_TRY(receiving_key(claims));
-    const auto stored = open_backup(backup, receiver);
-    if (!stored.ok()) return stored.error().about(uri.name.uri());
-    const Entry entry = VHSM_TRY(read_key(uri, stored.value()));
-    auto version = VHSM_TRY(new_version(entry, claims.policy));
-    version.origin = sealed::Origin::kRestored;
-    return seal(uri.name, version, stored.value(), false);
-  }
-
-  static std::optional<ObjectType> type_of(const sealed::Version& version) noexcept {
-    const bool is_secret = version.content == sealed::Content::kSecret;
-    return is_secret ? std::optional(ObjectType::kSecret) : std::nullopt;
-  }
-
-  /// PKCS#8 of the key that a backup is for.
-  Result<SecretBytes> receiving_key(const BackupClaims& claims) {
-    const KeyUri& uri = claims.receiver;
-    const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
-    if (!record.has_value()) return is_for_another(uri);
-    const auto opened = VHSM_TRY(folder_->open(uri.name.path(), uri.version, deadline()));
-    const auto policy = VHSM_TRY(KeyPolicy::parse(sealed::text(opened.version.policy)));
-    if (!policy.restores()) {
-      return fail(Errc::kPolicy, "the key that the backup is for opens no backups (operations)",
-                  uri.text());
-    }
-    const Entry entry = VHSM_TRY(shelf_->read(uri, opened.content));
-    const auto digest = VHSM_TRY(digest_of(entry.public_key_info));
-    if (digest != claims.receiver_key) return is_for_another(uri);
-    return static_cast<const LocalKey&>(*entry.key).encoded();
-  }
-
-  static Error is_for_another(const KeyUri& receiver) {
-    return fail(Errc::kMissing,
-                "the backup is for a key of another keystore, or for one that is gone",
-                receiver.text())
-        .cured_by("have it made for a key that is here: vhsm key attest");
-  }
-
   /// Each version for itself: they may have come in different ways.
-  static Status check_replaces(const SealedPolicy& terms, const sealed::Version& version,
-                               const KeyName& name) {
+  Result<sealed::NewPolicy> replaced(const KeyName& name, const sealed::Version& version,
+                                     std::string_view policy) const {
     const auto then = VHSM_TRY(KeyPolicy::parse(sealed::text(version.policy)));
-    const auto now = VHSM_TRY(KeyPolicy::parse(sealed::text(terms.text)));
+    const auto now = VHSM_TRY(KeyPolicy::parse(policy));
     const Status replaces = now.check_replaces(then);
-    return replaces.ok() ? Status() : Status(replaces.error().about(name.uri()));
+    if (!replaces.ok()) return replaces.error().about(name.uri());
+    const Entry entry = VHSM_TRY(entry_of(name, version));
+    const KeyType* const type = entry.key == nullptr ? nullptr : &entry.key->type();
+    auto made = VHSM_TRY(SealedPolicy::make(policy, type, entry.policy));
+    return sealed::NewPolicy{std::move(made.text), made.uses};
+  }
+
+  /// Also of a version that is disabled.
+  Result<Entry> entry_of(const KeyName& name, const sealed::Version& version) const {
+    KeyUri uri{name, std::nullopt, version.number};
+    if (version.content == sealed::Content::kSecret) uri.type = ObjectType::kSecret;
+    const auto opened = VHSM_TRY(folder_->read(name.path(), version));
+    return cabinet_.read_key(uri, opened.content);
   }
 
   Result<std::optional<Moment>> prove_if_needed(steady_clock::time_point since) {
@@ -368,99 +290,17 @@ class MemoryKeystore final : public HoldingKeystore {
     return folder_->records(deadline());
   }
 
-  Result<KeyClaims> claims_of(const KeyUri& uri) {
-    if (folder_ != nullptr) {
-      const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline()));
-      if (record.has_value()) return sealed_claims(uri);
-    }
-    const Entry entry = VHSM_TRY(open(uri));
-    KeyClaims claims = VHSM_TRY(public_claims(uri, entry));
-    const bool made_here = entry.key->keeping() == Keeping::kInMemory;
-    claims.origin = made_here ? KeyOrigin::kGenerated : KeyOrigin::kFetched;
-    return claims;
-  }
-
-  /// Key and index are read together, past the shelf: else a key that took another one's name and
-  /// number meanwhile would lend it its origin.
-  Result<KeyClaims> sealed_claims(const KeyUri& uri) {
-    const auto opened = VHSM_TRY(folder_->open(uri.name.path(), uri.version, deadline()));
-    if (opened.version.content == sealed::Content::kSecret) return has_no_public_half(uri.name);
-    const Entry entry = VHSM_TRY(shelf_->read(uri, opened.content));
-    KeyClaims claims = VHSM_TRY(public_claims(uri, entry));
-    claims.version = opened.version.number;
-    claims.origin = origin_of(opened.version);
-    claims.policy = sealed::text(opened.version.policy);
-    claims.others = VHSM_TRY(who_else_opens());
-    return claims;
-  }
-
-  static KeyOrigin origin_of(const sealed::Version& version) noexcept {
-    switch (version.origin) {
-      case sealed::Origin::kGenerated: return KeyOrigin::kGenerated;
-      case sealed::Origin::kImported: return KeyOrigin::kImported;
-      case sealed::Origin::kRestored: return KeyOrigin::kRestored;
-      case sealed::Origin::kCopy: break;
-    }
-    return KeyOrigin::kFetched;
-  }
-
-  static Error has_no_public_half(const KeyName& name) {
-    return fail(Errc::kUnsupported, "a symmetric key has no public half to attest", name.uri());
-  }
-
-  static Result<KeyClaims> public_claims(const KeyUri& uri, const Entry& entry) {
-    if (entry.key == nullptr || !entry.key->has_private()) {
-      return fail(Errc::kNoPrivateKey, "there is no private key to attest", uri.name.uri());
-    }
-    return KeyClaims{.public_key_info = entry.public_key_info, .name = uri.name.path()};
-  }
-
-  Result<std::vector<std::string>> who_else_opens() {
-    const auto kinds = VHSM_TRY(folder_->slots_of_others(deadline()));
-    std::set<std::string> names;
-    for (const sealed::SlotKind kind : kinds) names.emplace(sealed::name_of(kind));
-    return std::vector<std::string>(names.begin(), names.end());
-  }
-
   static Error no_such_key(const KeyName& name) { return sealed::no_such_key(name.path()); }
-
-  static sealed::NewVersion secret_version(std::string type, SealedPolicy policy) {
-    return {.content = sealed::Content::kSecret,
-            .type = std::move(type),
-            .policy = std::move(policy.text),
-            .uses = policy.uses};
-  }
-
-  static sealed::NewVersion version_of(const Key& key, SealedPolicy policy) {
-    return {.type = AlgorithmText::of(key), .policy = std::move(policy.text), .uses = policy.uses};
-  }
 
   static std::string policy_of(const sealed::Record& record) {
     return std::string(sealed::text(record.versions.back().policy));
   }
 
-  /// What is stored, after it has been found to be a key.
-  Result<Entry> read_key(const KeyUri& uri, const SecretBytes& stored) const {
-    auto read = shelf_->read(uri, stored);
-    if (!read.ok()) return read.error().about(uri.name.uri());
-    if (read.value().key != nullptr || read.value().symmetric != nullptr) return read;
-    return fail(Errc::kNoPrivateKey, "only certificates are there, and no key", uri.name.uri());
-  }
-
-  static Result<sealed::NewVersion> new_version(const Entry& entry, std::string_view policy) {
-    const bool is_secret = entry.symmetric != nullptr;
-    auto terms = VHSM_TRY(
-        SealedPolicy::parse(policy, is_secret ? sealed::Content::kSecret : sealed::Content::kPair));
-    return is_secret ? secret_version(AlgorithmText::of(*entry.symmetric), std::move(terms))
-                     : version_of(*entry.key, std::move(terms));
-  }
-
   /// Without a word of its owner's a successor is bound as its predecessor is.
-  Result<std::string> policy_for(const KeyName& name, const Entry& entry, const Importing& how) {
-    if (!how.policy.empty()) return std::string(how.policy);
-    if (!how.successor) return entry.policy;
+  Result<std::string> policy_for(const KeyName& name, const Importing& how) {
+    if (!how.policy.empty() || !how.successor) return std::string(how.policy);
     const auto record = VHSM_TRY(folder_->find(name.path(), deadline()));
-    return record.has_value() ? policy_of(*record) : entry.policy;
+    return record.has_value() ? policy_of(*record) : std::string();
   }
 
   Result<KeyPtr> make_pair(const KeyUri& uri, const KeyType& type, const OSSL_PARAM settings[]) {
@@ -473,19 +313,9 @@ class MemoryKeystore final : public HoldingKeystore {
   Result<KeyPtr> seal_new(const KeyName& name, const Key& key, SealedPolicy policy) {
     const auto encoded = VHSM_TRY(static_cast<const LocalKey&>(key).encoded());
     const auto made =
-        VHSM_TRY(folder_->add(name.path(), version_of(key, std::move(policy)), encoded));
+        VHSM_TRY(folder_->add(name.path(), pair_version(key, std::move(policy)), encoded));
     Entry entry = VHSM_TRY(shelf_->open({name, std::nullopt, made.number}, deadline()));
     return entry.key;
-  }
-
-  Result<KeyLine> seal(const KeyName& name, const sealed::NewVersion& version,
-                       const SecretBytes& content, bool successor) {
-    if (!successor) {
-      VHSM_TRY(shelf_->check_free({name, std::nullopt, std::nullopt}, deadline()));
-    }
-    const auto made = VHSM_TRY(successor ? folder_->add_version(name.path(), version, content)
-                                         : folder_->add(name.path(), version, content));
-    return line_of(name, made);
   }
 
   /// What came from elsewhere may be a JWK, whose terms a random successor would not have.
@@ -498,10 +328,10 @@ class MemoryKeystore final : public HoldingKeystore {
 
   Result<KeyLine> seal_random(const KeyName& name, std::size_t bytes, std::string_view policy,
                               bool successor) {
-    auto terms = VHSM_TRY(SealedPolicy::parse(policy, sealed::Content::kSecret));
+    auto terms = VHSM_TRY(SealedPolicy::make(policy, nullptr));
     const auto secret = VHSM_TRY(sealed::random_secret(bytes));
-    return seal(name, secret_version(AlgorithmText::of_secret(bytes), std::move(terms)), secret,
-                successor);
+    const auto version = secret_version(AlgorithmText::of_secret(bytes), std::move(terms));
+    return cabinet_.seal(name, version, secret, successor);
   }
 
   /// And its copy.
@@ -551,6 +381,7 @@ class MemoryKeystore final : public HoldingKeystore {
   std::shared_ptr<Witness> witness_;        ///< null: nobody vouches for this VM
   std::shared_ptr<const Records> records_;  ///< null: nowhere
   std::shared_ptr<Shelf> shelf_;
+  Cabinet cabinet_;
   std::shared_ptr<Retrier> retrier_;
   std::shared_ptr<Renewer> renewer_;
   Deadlines deadlines_;

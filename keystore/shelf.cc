@@ -112,12 +112,13 @@ Result<std::optional<Entry>> Shelf::find(const KeyUri& uri) {
   return std::optional(std::move(entry));
 }
 
-Result<std::vector<KeyUri>> Shelf::names() {
-  return memory::run_protected([&]() -> Result<std::vector<KeyUri>> {
+Result<std::vector<std::pair<KeyUri, Entry>>> Shelf::held() {
+  return memory::run_protected([&]() -> Result<std::vector<std::pair<KeyUri, Entry>>> {
     const std::lock_guard lock(mutex_);
-    std::vector<KeyUri> all;
+    std::vector<std::pair<KeyUri, Entry>> all;
     for (const auto& [place, entry] : entries_) {
-      if (place.version == 0) all.push_back({place.name, type_of(entry), std::nullopt});
+      if (place.version != 0) continue;
+      all.emplace_back(KeyUri{place.name, type_of(entry), std::nullopt}, entry);
     }
     return all;
   });
@@ -402,6 +403,7 @@ Result<Entry> Shelf::shelve(const KeyUri& uri, Material material) const {
 
 Result<Entry> Shelf::shelve_symmetric(const KeyUri& uri, const SecretMaterial& material) const {
   Entry entry{.key = nullptr, .certificates = {}};
+  entry.policy = policy_of(material.uses);
   entry.symmetric =
       VHSM_TRY(SymmetricKey::hold(material, KeyUri{uri.name, uri.type, uri.version}, metrics_));
   return entry;

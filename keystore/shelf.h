@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "keystore/keystore.h"
@@ -72,9 +73,9 @@ class Shelf {
   /// @errors kForked; those of the folder.
   Result<std::optional<Entry>> find(const KeyUri& uri);
 
-  /// The names of all that is here; of symmetric keys with their type.
+  /// All that is here and was not in the folder; symmetric keys with their type.
   /// @errors kForked.
-  Result<std::vector<KeyUri>> names();
+  Result<std::vector<std::pair<KeyUri, Entry>>> held();
 
   /// Whether a new key may have this name: it is neither here nor at the source.
   /// @errors kInvalidArgument when it is taken; those of the source when it cannot tell.
@@ -125,9 +126,9 @@ class Shelf {
   Result<Entry> read_from_source(const KeyUri& uri, const SecretBytes& stored) const;
   [[nodiscard]] bool is_secret_path(const KeyName& name) const noexcept;
   Result<Entry> unseal(const Place& place, Deadline deadline);
-  /// @return the gate that the key stands under.
   [[nodiscard]] UseCount::Store uses_in_folder(const KeyName& name, const sealed::Version& version,
                                                std::uint64_t limit) const;
+  /// @return the gate that the key stands under.
   Result<GateTerms> put_under_policy(const KeyName& name, const sealed::Version& version,
                                      const Entry& entry) const;
   Result<Entry> unseal_at(const Place& place, Deadline deadline);

@@ -96,9 +96,9 @@ constexpr SpelledAlgorithm kAlgorithms[] = {
     pair({"RS256", -257}, Kty::kRsaKey, "", "sign", " digests=SHA256 paddings=pkcs1"),
     pair({"RS384", -258}, Kty::kRsaKey, "", "sign", " digests=SHA384 paddings=pkcs1"),
     pair({"RS512", -259}, Kty::kRsaKey, "", "sign", " digests=SHA512 paddings=pkcs1"),
-    pair({"PS256", -37}, Kty::kRsaKey, "", "sign", " digests=SHA256 paddings=pss"),
-    pair({"PS384", -38}, Kty::kRsaKey, "", "sign", " digests=SHA384 paddings=pss"),
-    pair({"PS512", -39}, Kty::kRsaKey, "", "sign", " digests=SHA512 paddings=pss"),
+    pair({"PS256", -37}, Kty::kRsaKey, "", "sign", " digests=SHA256 paddings=pss salt=digest"),
+    pair({"PS384", -38}, Kty::kRsaKey, "", "sign", " digests=SHA384 paddings=pss salt=digest"),
+    pair({"PS512", -39}, Kty::kRsaKey, "", "sign", " digests=SHA512 paddings=pss salt=digest"),
     pair(jose("RSA1_5"), Kty::kRsaKey, "", "decrypt", " paddings=pkcs1"),
     pair({"RSA-OAEP", -40}, Kty::kRsaKey, "", "decrypt", " digests=SHA1 paddings=oaep"),
     pair({"RSA-OAEP-256", -41}, Kty::kRsaKey, "", "decrypt", " digests=SHA256 paddings=oaep"),
@@ -286,6 +286,9 @@ Status check_spelled(const SpelledKey& key) {
   const SpelledTerms& terms = key.terms;
   const bool agree = (terms.operations.value_or(0) & ~terms.purpose.value_or(~0U)) == 0;
   if (!agree) return fail(Errc::kBadFormat, "the key's use and its key_ops contradict each other");
+  if (terms.expires.has_value() && terms.not_before.value_or(0) > last_second(*terms.expires)) {
+    return fail(Errc::kBadFormat, "the key's nbf is not before its exp: it could never be used");
+  }
   VHSM_TRY(check_release(terms));
   if (key.kty == Kty::kRsaKey) return check_crt(key);
   return key.curve == nullptr ? Status() : check_lengths(key);
@@ -397,6 +400,16 @@ Result<std::string> policy_of(const SpelledKey& key) {
 
 // ----- symmetric keys ---------------------------------------------------------------------------
 
+namespace {
+
+bool leave_something(const KeyUses& uses) noexcept {
+  if (uses.algorithm == nullptr) return uses.uses != 0;
+  const SymmetricAlgorithm& algorithm = *find_symmetric_algorithm(uses.algorithm);
+  return (uses.uses & (KeyUses::bit(algorithm.forwards) | KeyUses::bit(algorithm.backwards))) != 0;
+}
+
+}  // namespace
+
 Result<SecretMaterial> secret_of(const SpelledKey& key) {
   if (key.kty != Kty::kSecret) {
     return fail(Errc::kBadFormat, "this is no symmetric key (kty oct or Symmetric)");
@@ -410,6 +423,10 @@ Result<SecretMaterial> secret_of(const SpelledKey& key) {
   if (terms.algorithm != nullptr) {
     material.uses.algorithm = terms.algorithm->symmetric;
     material.uses.digest = terms.algorithm->digest;
+  }
+  if (!leave_something(material.uses)) {
+    return fail(Errc::kBadFormat,
+                "the key's alg, use and key_ops leave nothing that a symmetric key does");
   }
   material.uses.not_before = terms.not_before;
   if (terms.expires.has_value()) material.uses.not_after = last_second(*terms.expires);

@@ -87,13 +87,14 @@ Status SymmetricKey::allow(const SymmetricAlgorithm& algorithm, Use use,
     return named(fail(Errc::kPolicy, "the key's alg names another digest"));
   }
   VHSM_TRY(allow_now());
-  return ask_policy(use, digest);
+  return ask_policy(use, algorithm.name, digest);
 }
 
-Status SymmetricKey::ask_policy(Use use, std::string_view digest) const {
+Status SymmetricKey::ask_policy(Use use, std::string_view algorithm,
+                                std::string_view digest) const {
   if (!policy_.has_value()) return {};
   const auto now = static_cast<std::uint64_t>(std::time(nullptr));
-  const Status allowed = policy_->allow(use, digest, now);
+  const Status allowed = policy_->allow(use, algorithm, digest, now);
   return allowed.ok() ? allowed : named(allowed.error());
 }
 
@@ -121,7 +122,7 @@ Result<SecretBytes> SymmetricKey::release() const {
                      .cured_by("its owner can store it anew with --releasable"));
   }
   VHSM_TRY(allow_now());
-  VHSM_TRY(ask_policy(Use::kRelease, {}));
+  VHSM_TRY(ask_policy(Use::kRelease, {}, {}));
   VHSM_TRY(ask());
   VHSM_TRY(spend());
   return run_with_room([this] { return open(); });

@@ -86,7 +86,8 @@ class SymmetricKey {
 
  private:
   [[nodiscard]] Status allow_now() const;
-  [[nodiscard]] Status ask_policy(Use use, std::string_view digest) const;
+  [[nodiscard]] Status ask_policy(Use use, std::string_view algorithm,
+                                  std::string_view digest) const;
 
   SymmetricKey(Sealed sealed, std::size_t size, std::vector<std::uint8_t> fingerprint, KeyUses uses,
                std::optional<KeyUri> uri, std::shared_ptr<Metrics> metrics) noexcept

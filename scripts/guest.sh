@@ -68,17 +68,21 @@ debian_kernel() {
   echo "$release"
 }
 
-# MODULES and what they depend on, where modprobe(8) looks, and a list of MODULES.
+# Those of MODULES that the kernel has not within it, and what they depend on, where modprobe(8) looks; and
+# a list of them.
 add_modules() {
-  local folder=lib/modules/$RELEASE name files
-  echo "${MODULES[*]}" >"$FOLDER/root/guest/modules"
+  local folder=lib/modules/$RELEASE name pattern files
+  : >"$FOLDER/root/guest/modules"
   [ ${#MODULES[@]} != 0 ] || return 0
   mkdir -p "$FOLDER/root/$folder"
   for name in "${MODULES[@]}"; do
-    files=$(sed -n "s,:, ,; \,^[^ ]*/${name//[-_]/[-_]}\.ko[.a-z]* ,p" "$KERNELS/$RELEASE/$folder/modules.dep")
+    pattern="^[^ :]*/${name//[-_]/[-_]}\.ko"
+    grep -q "$pattern" "$KERNELS/$RELEASE/$folder/modules.builtin" && continue
+    files=$(sed -n "\,${pattern}[.a-z]*:,s,:,,p" "$KERNELS/$RELEASE/$folder/modules.dep")
     [ -n "$files" ] || fail "$RELEASE has no module $name"
     # shellcheck disable=SC2086  # a list of files
     (cd "$KERNELS/$RELEASE/$folder" && cp --parents $files "$FOLDER/root/$folder/")
+    echo "$name" >>"$FOLDER/root/guest/modules"
   done
   busybox depmod -b "$FOLDER/root" "$RELEASE"
 }
@@ -161,7 +165,7 @@ write_service() {
   printf '[Service]\nExecStart=sh /guest/start\n' >"$units/guest.service"
   ln -s ../guest.service "$units/multi-user.target.wants/"
   tr -d - </proc/sys/kernel/random/uuid >"$FOLDER/root/etc/machine-id"
-  KERNEL_ARGS+=" systemd.unit=multi-user.target systemd.mask=getty.target"
+  KERNEL_ARGS+=" systemd.unit=multi-user.target systemd.mask=getty.target systemd.mask=ldconfig.service"
 }
 
 # pack PROGRAM [ARGUMENT...]: the guest's files, in FOLDER/initrd.

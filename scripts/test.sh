@@ -154,9 +154,9 @@ stage_boot() {
   boot_files "$root"
   mapfile -t options < <(each --module "${LUKS_MODULES[@]}"
     # shellcheck disable=SC2046  # a list of words
-    each --package systemd udev dmsetup cryptsetup-bin $(newer_packages | grep systemd)
+    each --package systemd libkmod2 udev dmsetup cryptsetup-bin $(newer_packages | grep systemd)
     each --with /sbin/mke2fs /usr/bin/openssl)
-  scripts/guest.sh --cpu max,-pku --systemd /lib/systemd/systemd --root "$root" "${options[@]}" tests/boot/boot.sh
+  scripts/guest.sh --timeout 600 --cpu max,-pku --systemd /lib/systemd/systemd --root "$root" "${options[@]}" tests/boot/boot.sh
 }
 
 # boot_files ROOT: the project as it is installed, and what a site adds.

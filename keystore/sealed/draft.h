@@ -30,6 +30,12 @@ struct NewVersion {
   CopyTerms copy{};  ///< of Origin::kCopy
 };
 
+/// What a version gets in its policy's place.
+struct NewPolicy {
+  Bytes text{};
+  Uses uses{};
+};
+
 struct Draft {
   RootPtr root;
   Head head;  ///< digests come when the files are made

@@ -370,14 +370,13 @@ Status Folder::set_state(const std::string& name, std::optional<std::uint32_t> n
 }
 
 Status Folder::set_policy(const std::string& name, std::optional<std::uint32_t> number,
-                          const Bytes& policy, Uses uses,
-                          const std::function<Status(const Version&)>& check) {
+                          const std::function<Result<NewPolicy>(const Version&)>& policy_for) {
   return change([&](Draft& draft) -> Status {
     const auto selected = VHSM_TRY(draft.select(name, number));
     for (Version* const version : selected) {
-      VHSM_TRY(check(*version));
-      version->policy = policy;
-      version->uses_left = uses;
+      NewPolicy policy = VHSM_TRY(policy_for(*version));
+      version->policy = std::move(policy.text);
+      version->uses_left = policy.uses;
     }
     return {};
   });

@@ -71,6 +71,10 @@ class Folder {
   Result<OpenedVersion> open(const std::string& name, std::optional<std::uint32_t> number,
                              TimePoint deadline);
 
+  /// Also of a version that is disabled. With the root key here (find() has got it).
+  /// @errors kMissing, kTampered.
+  Result<OpenedVersion> read(const std::string& name, const Version& version) const;
+
   // ----- changes: they are on the disk when they have succeeded.
   // @errors kInUse when another process goes on changing it for 10 s, or a moment (base/haste.h).
 
@@ -91,11 +95,10 @@ class Folder {
   Status change_copy(const std::string& name, const std::function<Status(CopyTerms&)>& change);
   /// @param number  none: all versions.  @errors kMissing.
   Status set_state(const std::string& name, std::optional<std::uint32_t> number, State state);
-  /// @param check  hears of each version that it is about, while nobody else changes them; on its
-  ///               error nothing is changed, and the error is the answer.
+  /// @param policy_for  says what each version that it is about gets, while nobody else changes
+  ///                    them; on its error nothing is changed, and the error is the answer.
   Status set_policy(const std::string& name, std::optional<std::uint32_t> number,
-                    const Bytes& policy, Uses uses,
-                    const std::function<Status(const Version&)>& check);
+                    const std::function<Result<NewPolicy>(const Version&)>& policy_for);
   /// Takes uses of `version`, which is of the key called `name`, for this process alone: `wanted`,
   /// but no more than the 128th part of what is left, so that few are lost in a crash.
   /// @return how many: 1 to kMostUsesTaken.
@@ -137,8 +140,6 @@ class Folder {
   Result<SnapshotPtr> load(Bytes head) const;
   Result<SecretBytes> open_by(const Slot& slot, TimePoint deadline) const;
   Result<OpenedRoot> root_in(std::vector<Slot> slots, TimePoint deadline) const;
-  Result<OpenedVersion> read(const std::string& name, const Version& version) const;
-
   static constexpr std::chrono::seconds kLockPatience{10};
   Status change(const Edit& edit, std::chrono::milliseconds patience = kLockPatience);
   Status sweep(const Snapshot& snapshot) const;

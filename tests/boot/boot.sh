@@ -55,7 +55,7 @@ sign() {
 }
 
 the_machine() {
-  timeout 100 systemctl is-system-running --wait >/dev/null
+  timeout 150 systemctl is-system-running --wait >/dev/null
   claim "the machine is up and no unit has failed" systemctl is-system-running
 }
 

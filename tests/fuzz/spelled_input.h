@@ -34,6 +34,8 @@ inline void read_spelled(std::span<const std::uint8_t> input) {
   expect(!pair.ok());
   const std::size_t bytes = symmetric.value().key.size();
   expect(bytes > 0 && bytes <= kMaxSecretKeyBytes);
+  const auto policy = KeyPolicy::parse(policy_of(symmetric.value().uses));
+  expect(policy.ok() && policy.value().check_fits(nullptr).ok());
 }
 
 }  // namespace vhsm::keystore

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keystore/material.h"
 
+#include <openssl/core_names.h>
 #include <openssl/param_build.h>
 
 #include <array>
@@ -114,6 +115,36 @@ TEST_F(MaterialTest, CertificatesOfABundleComeBackInStoredOrder) {
     EXPECT_NE(parsed.value().certificates[0], parsed.value().certificates[1]);
     EXPECT_FALSE(memory::contains(parsed.value().certificates[0].data()));
   }
+}
+
+TEST_F(MaterialTest, ACertificateOfAnotherKeyIsRefusedAndTheReasonIsSaid) {
+  const auto key = make_key("P-256");
+  const std::string strangers = certificate_pem(make_key("P-256").get());
+  const std::string others = certificate_pem(make_key("RSA").get());
+  for (const std::string& bundle : {pkcs8_pem(key.get()) + strangers, others + pkcs8_pem(key.get()),
+                                    strangers + others + pkcs8_pem(key.get())}) {
+    const auto parsed = parse_material(secret(bundle));
+    ASSERT_FALSE(parsed.ok());
+    EXPECT_EQ(parsed.error().code, Errc::kBadFormat);
+    EXPECT_NE(describe(parsed.error()).find("of another key"), std::string::npos)
+        << describe(parsed.error());
+  }
+}
+
+/// In PKCS#8 and SEC 1, also of a curve that has a name.
+TEST_F(MaterialTest, AKeyThatSpellsItsCurveOutIsRefusedAndTheCureIsSaid) {
+  const auto key = make_key("P-256");
+  ASSERT_EQ(EVP_PKEY_set_utf8_string_param(key.get(), OSSL_PKEY_PARAM_EC_ENCODING, "explicit"), 1);
+  for (const std::string& form : {pkcs8_pem(key.get()), pkcs8_der(key.get()),
+                                  traditional_der(key.get()), traditional_pem(key.get())}) {
+    const auto parsed = parse_material(secret(form));
+    ASSERT_FALSE(parsed.ok());
+    EXPECT_EQ(parsed.error().code, Errc::kUnsupported) << describe(parsed.error());
+    EXPECT_NE(describe(parsed.error()).find("-ec_param_enc named_curve"), std::string::npos);
+  }
+  ASSERT_EQ(EVP_PKEY_set_utf8_string_param(key.get(), OSSL_PKEY_PARAM_EC_ENCODING, "named_curve"),
+            1);
+  expect_same_key(parse_material(secret(pkcs8_pem(key.get()))), key.get());
 }
 
 TEST_F(MaterialTest, CertificatesAloneAreFine) {

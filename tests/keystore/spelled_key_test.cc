@@ -216,7 +216,8 @@ INSTANTIATE_TEST_SUITE_P(
         TermsCase{"ED25519", R"("alg":"EdDSA")", "operations=sign"},
         TermsCase{"X25519", R"("alg":"ECDH-ES")", "operations=derive"},
         TermsCase{"P-256", R"("alg":"ECDH-ES+A256KW")", "operations=derive"},
-        TermsCase{"RSA", R"("alg":"PS384")", "operations=sign digests=SHA384 paddings=pss"},
+        TermsCase{"RSA", R"("alg":"PS384")",
+                  "operations=sign digests=SHA384 paddings=pss salt=digest"},
         TermsCase{"RSA", R"("alg":"RSA-OAEP")", "operations=decrypt digests=SHA1 paddings=oaep"},
         TermsCase{"RSA", R"("alg":"RSA-OAEP-256","key_ops":["unwrapKey"])",
                   "operations=decrypt digests=SHA256 paddings=oaep"},
@@ -238,6 +239,7 @@ INSTANTIATE_TEST_SUITE_P(
         TermsCase{"RSA", R"("alg":"RSA-OAEP","use":"sig")", nullptr},
         TermsCase{"P-256", R"("key_ops":["verify"])", nullptr},
         TermsCase{"P-256", R"("key_ops":[])", nullptr},
+        TermsCase{"P-256", R"("nbf":9,"exp":9)", nullptr},
         // what nobody knows, or is malformed
         TermsCase{"P-256", R"("alg":"ES257")", nullptr, Errc::kUnsupported},
         TermsCase{"P-256", R"("use":"all")", nullptr, Errc::kUnsupported},
@@ -286,6 +288,18 @@ TEST_F(SpelledKeyTest, ASymmetricCoseKeyIsOneWithItsTerms) {
   EXPECT_EQ(read_hex("a301040326" + key).error().code, Errc::kBadFormat) << "ES256";
   const auto bytes = read_hex("a20104" + key + "00");
   EXPECT_EQ(bytes.value().key.size(), 39U) << "a byte too many: these are a key's bytes";
+}
+
+TEST_F(SpelledKeyTest, ASymmetricKeyThatItsTermsLeaveNothingToDoIsRefused) {
+  for (const char* const terms :
+       {R"("key_ops":["verify"])", R"("key_ops":[])", R"("alg":"A256GCM","use":"sig")",
+        R"("alg":"HS256","key_ops":["encrypt"])", R"("alg":"HS256","key_ops":["release"])",
+        R"("nbf":7,"exp":7)"}) {
+    const auto parsed =
+        parse_secret(secret(std::string(R"({"kty":"oct","k":"AAAA",)") + terms + "}"));
+    ASSERT_FALSE(parsed.ok()) << terms;
+    EXPECT_EQ(parsed.error().code, Errc::kBadFormat) << terms;
+  }
 }
 
 TEST_F(SpelledKeyTest, ASymmetricKeysTimesAreKept) {

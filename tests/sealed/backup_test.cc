@@ -264,7 +264,7 @@ TEST_F(BackupTest, OnlyAGeneratedKeyThatOpensBackupsAloneReceives) {
 
 TEST_F(BackupTest, AReceiverOfAnotherTypeIsRefused) {
   here_.generate(uri(), "EC:P-256", kMayLeave);
-  there_.generate(receiver_uri(), "X25519", kRestorePolicy);
+  there_.generate(receiver_uri(), "EC:P-384", kRestorePolicy);
   EXPECT_EQ(back_up().error().code, Errc::kUnsupported);
   KeyClaims claims = there_.claims(receiver_uri());
   claims.public_key_info.resize(5);

@@ -224,7 +224,7 @@ TEST_F(KillTest, NoUseIsGivenOutTwiceWhereverAProcessIsKilled) {
       EXPECT_THAT(left, AnyOf(Eq(kUses), Eq(kUses - kBlock))) << step;
     }
     if (WIFEXITED(status)) break;
-    EXPECT_TRUE(open()->set_policy("a/b/c", {}, {}, {}, unchecked).ok())
+    EXPECT_TRUE(open()->set_policy("a/b/c", {}, no_policy).ok())
         << "it goes on, after step " << step;
   }
 }

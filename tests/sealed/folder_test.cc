@@ -132,9 +132,10 @@ TEST_F(SealedFolderTest, AReaderIsNeverDisturbedByAWriter) {
   std::thread writer([&] {
     const auto folder = open();
     for (int i = 0; i < 60; ++i) {
-      EXPECT_TRUE(
-          folder->set_policy(kName, 1, Bytes(10, static_cast<std::uint8_t>(i)), {}, unchecked)
-              .ok());
+      const auto change = [i](const Version& /*version*/) -> Result<NewPolicy> {
+        return NewPolicy{Bytes(10, static_cast<std::uint8_t>(i)), {}};
+      };
+      EXPECT_TRUE(folder->set_policy(kName, 1, change).ok());
     }
     done = true;
   });
@@ -399,7 +400,7 @@ TEST_F(TamperTest, AKeyInAnothersPlaceIsNotServed) {
 TEST_F(TamperTest, KeysThatAreNewerThanTheHeadAreNotSweptAway) {
   std::map<std::string, std::string> old;
   for (const std::string& file : files()) old[file] = read(file);
-  ASSERT_TRUE(open()->set_policy(kName, 1, {}, {}, unchecked).ok());
+  ASSERT_TRUE(open()->set_policy(kName, 1, no_policy).ok());
   ASSERT_TRUE(open()->add("default/tls/later", kSecret, secret("later")).ok());
   for (const std::string& file : files()) {
     if (file.starts_with("index.")) {
@@ -411,7 +412,7 @@ TEST_F(TamperTest, KeysThatAreNewerThanTheHeadAreNotSweptAway) {
     ASSERT_EQ(::chmod((path_ + "/" + file).c_str(), 0600), 0);
   }
   const auto files_before = files();
-  const Status changed = open()->set_policy(kName, 1, {}, {}, unchecked);
+  const Status changed = open()->set_policy(kName, 1, no_policy);
   ASSERT_FALSE(changed.ok());
   EXPECT_EQ(changed.error().code, Errc::kTampered);
   EXPECT_EQ(files(), files_before);

@@ -76,6 +76,28 @@ class KeyLifeTest : public ::testing::Test {
 
 constexpr const char* kUri = "vhsm:default/app/signer";
 
+/// Of nobody.
+constexpr const char* kJwkForPs256 =
+    R"({"kty":"RSA","alg":"PS256","exp":4000000000,"e":"AQAB","n":"wnfBVKk2anx9SHmGUFWYKdIDsVHxSv)"
+    R"(T-QHS-1b3bqLg-o9BMSQRfIJv4WeRhTln8nt2pBK5ugFZNxZoTYRs-W-2fYUJdmvzoNajhWi3PWUrEYuZACSZBDzA-)"
+    R"(HaaLNjTTkJ7Gc1O8WDeJ6DbV6YSQmBpVRBsIh7Gbsvm8LDXJv0ElEyDlHE9DVQAtZfLcH7odsWFSkCxxlLK1JDLoDk)"
+    R"(6_M0euV26XNWldu7InBpklx-ZS2GX-9PwGX9sdMpAg57lI8Ap9qhuh6biVfKPSezVLYqXy1RTiDpz-J3FvS-SSW9OR)"
+    R"(Z6u5waGoFaCaWa8uRYjLbK3rUZVime7u4ah-uJ0oVQ","d":"GHVs8ru8nRyOulaUitaVJo9kSQFcJpgVQWCdnu776)"
+    R"(WbQ9BQPADEFUOnlDNNRXMQrJoUNDMpumgQg0H1eOhyt1WyX2uj4snVkNFmLDGdOGLYzaJf6jlwKG0GvUlXf1P_Ea0B)"
+    R"(ZB-jMe9Dybqs08OOsNwE636_BvSVcxqAr52iVeREdjTlwBeQO91sdf3cnc1NEa1xYOq-VMc5WWyW2uKfE60L0UgOym)"
+    R"(NuEKkP1W83QrfiB--jUTRu_X-mwHviIOezsC1KdTUKfN7xuk0RTWigegLXKG_I9XGgB9FaviNcOHD2YHNGA-mWeUHD)"
+    R"(B_BsV4oD2qOt17Qe5yEIxAyOIY1Z_SQ","p":"6SFFl1XFqxT329sBQZp9J7uVwZy72CzVwn8-7O1TblA7JK2WuuKG)"
+    R"(GntVRu0FBvgYqaADpQc0yATxfn5Q9sIujqFOkxj4AmYq93ccUAPW91iTQ38ZaDMzNdB_9MN0tcNRcllFpgsGUXAlwN)"
+    R"(PfvsNQdqL3JGvN3PgXd8-Iu3T9ye0","q":"1YuJqUbLiNExc3p6gBVUslv7ZGHg9CzMXaVgv65PQSu6SXPtOYyY1R)"
+    R"(zIULbhQprATMWpyPQyrB2ObQ-0491YCu7onqyA1dx_XCRrUDsuA2NYw6PlHtqSK2cQyeRfVzG1hLfeYI2Jsu6mO1HN)"
+    R"(WuI3TRzSAvChGhCQFB5p6XQXawk","dp":"K0mzS1Nw3cCJ-Xfj9tOB08PgHdBFjPFeS7wm6gVzTXN2V-wnpdH0Bqz)"
+    R"(J-9585Xth0PVWV-lLoqxQTyWTUQ5jaLaJCYVEX-WqqsKiLjVYUBtRVOIfzJpdMuvhJoi4fhujXvE2notDhBGn4PM2g)"
+    R"(4xuv2ipLUkbM6GZcfTGNdCWY00","dq":"kK3TfN68M1wYNvb6XCEXmyf6sM4nzQc1BxVu8S81_x-TPQTP6re5LFot)"
+    R"(1ZGyGKAkPV-GYuIgGsCDqJyFoARtDCtFa4vQVhToLRN3qYoO6Li8gQBf0YGgmstfconJlpfVNbAleCEs9BAAjBwmF7)"
+    R"(dAZHxsRRWm8LPcCeV5OHQxEZE","qi":"PHlX5UDTOUoRfinqNSunSJ3ILpel9lHqJq21cuqqUNECeNMq6CoNhjBx8)"
+    R"(b4DuwzdPuXecuboGg25m-QsHQ5NZsjuOALcvdxb4KYBjiNJiOSFmHY_wky59qP3B8mG7sf0mumFaWI1fqBzmwRGABW)"
+    R"(ClD9HZ9jsKhxmBX-nI4TD1_g"})";
+
 TEST_F(KeyLifeTest, AKeyThatOpensslGeneratesUnderANameIsThereInTheNextProcess) {
   const auto made =
       world_.openssl({"genpkey", "-provider", "vhsm", "-provider", "default", "-propquery",
@@ -223,6 +245,60 @@ TEST_F(KeyLifeTest, OpensslUsesAKeyAsOftenAsItsPolicySays) {
   must({"key", "policy", kUri, "uses=1"});
   EXPECT_EQ(sign(kUri).status, 0);
   EXPECT_NE(sign(kUri).status, 0);
+}
+
+TEST_F(KeyLifeTest, WhatAJwkSaysOfItsUseIsShownAndAPolicyDoesNotLoosenIt) {
+  write_file(world_.file("key.jwk"), kJwkForPs256);
+  must({"key", "import", kUri, world_.file("key.jwk"), "--policy", "uses=100"});
+  const std::string terms = "operations=sign digests=SHA256 paddings=pss salt=digest";
+  EXPECT_THAT(list(), HasSubstr(terms + " not-after=3999999999 uses=100 (100 left)"));
+  must({"key", "policy", kUri, "none"});
+  EXPECT_THAT(vhsm({"key", "show", kUri}).out,
+              HasSubstr("policy       " + terms + " not-after=3999999999"));
+  EXPECT_NE(vhsm({"key", "policy", kUri, "operations=decrypt"}).status, 0);
+  const auto sign_with_salt = [&](const std::string& salt) {
+    return world_.openssl({"dgst", "-provider", "vhsm", "-provider", "default", "-sha256",
+                           "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:" + salt,
+                           "-sign", kUri, "-out", world_.file("signature"),
+                           world_.file("message")});
+  };
+  const auto allowed = sign_with_salt("digest");
+  EXPECT_EQ(allowed.status, 0) << allowed.err;
+  const auto refused = sign_with_salt("20");
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("refused by key policy"), HasSubstr("(salt)")));
+}
+
+TEST_F(KeyLifeTest, AKeyOfTheKbsIsShownWithWhatItsJwkSaysOfItsUse) {
+  world_.put("default/app/fetched", kJwkForPs256);
+  const std::string fetched = "vhsm:default/app/fetched";
+  EXPECT_THAT(vhsm({"key", "show", fetched}).out,
+              HasSubstr("policy       operations=sign digests=SHA256 paddings=pss salt=digest "
+                        "not-after=3999999999"));
+}
+
+TEST_F(KeyLifeTest, ASourceThatCannotBeWipedIsRefusedBeforeTheKeyIsSealed) {
+  const std::string file = world_.file("brought.pem");
+  ASSERT_EQ(run({"openssl", "genpkey", "-algorithm", "ED25519", "-out", file}).status, 0);
+  const std::string bytes = read_file(file);
+  const std::string link = world_.file("link.pem");
+  std::filesystem::create_symlink(file, link);
+  const auto refused = [&](const std::string& source) {
+    const auto outcome = vhsm({"key", "import", kUri, source, "--wipe-source"});
+    EXPECT_NE(outcome.status, 0) << source;
+    EXPECT_THAT(outcome.err, HasSubstr("--wipe-source")) << source;
+    EXPECT_EQ(list(), "") << source;
+    EXPECT_EQ(read_file(file), bytes) << source;
+  };
+  refused(link);
+  refused("-");
+  refused(world_.file("."));
+  const std::string other_name = world_.file("other-name.pem");
+  std::filesystem::create_hard_link(file, other_name);
+  refused(file);
+  std::filesystem::remove(other_name);
+  must({"key", "import", kUri, file, "--wipe-source"});
+  EXPECT_FALSE(std::filesystem::exists(file));
 }
 
 TEST_F(KeyLifeTest, ProgramsThatEndLoseNoUseOfAKey) {

@@ -24,6 +24,7 @@ struct KeyUse {
   std::string digest = "SHA256";
   std::string padding{};      ///< RSA
   std::string mask_digest{};  ///< of a padding; empty: the padding's own
+  std::string salt{};         ///< of PSS; empty: OpenSSL's default
 };
 
 /// The whole operation.
@@ -37,6 +38,11 @@ inline Status do_with(const Key& key, const KeyUse& use) {
   if (!mask_digest.empty()) {
     params.push_back(
         OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_MGF1_DIGEST, mask_digest.data(), 0));
+  }
+  std::string salt = use.salt;
+  if (!salt.empty()) {
+    params.push_back(
+        OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, salt.data(), 0));
   }
   params.push_back(OSSL_PARAM_construct_end());
   auto operation =

@@ -56,7 +56,7 @@ inline std::vector<NewSlot> two_slots() {
 inline TimePoint soon() { return Clock::now() + std::chrono::seconds(5); }
 
 /// For Folder::set_policy().
-inline Status unchecked(const Version& /*version*/) { return {}; }
+inline Result<NewPolicy> no_policy(const Version& /*version*/) { return NewPolicy{}; }
 
 inline const NewVersion kSecret{Content::kSecret, Origin::kGenerated, "256", {}};
 

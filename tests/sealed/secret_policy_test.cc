@@ -90,6 +90,24 @@ TEST_F(SecretPolicyTest, OtherDigestsAreRefused) {
   EXPECT_TRUE(fed(*cipher()).ok()) << "it has none";
 }
 
+TEST_F(SecretPolicyTest, AlgorithmsThatAreNotNamedAreRefused) {
+  ASSERT_TRUE(make("algorithms=AES-256-CTR,HKDF").ok());
+  EXPECT_TRUE(fed(*cipher()).ok());
+  expect_refusal(hmac(), "(algorithms)");
+  expect_refusal(operation("AES-256-CBC")->start({.key = key(), .iv = kIv}), "(algorithms)");
+}
+
+TEST_F(SecretPolicyTest, AlgorithmsWithoutOneOfTheOperationsAreRefusedWhenTheyAreSaid) {
+  for (const char* const policy :
+       {"operations=sign algorithms=AES-256-GCM", "operations=release algorithms=HMAC",
+        "algorithms=ED25519", "salt=digest", "not-before=2 not-after=1"}) {
+    const Status made = make(policy);
+    ASSERT_FALSE(made.ok()) << policy;
+    EXPECT_EQ(made.error().code, Errc::kInvalidArgument) << policy;
+  }
+  EXPECT_TRUE(make("operations=sign,encrypt algorithms=AES-256-GCM").ok());
+}
+
 TEST_F(SecretPolicyTest, ADigestThatIsSetAfterTheKeyIsAskedForToo) {
   ASSERT_TRUE(make("digests=SHA384").ok());
   const auto kdf = operation("HKDF");
