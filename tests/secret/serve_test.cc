@@ -63,8 +63,10 @@ class ServeTest : public SecretFlowTest {
   [[nodiscard]] std::string socket_path() const { return file("secrets.sock"); }
   [[nodiscard]] std::string log() const { return read_file(world_.file("serve.log")); }
 
-  /// A connection from this name in the abstract namespace; empty: from none.
-  [[nodiscard]] int connect_as(const std::string& name) const {
+  /// A connection from this name in the abstract namespace, which all processes share, after their
+  /// id; empty: from none.
+  [[nodiscard]] int connect_as(const std::string& wanted) const {
+    const std::string name = wanted.empty() ? "" : std::to_string(::getpid()) + wanted;
     const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_un ours{};
     ours.sun_family = AF_UNIX;
@@ -154,9 +156,9 @@ TEST_F(ServeTest, AnotherUserGetsNothing) {
   seal("default/luks/data", "of the volume");
   serve({"--volume", "data=default/luks/data"});
   const std::string client = written("client.py", R"(
-import socket, sys
+import os, socket, sys
 s = socket.socket(socket.AF_UNIX)
-s.bind("\0ab/cryptsetup/data")
+s.bind("\0%d/cryptsetup/data" % os.getpid())
 try: s.connect(sys.argv[1])
 except PermissionError: sys.exit(0)
 sys.exit(len(s.recv(100)))
