@@ -3,6 +3,8 @@
 // Backups that somebody else has written. The first byte says what the rest is: a backup, a member
 // that stands in a good one for its own (the second byte says which), or claims. Nothing opens that
 // was changed, and what claims say can be written and read again.
+#include <openssl/x509.h>
+
 #include <array>
 #include <cstdint>
 #include <cstdlib>

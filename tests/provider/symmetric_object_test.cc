@@ -229,7 +229,7 @@ TEST_F(SkeyTest, TheOpensslCommandGeneratesOneAndEncryptsWithANamedOne) {
   EXPECT_THAT(openssl("skeyutl -genkey -skeymgmt VHSM-GENERIC-SECRET -skeyopt key-length:32"),
               HasSubstr("Provider: vhsm"));
   const Secret named = secret("sp800-38a", from_hex("2b7e151628aed2a6abf7158809cf4f3c"));
-  secret("block", from_hex("6bc1bee22e409f96e93d7e117393172a"));
+  static_cast<void>(secret("block", from_hex("6bc1bee22e409f96e93d7e117393172a")));
   EXPECT_THAT(openssl("enc -VHSM-AES-128-CBC -e -nopad -a -iv 000102030405060708090a0b0c0d0e0f"
                       " -skeymgmt VHSM-GENERIC-SECRET -skeyopt vhsm-uri:" +
                       named.uri + " -in " + folder_.path() + "/default/test/block"),
