@@ -162,8 +162,8 @@ void add_check_command(CLI::App& key, Console& console) {
   command
       ->add_option("--allow", arguments->allowed,
                    "Accept keys that are imported, fetched, restored or a KBS's (kbs-receiver); "
-                   "that a kbs, the holder of a "
-                   "recovery key or another guest (snp) can open, too; that may leave (backup)")
+                   "that a kbs, the holder of a recovery key or another guest (snp) can open, "
+                   "too; that may leave (backup)")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(cannot_be_allowed);
