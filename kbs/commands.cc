@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <thread>
 
 #include "jose/jcs.h"
@@ -71,8 +72,16 @@ void print_audit(const AuditRow& row, bool json) {
 }
 
 Status write_text(const std::string& path, const std::string& text) {
-  return snp::write_new_file(
+  const Status written = snp::write_new_file(
       path, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, 0644);
+  if (written.ok()) return {};
+  return written.error().cured_by("name a new file with --out");
+}
+
+Result<std::unique_ptr<snp::Platform>> open_platform(const AttestCommand& command) {
+  auto platform = snp::open_platform(command.platform, command.vmpl);
+  if (platform.ok()) return platform;
+  return platform.error().cured_by("run it in an SEV-SNP VM, or name its platform: --platform");
 }
 
 sigset_t stop_signals() {
@@ -208,7 +217,7 @@ Status run_receiver_attest(const std::string& config_path, const AttestCommand& 
   const Status parsed = snp::from_hex(command.nonce, nonce);
   if (!parsed.ok()) return parsed.error().about("--nonce");
   const Receiver receiver = VHSM_TRY(Receiver::open(config.receiver_key));
-  const auto platform = VHSM_TRY(snp::open_platform(command.platform, command.vmpl));
+  const auto platform = VHSM_TRY(open_platform(command));
   const auto evidence = VHSM_TRY(receiver.attest(*platform, nonce));
   const std::string text = evidence::to_json(evidence).dump(2);
   if (!command.out.empty()) return write_text(command.out, text + "\n");

@@ -239,5 +239,17 @@ TEST_F(RestoreTest, ItsCommandsRefuseWrongUsageWith2) {
   EXPECT_EQ(kbs("receiver init"), 1) << "it is there";
 }
 
+TEST_F(RestoreTest, EvidenceNeedsAPlatformAndANewFile) {
+  const std::string taken = read_text(folder_ / "backup");
+  const std::string attest = "receiver attest --nonce 0011223344556677 --platform ";
+  EXPECT_EQ(kbs(attest + "none"), 1);
+  EXPECT_THAT(said_, HasSubstr("--platform"));
+  EXPECT_EQ(kbs(attest + "emulator:" VHSM_TEST_EMULATOR " --out " + (folder_ / "backup")), 1);
+  EXPECT_THAT(said_, HasSubstr("--out"));
+  EXPECT_EQ(read_text(folder_ / "backup"), taken);
+  EXPECT_EQ(kbs(attest + "emulator:" VHSM_TEST_EMULATOR " --out " + (folder_ / "evidence")), 0);
+  EXPECT_TRUE(evidence::collection_from_json(read_text(folder_ / "evidence")).ok());
+}
+
 }  // namespace
 }  // namespace vhsm::kbs
