@@ -234,6 +234,25 @@ TEST_F(MoveTest, NoKeyLeavesForAKbsUnlessItsOwnerSaysSoTwice) {
   EXPECT_THAT(not_to_leave.err, HasSubstr("backup=attested"));
 }
 
+TEST_F(MoveTest, EvidenceOfAKbsSaysThatItsFilesHaveTheKey) {
+  prepare_kbs();
+  Arguments arguments{"key",
+                      "verify-attestation",
+                      path("evidence"),
+                      "--nonce",
+                      kNonce,
+                      "--policy",
+                      path("policy.cnf"),
+                      "--trust-test-root",
+                      here_.folder + "/ark.pem"};
+  EXPECT_EQ(there_.vhsm(arguments).status, 1);
+  arguments.insert(arguments.end(), {"--allow", "kbs-receiver"});
+  const auto accepted = there_.vhsm(arguments);
+  EXPECT_EQ(accepted.status, 0) << accepted.err;
+  EXPECT_THAT(accepted.out, HasSubstr("origin   kbs-receiver\n"));
+  EXPECT_THAT(accepted.out, HasSubstr("others   whoever has the KBS's files\n"));
+}
+
 TEST_F(MoveTest, AProgramCannotUseTheKeyThatOpensBackups) {
   prepare(here_);
   const auto refused = here_.sign(path("message"), path("signature"), kReceiver);
