@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// vhsm key backup and restore: a key goes to a keystore that has proved itself, and to no other.
-// Both work on the folder itself, as its owner: keys do not cross vhsmd's socket.
+// vhsm key backup and restore: a key goes to a keystore, or a KBS, that has proved itself, and to
+// no other. Both work on the folder itself, as its owner: keys do not cross vhsmd's socket.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,6 +41,11 @@ Result<evidence::Expectations> expectations_of(const BackupArguments& arguments)
   return expected;
 }
 
+bool can_be_kbs(const BackupArguments& arguments) {
+  return std::ranges::find(arguments.allowed, name_of(keystore::KeyOrigin::kKbsReceiver)) !=
+         arguments.allowed.end();
+}
+
 /// Who the evidence is of, if it is genuine and of the machine that is asked for.
 Result<keystore::BackupReceiver> receiver_in(const BackupArguments& arguments) {
   const auto bytes = VHSM_TRY(snp::read_file(arguments.evidence, evidence::kMaxPresentedBytes));
@@ -50,7 +56,8 @@ Result<keystore::BackupReceiver> receiver_in(const BackupArguments& arguments) {
   auto verdict = judge_key(presented.value(), roots, expected);
   if (!verdict.accepted.ok()) return verdict.accepted.error().about(arguments.evidence);
   return keystore::BackupReceiver{std::move(*verdict.claims),
-                                  snp::to_hex(verdict.report->measurement().value)};
+                                  snp::to_hex(verdict.report->measurement().value),
+                                  can_be_kbs(arguments)};
 }
 
 Result<Exit> backup(const Console& console, const BackupArguments& arguments) {
@@ -65,21 +72,23 @@ Result<Exit> backup(const Console& console, const BackupArguments& arguments) {
 void add_backup_command(CLI::App& key, Console& console) {
   const auto arguments = std::make_shared<BackupArguments>();
   CLI::App* const command =
-      key.add_subcommand("backup", "Wrap a key for another vhsm, by its attested key");
+      key.add_subcommand("backup", "Wrap a key for another vhsm, or a KBS, by its attested key");
   command->add_option("NAME", arguments->name, "URI or path of the key")->required();
   command
       ->add_option("--for", arguments->evidence,
-                   "Evidence of the receiver's key: key attest of one with operations=restore")
+                   "Evidence of the receiver's key: key attest of one with operations=restore, or "
+                   "vhsm-kbs receiver attest")
       ->required();
   command->add_option("--nonce", arguments->nonce, "That the evidence must have, hex")->required();
   command
       ->add_option(
           "--allow", arguments->allowed,
           "Accept that a kbs, the holder of a recovery key or another guest (snp) can open "
-          "the receiver's key, too")
+          "the receiver's key, too; that the receiver is a KBS (kbs-receiver), whose operator can "
+          "read what it is sent")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(CLI::IsMember({"kbs", "recovery", "snp"}));
+      ->check(CLI::IsMember({"kbs", "recovery", "snp", "kbs-receiver"}));
   command->add_option("--out", arguments->out, "File to write instead of standard output");
   add_verify_options(*command, arguments->verify).policy->required();
   command->callback([&console, arguments] {

@@ -98,15 +98,17 @@ Json verdict_json(const evidence::KeyVerdict& verdict, evidence::Form form) {
   return json;
 }
 
+std::string others_text(const keystore::KeyClaims& claims) {
+  if (claims.origin == keystore::KeyOrigin::kKbsReceiver) return "whoever has the KBS's files";
+  if (claims.others.empty()) return "nobody else can open it";
+  return fmt::format("{}", fmt::join(claims.others, ", "));
+}
+
 std::string claims_text(const keystore::KeyClaims& claims) {
-  const auto or_none = [](const std::string& text, const char* none) {
-    return text.empty() ? std::string(none) : text;
-  };
   const std::string version = claims.version == 0 ? "" : fmt::format(" {}", claims.version);
-  return fmt::format(
-      "key      vhsm:{}{}\norigin   {}\npolicy   {}\nothers   {}\n", claims.name, version,
-      name_of(claims.origin), or_none(claims.policy, "every use"),
-      or_none(fmt::format("{}", fmt::join(claims.others, ", ")), "nobody else can open it"));
+  return fmt::format("key      vhsm:{}{}\norigin   {}\npolicy   {}\nothers   {}\n", claims.name,
+                     version, name_of(claims.origin),
+                     claims.policy.empty() ? "every use" : claims.policy, others_text(claims));
 }
 
 /// What was not compared is the reader's to compare.
@@ -145,7 +147,7 @@ Result<Exit> check(const Console& console, const CheckArguments& arguments) {
 
 std::string cannot_be_allowed(const std::string& word) {
   if (evidence::can_be_allowed(word)) return {};
-  return "imported, fetched, restored, kbs, recovery, snp or backup";
+  return "imported, fetched, restored, kbs-receiver, kbs, recovery, snp or backup";
 }
 
 void add_check_command(CLI::App& key, Console& console) {
@@ -158,10 +160,10 @@ void add_check_command(CLI::App& key, Console& console) {
       ->required();
   command->add_option("--nonce", arguments->nonce, "That the evidence must have, hex");
   command
-      ->add_option(
-          "--allow", arguments->allowed,
-          "Accept keys that are imported, fetched or restored; that a kbs, the holder of a "
-          "recovery key or another guest (snp) can open, too; that may leave (backup)")
+      ->add_option("--allow", arguments->allowed,
+                   "Accept keys that are imported, fetched, restored or a KBS's (kbs-receiver); "
+                   "that a kbs, the holder of a recovery key or another guest (snp) can open, "
+                   "too; that may leave (backup)")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(cannot_be_allowed);

@@ -125,6 +125,13 @@ Collection KeyEvidence::collection() const {
   return collection;
 }
 
+Result<KeyEvidence> KeyEvidence::gather(const keystore::KeyClaims& claims, snp::Platform& platform,
+                                        TimePoint deadline) {
+  KeyEvidence evidence{.claims = encode(claims), .platform = {}};
+  evidence.platform = VHSM_TRY(platform.attest(report_data_of(evidence.claims), deadline));
+  return evidence;
+}
+
 Result<KeyEvidence> KeyEvidence::from(const Collection& collection) {
   if (collection.type != kKeyProfile) return malformed("its type");
   for (const std::string_view label : {kClaims, kReport}) {

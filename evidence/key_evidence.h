@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "evidence/cmw.h"
+#include "keystore/witness.h"
 #include "snp/platform.h"
 
 namespace vhsm::evidence {
@@ -15,6 +16,10 @@ struct KeyEvidence {
   Bytes claims;  ///< as encode() gives them
   snp::Evidence platform;
 
+  /// Has `platform` say so.
+  /// @errors as snp::Platform::attest().
+  static Result<KeyEvidence> gather(const keystore::KeyClaims& claims, snp::Platform& platform,
+                                    TimePoint deadline);
   /// With the certificates that the host gave, but for the root.
   [[nodiscard]] Collection collection() const;
   /// @errors kBadFormat for a record that is missing, unknown or of another type.

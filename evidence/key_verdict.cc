@@ -16,8 +16,8 @@ namespace {
 using keystore::KeyClaims;
 using keystore::KeyOrigin;
 
-constexpr std::array<std::string_view, 7> kAllowable{"imported", "fetched", "restored", "kbs",
-                                                     "recovery", "snp",     "backup"};
+constexpr std::array<std::string_view, 8> kAllowable{
+    "imported", "fetched", "restored", "kbs-receiver", "kbs", "recovery", "snp", "backup"};
 
 Error refused(Literal what, std::string_view about) {
   return fail(Errc::kPolicyRefused, what, about);
@@ -43,6 +43,12 @@ Status has_nonce(const Expectations& expected, const KeyClaims& claims) {
 Status has_good_origin(const Expectations& expected, const KeyClaims& claims) {
   const std::string_view origin = name_of(claims.origin);
   if (claims.origin == KeyOrigin::kGenerated || allows(expected, origin)) return {};
+  if (claims.origin == KeyOrigin::kKbsReceiver) {
+    return refused(
+        "the key is a KBS's, whose operator can read what is sent to it: to accept it, --allow "
+        "kbs-receiver",
+        origin);
+  }
   return refused("the key was not generated in the keystore: to accept it, --allow its origin",
                  origin);
 }

@@ -23,7 +23,8 @@ struct Expectations {
   snp::VerifierPolicy machine;
   std::optional<Bytes> nonce;  ///< that the evidence must have
   /// What is accepted beside a key that was generated, that nobody else can open and that cannot
-  /// leave: "imported", "fetched", "restored"; "kbs", "recovery", "snp" (who else can open what it
+  /// leave: "imported", "fetched", "restored",
+  /// "kbs-receiver"; "kbs", "recovery", "snp" (who else can open what it
   /// is sealed in); "backup" (its policy lets it leave for another machine).
   std::vector<std::string> allowed;
 };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -19,17 +20,33 @@ Status run_init(const InitOptions& options);
 /// @errors whatever keeps the KBS from starting.
 Status run_serve(const std::string& config, const std::string& listen);
 
-enum class ResourceVerb { kPut, kGetInfo, kList, kDisable, kEnable, kDelete };
+/// Makes the key that receives backups.
+/// @errors as Receiver::create(); those of read_config().
+Status run_receiver_init(const std::string& config);
+
+struct AttestCommand {
+  std::string nonce;  ///< hex
+  std::string platform = "auto";
+  std::optional<unsigned> vmpl{};
+  std::string out;  ///< a new file; empty: standard output
+};
+
+/// Evidence of that key, in JSON.
+/// @errors as Receiver::open() and attest(), snp::open_platform(); those of read_config().
+Status run_receiver_attest(const std::string& config, const AttestCommand& command);
+
+enum class ResourceVerb { kPut, kRestore, kGetInfo, kList, kDisable, kEnable, kDelete };
 
 struct ResourceCommand {
   ResourceVerb verb = ResourceVerb::kList;
-  std::string path;
+  std::string path;  ///< restore: empty for the name that the key had
   std::string file = "-";
   bool releasable = false;  ///< put: its bytes may come out of a VM's vhsm
+  bool replace = false;     ///< restore: also what is there
   bool json = false;
 };
 
-/// @errors kMissing, kInvalidArgument, kIo, kBadLength.
+/// @errors kMissing, kInvalidArgument, kIo, kBadLength; restore: as Receiver::open() and receive().
 Status run_resource(const std::string& config, const ResourceCommand& command);
 
 /// @errors kIo.

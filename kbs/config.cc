@@ -117,6 +117,7 @@ Result<Config> read_config(const std::string& path) {
   const auto conf = VHSM_TRY(parse(source));
   Config config;
   config.policy.vmpl = 0;
+  config.receiver_key = std::filesystem::path(path).replace_filename("receiver.key").string();
   STACK_OF(CONF_VALUE)* values = NCONF_get_section(conf.get(), kSection);
   if (values == nullptr) {
     return fail(Errc::kBadConfig, "no section [vhsm_kbs]", path);

@@ -32,6 +32,7 @@ struct Config {
   std::string database;           ///< SQLite file
   std::string token_key;          ///< PEM, P-256
   std::string token_certificate;  ///< PEM chain, leaf first; its last one is also trusted
+  std::string receiver_key;       ///< PEM, P-256: by default receiver.key in the folder of the file
   std::string token_trust;        ///< PEM certificates of other attestation services; may be empty
   std::chrono::seconds token_lifetime{300};
   std::chrono::seconds session_lifetime{300};

@@ -178,6 +178,7 @@ constexpr Key kKeys[] = {
     path_key<&Config::database>("database", kFile),
     path_key<&Config::token_key>("token_key", kFile),
     path_key<&Config::token_certificate>("token_certificate", kFile),
+    path_key<&Config::receiver_key>("receiver_key", kFile),
     path_key<&Config::token_trust>("token_trust", kFile),
     {"token_lifetime", "1 to 86400 seconds", set_lifetime<&Config::token_lifetime>},
     {"session_lifetime", "1 to 86400 seconds", set_lifetime<&Config::session_lifetime>},

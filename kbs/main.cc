@@ -23,6 +23,7 @@ struct Arguments {
   std::string config = kbs::kDefaultConfigPath;
   std::string listen;
   kbs::InitOptions init;
+  kbs::AttestCommand attest;
   kbs::ResourceCommand resource;
   std::int64_t limit = 1000;
   bool json = false;
@@ -58,11 +59,37 @@ void add_verb(CLI::App* group, Arguments& arguments, const char* name, const cha
   one->fallthrough();
 }
 
+void add_restore(CLI::App* group, Arguments& arguments) {
+  CLI::App* one = group->add_subcommand("restore", "store a key that a vhsm has backed up for us");
+  one->callback([&arguments] { arguments.resource.verb = kbs::ResourceVerb::kRestore; });
+  one->add_option("file", arguments.resource.file, "what vhsm key backup wrote")->required();
+  one->add_option("path", arguments.resource.path,
+                  "repository/type/tag, if not the name that the key had");
+  one->add_flag("--replace", arguments.resource.replace, "as a new version of what is there");
+  one->add_flag("--json", arguments.json, "print JSON lines");
+  one->fallthrough();
+}
+
+void add_receiver(CLI::App& app, Arguments& arguments) {
+  CLI::App* group = app.add_subcommand("receiver", "the key for which vhsms back up keys");
+  group->require_subcommand(1);
+  group->fallthrough();
+  group->add_subcommand("init", "make it")->fallthrough();
+  CLI::App* attest = group->add_subcommand("attest", "get evidence of it, in JSON");
+  attest->add_option("--nonce", arguments.attest.nonce, "of who wants to know: 8 to 64 bytes, hex")
+      ->required();
+  attest->add_option("--platform", arguments.attest.platform, "as in vhsm.cnf(5); default auto");
+  attest->add_option("--vmpl", arguments.attest.vmpl, "level to ask the report for");
+  attest->add_option("--out", arguments.attest.out, "a new file, instead of standard output");
+  attest->fallthrough();
+}
+
 void add_resource(CLI::App& app, Arguments& arguments) {
   using Verb = kbs::ResourceVerb;
   CLI::App* group = app.add_subcommand("resource", "what the KBS stores");
   group->require_subcommand(1);
   add_verb(group, arguments, "put", "store a new version", Verb::kPut);
+  add_restore(group, arguments);
   add_verb(group, arguments, "get-info", "show version and time", Verb::kGetInfo);
   add_verb(group, arguments, "list", "show all, without their content", Verb::kList);
   add_verb(group, arguments, "disable", "release it to nobody", Verb::kDisable);
@@ -79,6 +106,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   app.add_subcommand("serve", "answer requests until SIGTERM")
       ->add_option("--listen", arguments.listen, "instead of the configuration's")
       ->type_name("ADDR:PORT");
+  add_receiver(app, arguments);
   add_resource(app, arguments);
   CLI::App* audit = app.add_subcommand("audit", "who asked for what");
   audit->require_subcommand(1);
@@ -87,11 +115,18 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   list->add_flag("--json", arguments.json, "print JSON lines");
 }
 
+Status run_receiver(const CLI::App& app, const Arguments& arguments) {
+  const bool attests = app.get_subcommand("receiver")->got_subcommand("attest");
+  return attests ? kbs::run_receiver_attest(arguments.config, arguments.attest)
+                 : kbs::run_receiver_init(arguments.config);
+}
+
 Status run(const CLI::App& app, Arguments& arguments) {
   arguments.init.config = arguments.config;
   arguments.resource.json = arguments.json;
   if (app.got_subcommand("init")) return kbs::run_init(arguments.init);
   if (app.got_subcommand("serve")) return kbs::run_serve(arguments.config, arguments.listen);
+  if (app.got_subcommand("receiver")) return run_receiver(app, arguments);
   if (app.got_subcommand("resource")) {
     return kbs::run_resource(arguments.config, arguments.resource);
   }

@@ -13,7 +13,8 @@ namespace {
 
 // "vKBS": tells our files from other SQLite databases.
 constexpr std::int64_t kApplicationId = 0x764B4253;
-constexpr std::int64_t kSchemaVersion = 1;
+/// Version 1 had no audit rows of the event 'restore'.
+constexpr std::int64_t kSchemaVersion = 2;
 
 constexpr const char* kSchema = R"(
 PRAGMA journal_mode = WAL;
@@ -25,20 +26,33 @@ CREATE TABLE resource (
   disabled INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),
   changed TEXT NOT NULL
 ) STRICT;
+PRAGMA application_id = 0x764B4253;
+)";
+
+constexpr const char* kAuditTable = R"(
 CREATE TABLE audit (
   id INTEGER PRIMARY KEY,
   time TEXT NOT NULL,
   session TEXT NOT NULL,
   peer TEXT NOT NULL,
-  event TEXT NOT NULL CHECK (event IN ('auth', 'attest', 'resource')),
+  event TEXT NOT NULL CHECK (event IN ('auth', 'attest', 'resource', 'restore')),
   resource TEXT NOT NULL,
   outcome TEXT NOT NULL CHECK (outcome IN ('granted', 'refused')),
   reason TEXT NOT NULL,
   measurement TEXT NOT NULL,
   chip_id TEXT NOT NULL
 ) STRICT;
-PRAGMA application_id = 0x764B4253;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
+)";
+
+// Two processes may both do this: the second one changes nothing.
+constexpr const char* kSetAuditAside = R"(
+BEGIN IMMEDIATE;
+ALTER TABLE audit RENAME TO old_audit;
+)";
+constexpr const char* kTakeAuditOver = R"(
+INSERT INTO audit SELECT * FROM old_audit;
+DROP TABLE old_audit;
 COMMIT;
 )";
 
@@ -62,12 +76,20 @@ Result<std::int64_t> pragma(Database& database, std::string_view name) {
   return row ? statement.number(0) : -1;
 }
 
-Status check_is_ours(Database& database, const std::string& path) {
+/// From version 1 of the tables.
+Status renew(Database& database) {
+  const std::string script = std::string(kSetAuditAside) + kAuditTable + kTakeAuditOver;
+  return database.run(script.c_str());
+}
+
+/// A database of version 1 becomes one of now.
+Status make_current(Database& database, const std::string& path) {
   const auto application = pragma(database, "application_id");
   const auto version = pragma(database, "user_version");
   if (!application.ok() || application.value() != kApplicationId) {
     return fail(Errc::kBadFormat, "not a database of vhsm-kbs", path);
   }
+  if (version.ok() && version.value() == 1) return renew(database);
   if (!version.ok() || version.value() != kSchemaVersion) {
     return fail(Errc::kBadFormat, "a database of another version of vhsm-kbs", path);
   }
@@ -115,17 +137,29 @@ Store::Store(Database database)
 Status Store::create(const std::string& path) {
   VHSM_TRY(snp::write_new_file(path, {}, 0600));
   Database database = VHSM_TRY(Database::open(path));
-  return database.run(kSchema);
+  const std::string script = std::string(kSchema) + kAuditTable + "COMMIT;";
+  return database.run(script.c_str());
 }
 
 Result<Store> Store::open(const std::string& path) {
   Database database = VHSM_TRY(Database::open(path));
-  VHSM_TRY(check_is_ours(database, path));
+  VHSM_TRY(make_current(database, path));
   VHSM_TRY(database.run(kSettings));
   return Store(std::move(database));
 }
 
 Status Store::put(std::string_view path, const SecretBytes& content) {
+  return insert(path, content,
+                "DO UPDATE SET content = excluded.content, version = version + 1, "
+                "changed = excluded.changed");
+}
+
+Status Store::add(std::string_view path, const SecretBytes& content) {
+  return insert(path, content, "DO NOTHING");
+}
+
+Status Store::insert(std::string_view path, const SecretBytes& content,
+                     std::string_view on_conflict) {
   if (!is_resource_path(path)) {
     return fail(Errc::kInvalidArgument, "a resource is not repository/type/tag", path);
   }
@@ -133,13 +167,16 @@ Status Store::put(std::string_view path, const SecretBytes& content) {
     return fail(Errc::kBadLength, "a resource is over 1 MiB", path);
   }
   auto database = database_->lock();
-  Statement statement = VHSM_TRY(database->prepare(with_now(
-      "INSERT INTO resource (path, content, version, changed) VALUES (?1, ?2, 1, ",
-      ") ON CONFLICT (path) DO UPDATE SET content = excluded.content, version = version + 1, "
-      "changed = excluded.changed")));
+  Statement statement = VHSM_TRY(database->prepare(
+      with_now("INSERT INTO resource (path, content, version, changed) VALUES (?1, ?2, 1, ",
+               ") ON CONFLICT (path) " + std::string(on_conflict))));
   VHSM_TRY(statement.bind(1, path));
   VHSM_TRY(statement.bind(2, content.expose()));
   VHSM_TRY(statement.run());
+  if (database->changes() == 0) {
+    return fail(Errc::kInvalidArgument, "there is a resource of this name already", path)
+        .cured_by("name another path, or replace it");
+  }
   return {};
 }
 

@@ -29,8 +29,8 @@ struct ResourceInfo {
 struct AuditRow {
   std::string time;         ///< UTC; filled in when recorded
   std::string session;      ///< first 8 digits of the session's id, empty when there is none
-  std::string peer;         ///< ADDRESS:PORT
-  std::string event;        ///< auth, attest, resource
+  std::string peer;         ///< ADDRESS:PORT; local: whoever ran vhsm-kbs
+  std::string event;        ///< auth, attest, resource, restore
   std::string resource;     ///< repository/type/tag
   std::string outcome;      ///< granted, refused
   std::string reason;       ///< the check that failed; empty when granted
@@ -54,6 +54,10 @@ class Store {
   /// Stores a new version; a disabled resource stays disabled.
   /// @errors kIo, kInvalidArgument (the path), kBadLength (over kMaxResourceBytes).
   Status put(std::string_view path, const SecretBytes& content);
+
+  /// Stores what is not there yet.
+  /// @errors as put(); kInvalidArgument for a path that is taken.
+  Status add(std::string_view path, const SecretBytes& content);
 
   /// @errors kMissing, kDenied when disabled, kIo, kMemoryLimit.
   [[nodiscard]] Result<SecretBytes> content(std::string_view path);
@@ -80,6 +84,8 @@ class Store {
 
  private:
   explicit Store(Database database);
+  /// @param on_conflict  SQL for a path that is taken.
+  Status insert(std::string_view path, const SecretBytes& content, std::string_view on_conflict);
   std::unique_ptr<Guarded<Database>> database_;
 };
 

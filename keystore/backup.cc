@@ -64,6 +64,7 @@ Result<BackupClaims> claims_from(const jose::Json& json) {
 }  // namespace
 
 Status BackupReceiver::check() const {
+  if (claims.origin == KeyOrigin::kKbsReceiver && may_be_kbs) return {};
   if (claims.origin != KeyOrigin::kGenerated) {
     return fail(Errc::kPolicyRefused, "a key that opens backups must be generated in its keystore",
                 claims.name);
@@ -103,11 +104,21 @@ Result<BackupClaims> read_backup(std::string_view backup) {
   return claims;
 }
 
+Result<bool> is_for(const BackupClaims& claims, std::span<const std::uint8_t> public_key_info) {
+  const auto digest = VHSM_TRY(digest_of(public_key_info));
+  return digest == claims.receiver_key;
+}
+
+Result<SecretBytes> open_backup(std::string_view backup, EVP_PKEY* receiver) {
+  auto stored = jose::decrypt(backup, receiver);
+  if (stored.ok() || stored.error().code != Errc::kForged) return stored;
+  return fail(Errc::kBadSignature, "the backup was changed since it was made")
+      .cured_by("have it made again: vhsm key backup");
+}
+
 Result<SecretBytes> open_backup(std::string_view backup, const SecretBytes& receiver) {
   const auto key = VHSM_TRY(jose::TeeKey::imported(receiver));
-  auto stored = jose::decrypt(backup, key.key());
-  if (stored.ok() || stored.error().code != Errc::kForged) return stored;
-  return fail(Errc::kBadSignature, "the backup was changed since it was made");
+  return open_backup(backup, key.key());
 }
 
 }  // namespace vhsm::keystore

@@ -5,6 +5,8 @@
 // Source: docs/key-backup.md; RFC 7516, section 7.2.2; RFC 7518, sections 4.3, 4.6 and 5.3.
 #pragma once
 
+#include <openssl/types.h>
+
 #include <cstdint>
 #include <span>
 #include <string>
@@ -24,9 +26,10 @@ inline constexpr std::size_t kMaxBackupBytes = std::size_t{2} << 20;
 struct BackupReceiver {
   KeyClaims claims;           ///< of its key: from evidence that was found genuine
   std::string measurement{};  ///< of its VM, hex: for the audit log
+  bool may_be_kbs = false;    ///< whether the key's owner accepts a KBS, whose operator reads it
 
   /// Whether the key was made in a keystore to open backups, and does nothing else: else whoever
-  /// has it could open the backup in ordinary memory.
+  /// has it could open the backup in ordinary memory. Or in a KBS, where that is accepted.
   /// @errors kPolicyRefused (subject: the key).
   [[nodiscard]] Status check() const;
 };
@@ -54,9 +57,16 @@ struct BackupClaims {
 /// @errors kBadFormat.
 [[nodiscard]] Result<BackupClaims> read_backup(std::string_view backup);
 
-/// @param receiver  PKCS#8 of the receiver's key.
+/// Whether the key with this public half is the one that opens it.
+/// @errors kCrypto.
+[[nodiscard]] Result<bool> is_for(const BackupClaims& claims,
+                                  std::span<const std::uint8_t> public_key_info);
+
+/// @param receiver  the receiver's key, from protected memory.
 /// @errors as jose::decrypt(), but kBadSignature when anything was changed, or it is for another
 ///         key.
+[[nodiscard]] Result<SecretBytes> open_backup(std::string_view backup, EVP_PKEY* receiver);
+/// @param receiver  PKCS#8 of the receiver's key.
 [[nodiscard]] Result<SecretBytes> open_backup(std::string_view backup, const SecretBytes& receiver);
 
 }  // namespace vhsm::keystore

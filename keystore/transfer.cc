@@ -43,8 +43,8 @@ Result<SecretBytes> receiving_key(const Cabinet& cabinet, const BackupClaims& cl
                 uri.text());
   }
   const Entry entry = VHSM_TRY(cabinet.shelf->read(uri, opened.content));
-  const auto digest = VHSM_TRY(digest_of(entry.public_key_info));
-  if (digest != claims.receiver_key) return is_for_another(uri);
+  const bool is_its_key = VHSM_TRY(is_for(claims, entry.public_key_info));
+  if (!is_its_key) return is_for_another(uri);
   return static_cast<const LocalKey&>(*entry.key).encoded();
 }
 

@@ -11,10 +11,11 @@ struct OriginName {
   KeyOrigin origin;
   std::string_view name;
 };
-constexpr std::array<OriginName, 4> kOrigins{{{KeyOrigin::kGenerated, "generated"},
+constexpr std::array<OriginName, 5> kOrigins{{{KeyOrigin::kGenerated, "generated"},
                                               {KeyOrigin::kImported, "imported"},
                                               {KeyOrigin::kFetched, "fetched"},
-                                              {KeyOrigin::kRestored, "restored"}}};
+                                              {KeyOrigin::kRestored, "restored"},
+                                              {KeyOrigin::kKbsReceiver, "kbs-receiver"}}};
 
 }  // namespace
 

@@ -21,8 +21,10 @@ enum class KeyOrigin : std::uint8_t {
   kImported = 2,   ///< somebody brought it
   kFetched = 3,    ///< a KBS has it
   kRestored = 4,   ///< it came in a backup
+  /// A KBS made it to receive keys, and has it in a file. No keystore says this of a key.
+  kKbsReceiver = 5,
 };
-/// "generated", "imported", "fetched", "restored".
+/// "generated", "imported", "fetched", "restored", "kbs-receiver".
 [[nodiscard]] std::string_view name_of(KeyOrigin origin) noexcept;
 /// Nothing for another name.
 [[nodiscard]] std::optional<KeyOrigin> parse_origin(std::string_view name) noexcept;

@@ -3,7 +3,6 @@
 
 #include <utility>
 
-#include "evidence/key_claims.h"
 #include "evidence/key_evidence.h"
 
 namespace vhsm {
@@ -16,9 +15,7 @@ class PlatformWitness final : public keystore::Witness {
 
   Result<std::vector<std::uint8_t>> vouch(const keystore::KeyClaims& claims,
                                           TimePoint deadline) override {
-    evidence::KeyEvidence evidence{.claims = evidence::encode(claims), .platform = {}};
-    evidence.platform =
-        VHSM_TRY(platform_->attest(evidence::report_data_of(evidence.claims), deadline));
+    const auto evidence = VHSM_TRY(evidence::KeyEvidence::gather(claims, *platform_, deadline));
     return evidence::to_cbor(evidence.collection());
   }
 

@@ -35,7 +35,7 @@ may_include keystore base memory snp jose
 may_include evidence base memory snp jose keystore
 may_include nitride base memory snp jose keystore
 may_include provider base memory keystore
-may_include kbs base memory snp jose
+may_include kbs base memory snp jose keystore evidence
 may_include vhsmd base memory keystore module snp
 
 readonly SOURCES=('base/*' 'memory/*' 'snp/*' 'jose/*' 'keystore/*' 'evidence/*' 'nitride/*' 'provider/*' 'module/*' 'kbs/*' 'cli/*' 'vhsmd/*')

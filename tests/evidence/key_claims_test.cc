@@ -95,6 +95,7 @@ TEST(KeyClaimsTest, EachClaimChangesTheReportData) {
       [](KeyClaims& claims) { claims.version = 0; },
       [](KeyClaims& claims) { claims.origin = KeyOrigin::kImported; },
       [](KeyClaims& claims) { claims.origin = KeyOrigin::kFetched; },
+      [](KeyClaims& claims) { claims.origin = KeyOrigin::kKbsReceiver; },
       [](KeyClaims& claims) { claims.policy.clear(); },
       [](KeyClaims& claims) { claims.others.pop_back(); },
       [](KeyClaims& claims) { claims.others = {"kbsrecovery"}; },

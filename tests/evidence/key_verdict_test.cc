@@ -106,7 +106,7 @@ TEST_F(KeyVerdictTest, AReportForSomethingElseIsRefused) {
 
 TEST_F(KeyVerdictTest, KeysOfAnotherOriginAreRefusedUnlessTheirOriginIsAllowed) {
   for (const auto origin : {keystore::KeyOrigin::kImported, keystore::KeyOrigin::kFetched,
-                            keystore::KeyOrigin::kRestored}) {
+                            keystore::KeyOrigin::kRestored, keystore::KeyOrigin::kKbsReceiver}) {
     claims_.origin = origin;
     expected_.allowed.clear();
     expect_refused(presented(), std::string(name_of(origin)));

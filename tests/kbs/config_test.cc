@@ -118,6 +118,12 @@ INSTANTIATE_TEST_SUITE_P(Values, BadLine,
                                          "host_data = 00", "resource_policy = everybody",
                                          "log_level = loud", "insecure_http = true", "[unclosed"));
 
+TEST_F(ConfigFile, TheReceiversKeyLiesBesideItUnlessSaidOtherwise) {
+  const std::string folder = path_.substr(0, path_.rfind('/'));
+  EXPECT_EQ(with("").value().receiver_key, folder + "/receiver.key");
+  EXPECT_EQ(with("receiver_key = in.pem").value().receiver_key, folder + "/in.pem");
+}
+
 TEST_F(ConfigFile, NeedsItsKeys) {
   for (const char* key :
        {"database", "certificate", "private_key", "token_key", "token_certificate"}) {

@@ -11,6 +11,25 @@
 namespace vhsm::kbs {
 namespace {
 
+/// What an audit table was before restored keys had rows.
+constexpr const char* kFirstVersion = R"(
+DROP TABLE audit;
+CREATE TABLE audit (
+  id INTEGER PRIMARY KEY,
+  time TEXT NOT NULL,
+  session TEXT NOT NULL,
+  peer TEXT NOT NULL,
+  event TEXT NOT NULL CHECK (event IN ('auth', 'attest', 'resource')),
+  resource TEXT NOT NULL,
+  outcome TEXT NOT NULL CHECK (outcome IN ('granted', 'refused')),
+  reason TEXT NOT NULL,
+  measurement TEXT NOT NULL,
+  chip_id TEXT NOT NULL
+) STRICT;
+INSERT INTO audit VALUES (1, 'then', '', 'old peer', 'auth', '', 'granted', '', '', '');
+PRAGMA user_version = 1;
+)";
+
 class StoreTest : public testing::Test {
  protected:
   StoreTest() {
@@ -51,6 +70,36 @@ TEST_F(StoreTest, KeepsADisabledResourceDisabledWhenItIsReplaced) {
   ASSERT_TRUE(store_->put("a/b/c", secret("2")).ok());
   EXPECT_EQ(content("a/b/c"), "denied");
   EXPECT_TRUE(store_->info("a/b/c").value().disabled);
+}
+
+TEST_F(StoreTest, AddsOnlyWhatIsNotThere) {
+  ASSERT_TRUE(store_->add("a/b/c", secret("1")).ok());
+  EXPECT_EQ(store_->add("a/b/c", secret("2")).error().code, Errc::kInvalidArgument);
+  EXPECT_EQ(content("a/b/c"), "1");
+  EXPECT_EQ(store_->info("a/b/c").value().version, 1);
+}
+
+TEST_F(StoreTest, TakesOverADatabaseOfTheFirstVersion) {
+  ASSERT_TRUE(store_->put("a/b/c", secret("1")).ok());
+  store_.reset();
+  ASSERT_TRUE(Database::open(path_).value().run(kFirstVersion).ok());
+  store_.emplace(Store::open(path_).value());
+  AuditRow row;
+  row.event = "restore";
+  row.outcome = "granted";
+  ASSERT_TRUE(store_->record(row).ok());
+  const auto rows = store_->audit(9).value();
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows.front().peer, "old peer");
+  EXPECT_EQ(rows.back().event, "restore");
+  EXPECT_EQ(content("a/b/c"), "1");
+  EXPECT_TRUE(Store::open(path_).ok()) << "once more";
+}
+
+TEST_F(StoreTest, RefusesADatabaseOfALaterVersion) {
+  store_.reset();
+  ASSERT_TRUE(Database::open(path_).value().run("PRAGMA user_version = 3").ok());
+  EXPECT_EQ(Store::open(path_).error().code, Errc::kBadFormat);
 }
 
 TEST_F(StoreTest, LeavesNoTraceOfADeletedResource) {

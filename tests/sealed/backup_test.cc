@@ -248,6 +248,7 @@ TEST_F(BackupTest, OnlyAGeneratedKeyThatOpensBackupsAloneReceives) {
       [](auto& claims) { claims.origin = KeyOrigin::kImported; },
       [](auto& claims) { claims.origin = KeyOrigin::kFetched; },
       [](auto& claims) { claims.origin = KeyOrigin::kRestored; },
+      [](auto& claims) { claims.origin = KeyOrigin::kKbsReceiver; },
       [](auto& claims) { claims.policy = ""; },
       [](auto& claims) { claims.policy = "operations=derive"; },
       [](auto& claims) { claims.policy = "operations=restore,derive"; },
@@ -260,6 +261,22 @@ TEST_F(BackupTest, OnlyAGeneratedKeyThatOpensBackupsAloneReceives) {
     ASSERT_FALSE(refused.ok()) << claims.policy;
     EXPECT_EQ(refused.error().code, Errc::kPolicyRefused);
   }
+}
+
+TEST_F(BackupTest, AKbsReceivesWhereItsOwnerSaysSoAndNoOtherKeyDoes) {
+  make_both();
+  KeyClaims claims = there_.claims(receiver_uri());
+  claims.policy = "";
+  for (const auto origin :
+       {KeyOrigin::kGenerated, KeyOrigin::kImported, KeyOrigin::kFetched, KeyOrigin::kRestored}) {
+    claims.origin = origin;
+    EXPECT_FALSE(here_.keystore->backup(uri(), {claims, "", true}).ok()) << name_of(origin);
+  }
+  claims.origin = KeyOrigin::kKbsReceiver;
+  EXPECT_TRUE(here_.keystore->backup(uri(), {claims, "", true}).ok());
+  const auto refused = here_.keystore->backup(uri(), {claims, "", false});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Errc::kPolicyRefused);
 }
 
 TEST_F(BackupTest, AReceiverOfAnotherTypeIsRefused) {

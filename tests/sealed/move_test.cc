@@ -133,6 +133,19 @@ class MoveTest : public ::testing::Test {
               0);
   }
 
+  /// The KBS runs on the machine `here_`, and `here_` has its keys from it.
+  Outcome kbs(Arguments arguments) const {
+    arguments.insert(arguments.end(), {"--config", path("kbs/vhsm-kbs.cnf")});
+    return world_.kbs(arguments);
+  }
+  void prepare_kbs() const {
+    ASSERT_EQ(kbs({"receiver", "init"}).status, 0);
+    const auto made = kbs({"receiver", "attest", "--nonce", kNonce, "--platform",
+                           "emulator:" + here_.folder, "--out", path("evidence")});
+    ASSERT_EQ(made.status, 0) << made.err;
+    write_policy(here_);
+  }
+
   World world_;
   Machine here_{path("snp"), world_.environment()};
   Machine there_{path("snp2"), world_.environment()};
@@ -195,6 +208,49 @@ TEST_F(MoveTest, AKeyThatWasNotMadeToLeaveStaysAndCannotBeToldToLater) {
   const auto told = here_.vhsm({"key", "policy", kUri, "backup=attested"});
   EXPECT_EQ(told.status, 1);
   EXPECT_THAT(told.err, HasSubstr("make another key"));
+}
+
+TEST_F(MoveTest, AKeyThatWentToAKbsSignsForTheSamePublicKeyWhereItIsFetched) {
+  there_.must({"key", "generate", kUri, "--algorithm", "EC:P-256", "--policy", "backup=attested"});
+  prepare_kbs();
+  const auto backup = back_up(there_, here_, {"--allow", "kbs-receiver"});
+  ASSERT_EQ(backup.status, 0) << backup.err;
+  EXPECT_THAT(read_file(path("backup")), Not(HasSubstr("PRIVATE")));
+  const auto restored = kbs({"resource", "restore", path("backup")});
+  ASSERT_EQ(restored.status, 0) << restored.err;
+  EXPECT_THAT(restored.out, HasSubstr("default/app/signer version 1"));
+  expect_signature_for(there_.public_key(), here_);
+  EXPECT_EQ(here_.vhsm({"key", "restore", path("backup")}).status, 1) << "it is the KBS's to open";
+}
+
+TEST_F(MoveTest, NoKeyLeavesForAKbsUnlessItsOwnerSaysSoTwice) {
+  there_.must({"key", "generate", kUri, "--algorithm", "EC:P-256"});
+  prepare_kbs();
+  const auto not_allowed = back_up(there_, here_, {"--allow", "kbs,recovery,snp"});
+  EXPECT_EQ(not_allowed.status, 1);
+  EXPECT_THAT(not_allowed.err, HasSubstr("--allow kbs-receiver"));
+  const auto not_to_leave = back_up(there_, here_, {"--allow", "kbs-receiver"});
+  EXPECT_EQ(not_to_leave.status, 1);
+  EXPECT_THAT(not_to_leave.err, HasSubstr("backup=attested"));
+}
+
+TEST_F(MoveTest, EvidenceOfAKbsSaysThatItsFilesHaveTheKey) {
+  prepare_kbs();
+  Arguments arguments{"key",
+                      "verify-attestation",
+                      path("evidence"),
+                      "--nonce",
+                      kNonce,
+                      "--policy",
+                      path("policy.cnf"),
+                      "--trust-test-root",
+                      here_.folder + "/ark.pem"};
+  EXPECT_EQ(there_.vhsm(arguments).status, 1);
+  arguments.insert(arguments.end(), {"--allow", "kbs-receiver"});
+  const auto accepted = there_.vhsm(arguments);
+  EXPECT_EQ(accepted.status, 0) << accepted.err;
+  EXPECT_THAT(accepted.out, HasSubstr("origin   kbs-receiver\n"));
+  EXPECT_THAT(accepted.out, HasSubstr("others   whoever has the KBS's files\n"));
 }
 
 TEST_F(MoveTest, AProgramCannotUseTheKeyThatOpensBackups) {
