@@ -54,9 +54,12 @@ inline void add_stack([[maybe_unused]] std::byte* bottom,
 #endif
 }
 
-/// A stack that no one is on may be written to.
+/// A stack that no one is on may be written to, also where frames were that somebody jumped out of.
 inline void open_stack([[maybe_unused]] std::byte* bottom,
                        [[maybe_unused]] std::size_t bytes) noexcept {
+#if defined(VHSM_ASAN)
+  __asan_unpoison_memory_region(bottom, bytes);
+#endif
 #if defined(VALGRIND_MAKE_MEM_UNDEFINED)
   static_cast<void>(VALGRIND_MAKE_MEM_UNDEFINED(bottom, bytes));
 #endif

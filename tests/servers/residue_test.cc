@@ -92,7 +92,8 @@ TEST_P(ServerResidueTest, NothingIsFoundOutsideLockedMemory) {
     const Report report = scan({.process = process}, wanted);
     EXPECT_EQ(report.error, "");
     EXPECT_THAT(report.leaks(), IsEmpty());
-    if (holds_key(*server, process)) {
+    // With vhsmd it has protected memory, and nothing to touch it for.
+    if (holds_key(*server, process) && !World::has_daemon()) {
       EXPECT_THAT(report.protected_memory, Not(IsEmpty()));
     }
     note({situation(), algorithm(), "locked"}, report);
