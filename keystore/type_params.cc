@@ -12,6 +12,7 @@
 
 #include "base/handle.h"
 #include "keystore/name_list.h"
+#include "memory/protected_memory.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -65,6 +66,8 @@ class Lists {
     const ossl::ErrorMark quiet;
     std::atomic<const OSSL_PARAM*>& place = lists_.at(index_of(type));
     if (const OSSL_PARAM* list = place.load(std::memory_order_acquire)) return list;
+    // Who asks for types has not come by the boundary, and a fetch may find what lies in the arena.
+    const memory::Access access;
     const OSSL_PARAM* const made = make_(type);
     const OSSL_PARAM* none = nullptr;
     if (place.compare_exchange_strong(none, made)) return made;
