@@ -51,7 +51,9 @@ Result<std::shared_ptr<LocalKey>> LocalKey::hold(PublicHalf half, HeldPKey pair,
                                     std::move(metrics), keeping);
 }
 
+/// Of a key that was taken back meanwhile, whatever failed, that is the cause.
 Error LocalKey::named(const Error& error) const noexcept {
+  if (revoked()) return permit_->verdict().error();
   return uri() == nullptr ? error : error.about(uri()->name.uri());
 }
 
@@ -134,6 +136,7 @@ Result<SecretBytes> LocalKey::encoded() const {
     return encode(pair.get());
   });
   memory::wipe_stacks();
+  if (!encoded.ok()) return named(encoded.error());
   return encoded;
 }
 

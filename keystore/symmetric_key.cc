@@ -149,7 +149,9 @@ void SymmetricKey::count_operation() const noexcept {
   if (metrics_ != nullptr) metrics_->operations.fetch_add(1, std::memory_order_relaxed);
 }
 
+/// Of a key that was taken back meanwhile, whatever failed, that is the cause.
 Error SymmetricKey::named(const Error& error) const noexcept {
+  if (permit_ != nullptr && permit_->revoked()) return permit_->verdict().error();
   return uri_.has_value() ? error.about(uri_->name.uri()) : error;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Gates and leases, on a clock of the tests' and a source that says what they like.
+// Keys under a gate, on a clock of the tests' and a source that says what they like.
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,12 +11,14 @@
 #include <atomic>
 #include <functional>
 #include <thread>
+#include <utility>
 
 #include "keystore/keystore.h"
 #include "keystore/lease.h"
 #include "keystore/local_key.h"
 #include "tests/base/temp_dir.h"
 #include "tests/keystore/samples.h"
+#include "tests/keystore/test_clock.h"
 
 namespace vhsm::keystore {
 namespace {
@@ -25,99 +27,6 @@ using namespace std::chrono_literals;
 using std::chrono::steady_clock;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-constexpr std::uint8_t kLatest = 255;  ///< the jitter of a renewal at three quarters
-
-std::atomic<BootTime::rep> g_now{BootTime(1h).count()};
-BootTime test_now() noexcept { return BootTime(g_now.load()); }
-void pass(BootTime time) { g_now += time.count(); }
-
-// ----- the state machine
-// --------------------------------------------------------------------------
-
-class LeaseTest : public ::testing::Test {
- protected:
-  Lease lease_{GateTerms{Gate::kLease, 1h, 30min, test_now}};
-};
-
-TEST_F(LeaseTest, IsOverUntilItIsGranted) {
-  EXPECT_EQ(lease_.state(), Lease::State::kOver);
-  lease_.grant(test_now(), kLatest);
-  EXPECT_EQ(lease_.state(), Lease::State::kOpen);
-}
-
-TEST_F(LeaseTest, IsDueInItsThirdQuarterAndOverAtItsEnd) {
-  for (const int jitter : {0, 128, 255}) {
-    const BootTime begin = test_now();
-    lease_.grant(begin, static_cast<std::uint8_t>(jitter));
-    EXPECT_EQ(lease_.due(), begin + 30min + BootTime(15min) * jitter / 255);
-    g_now = (lease_.due() - 1ns).count();
-    EXPECT_EQ(lease_.state(), Lease::State::kOpen);
-    pass(1ns);
-    EXPECT_EQ(lease_.state(), Lease::State::kDue);
-    g_now = (begin + 1h - 1ns).count();
-    EXPECT_EQ(lease_.state(), Lease::State::kDue);
-    pass(1ns);
-    EXPECT_EQ(lease_.state(), Lease::State::kOver);
-  }
-}
-
-TEST_F(LeaseTest, CountsFromTheBeginOfTheProof) {
-  const BootTime asked = test_now();
-  pass(59min);  // the KBS took its time
-  lease_.grant(asked, kLatest);
-  EXPECT_EQ(lease_.state(), Lease::State::kDue);
-  pass(1min);
-  EXPECT_EQ(lease_.state(), Lease::State::kOver);
-}
-
-TEST_F(LeaseTest, AnOutageStretchesItOnceByTheGrace) {
-  const BootTime begin = test_now();
-  lease_.grant(begin, kLatest);
-  EXPECT_TRUE(lease_.stretch());
-  EXPECT_FALSE(lease_.stretch()) << "that is no news";
-  g_now = (begin + 90min - 1ns).count();
-  EXPECT_EQ(lease_.state(), Lease::State::kDue);
-  pass(1ns);
-  EXPECT_FALSE(lease_.stretch());
-  EXPECT_EQ(lease_.state(), Lease::State::kOver);
-  lease_.grant(test_now(), kLatest);
-  EXPECT_EQ(lease_.state(), Lease::State::kOpen);
-}
-
-TEST_F(LeaseTest, WhatWasNeverGrantedIsNotStretched) {
-  EXPECT_FALSE(lease_.stretch());
-  EXPECT_EQ(lease_.state(), Lease::State::kOver);
-}
-
-TEST_F(LeaseTest, IsRevokedForGood) {
-  lease_.grant(test_now(), kLatest);
-  lease_.revoke();
-  EXPECT_EQ(lease_.state(), Lease::State::kRevoked);
-  lease_.grant(test_now(), kLatest);
-  EXPECT_FALSE(lease_.stretch());
-  EXPECT_EQ(lease_.state(), Lease::State::kRevoked);
-}
-
-TEST(FirstUse, LastsOnceItIsGranted) {
-  Lease lease(GateTerms{Gate::kFirstUse, 0ms, 0ms, test_now});
-  EXPECT_EQ(lease.state(), Lease::State::kOver);
-  lease.grant(test_now(), kLatest);
-  pass(24h * 365);
-  EXPECT_EQ(lease.state(), Lease::State::kOpen);
-  EXPECT_TRUE(lease.lasts());
-}
-
-TEST(BootClock, GoesOnAndIsNotTheWallClock) {
-  const BootTime first = boot_now();
-  timespec now{};
-  ASSERT_EQ(::clock_gettime(CLOCK_BOOTTIME, &now), 0);
-  EXPECT_LE(first, std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
-  EXPECT_GE(boot_now(), first);
-}
-
-// ----- keys under a gate
-// --------------------------------------------------------------------------
 
 class FakeSource final : public KeySource {
  public:
@@ -516,6 +425,36 @@ TEST_F(GateTest, WhereNoThreadCanBeHadTheCallerRenews) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "only root can become nobody";
   EXPECT_EQ(status, 0);
+}
+
+/// Called in the midst of Permit::ask(), once it has seen that the lease is open.
+std::function<void()> g_meanwhile;
+BootTime interrupted_now() noexcept {
+  if (const auto meanwhile = std::exchange(g_meanwhile, nullptr)) meanwhile();
+  return test_now();
+}
+
+TEST_F(GateTest, AKeyThatIsTakenBackBetweenTheQuestionAndItsUseIsRefusedForThat) {
+  make_keystore({{Gate::kLease, 1h, 0ms, interrupted_now}, false});
+  const Entry entry = keystore_->open(uri()).value();
+  EXPECT_EQ(signing(entry.key), std::nullopt);
+  g_meanwhile = [&] { entry.permit->revoke(Errc::kDenied); };
+  const auto refused = entry.key->begin({OperationKind::kSign, "SHA256"});
+  EXPECT_EQ(g_meanwhile, nullptr);
+  EXPECT_EQ(refused.error().code, Errc::kDenied);
+  EXPECT_THAT(describe(refused.error()), HasSubstr("vhsm:default/tls/www"));
+}
+
+TEST_F(GateTest, ASymmetricKeyThatIsTakenBackBetweenTheQuestionAndItsUseIsRefusedForThat) {
+  make_keystore({{Gate::kLease, 1h, 0ms, interrupted_now}, false});
+  source_->resource = std::string(32, 'k');
+  const Entry entry = keystore_->open(uri("vhsm:default/tls/mac?type=secret")).value();
+  ASSERT_TRUE(entry.symmetric->ask().ok());
+  g_meanwhile = [&] { entry.permit->revoke(Errc::kDenied); };
+  EXPECT_TRUE(entry.symmetric->ask().ok());
+  EXPECT_EQ(g_meanwhile, nullptr);
+  const auto bytes = memory::run_protected([&] { return entry.symmetric->open(); });
+  EXPECT_EQ(bytes.error().code, Errc::kDenied);
 }
 
 TEST_F(GateTest, ThreadsThatSignWhileAKeyIsTakenBackAreRefusedAndNothingElse) {
