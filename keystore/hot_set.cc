@@ -23,6 +23,7 @@ void HotSet::add(HotMember& member) noexcept {
 
 void HotSet::remove(HotMember& member) noexcept {
   const std::lock_guard lock(mutex_);
+  member.warmth_.store(HotMember::Warmth::kCold);
   if (member.next_ != nullptr) unlink(member);
 }
 

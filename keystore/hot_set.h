@@ -72,7 +72,7 @@ class HotSet {
   HotSet& operator=(const HotSet&) = delete;
 
   void add(HotMember& member) noexcept;
-  /// Does nothing when it is not in.
+  /// It is cold from now on, also when it was not in.
   void remove(HotMember& member) noexcept;
 
   /// Evicts until keys leave half of protected memory to the operations. Cheap when they do. What

@@ -16,8 +16,9 @@ BootTime boot_now() noexcept {
 }
 
 Status Permit::verdict() const {
+  const auto state = lease_.state();  // before the cause, which is written first
   const Errc why = why_.load(std::memory_order_relaxed);
-  switch (lease_.state()) {
+  switch (state) {
     case Lease::State::kRevoked:
       return fail(why, "the KBS has taken the key back, and it is wiped here", uri_.name.uri());
     case Lease::State::kOver:

@@ -72,6 +72,7 @@ void Gate::wait_for_fork() noexcept {
   const auto start = std::chrono::steady_clock::now();
   while (closed_.load(std::memory_order_acquire) && !forced()) {
     nap();
+    if (!closed_.load(std::memory_order_seq_cst)) return;  // no warning for the next fork
     const auto waited = std::chrono::steady_clock::now() - start;
     if (waited > kLongest) warned_.store(true, std::memory_order_seq_cst);
     if (waited > kLongest + kWarning) forced_.store(true, std::memory_order_seq_cst);
@@ -97,6 +98,7 @@ void Gate::pause(Slot& slot) noexcept {
 }
 
 bool Gate::close(std::chrono::milliseconds patience) noexcept {
+  reset_warnings();
   closed_.store(true, std::memory_order_seq_cst);
   const auto deadline = std::chrono::steady_clock::now() + patience;
   const auto quiet = [](const Slot& slot) {

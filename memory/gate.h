@@ -85,8 +85,7 @@ class Gate {
   /// Keeps everyone out. @return whether all who were inside left within `patience`.
   bool close(std::chrono::milliseconds patience) noexcept;
   void open() noexcept {
-    warned_.store(false, std::memory_order_relaxed);
-    forced_.store(false, std::memory_order_relaxed);
+    reset_warnings();
     closed_.store(false, std::memory_order_release);
   }
   /// Whether someone is about to go in although the gate is closed: the child's copy is none.
@@ -104,6 +103,10 @@ class Gate {
  private:
   [[nodiscard]] Slot* try_take() noexcept;
   [[nodiscard]] bool forced() const noexcept { return forced_.load(std::memory_order_seq_cst); }
+  void reset_warnings() noexcept {
+    warned_.store(false, std::memory_order_relaxed);
+    forced_.store(false, std::memory_order_relaxed);
+  }
   void wait_for_fork() noexcept;
   void wait_for_slot() noexcept;
 

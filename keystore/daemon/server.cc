@@ -165,8 +165,9 @@ class Session : public std::enable_shared_from_this<Session> {
       return send(refusal(request.error()));
     }
     if (request.value().ask == Ask::kTakeOver) return hand_over();
-    if (message.size() <= kLongMessageBytes) return answer_or_wait(std::move(request).value());
-    // A long message takes long to sign as well, and these threads are everybody's.
+    const std::size_t work = message.size() + request.value().step.skip;
+    if (work <= kLongMessageBytes) return answer_or_wait(std::move(request).value());
+    // What is long takes long to sign or to pass over, and these threads are everybody's.
     on(shared_.long_work, [this, request = std::move(request).value()]() mutable {
       answer_or_wait(std::move(request));
     });

@@ -228,6 +228,20 @@ TEST_F(ShieldingTest, AnOperationUnderWayOutlivesTheShieldingOfItsKey) {
   EXPECT_LE(memory::in_use_bytes(), before + 512) << "the context of a shielded key was kept";
 }
 
+TEST_F(ShieldingTest, AnOperationUnderWayIsTheLastToHaveAKeyThatIsWiped) {
+  EXPECT_TRUE(signs(*held("P-256")));  // what the first one allocates stays
+  const std::size_t before = memory::in_use_bytes();
+  const auto key = held("P-256");
+  {
+    const auto signer = key->begin({OperationKind::kSign, "SHA256"});
+    ASSERT_TRUE(signer.ok());
+    key->wipe();
+    EXPECT_FALSE(key->private_half()->hot());
+    EXPECT_GT(memory::in_use_bytes(), before);
+  }
+  EXPECT_LE(memory::in_use_bytes(), before + 512) << "its context was kept for the next one";
+}
+
 TEST_F(ShieldingTest, AShieldedKeyLeavesNothingInProtectedMemory) {
   std::vector<std::shared_ptr<LocalKey>> keys;
   const auto original = make_key("P-256");

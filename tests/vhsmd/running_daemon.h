@@ -162,6 +162,10 @@ class RawClient {
     return reply.ok() ? std::optional(std::move(reply).value()) : std::nullopt;
   }
 
+  [[nodiscard]] bool has_answer() const {
+    return wait_until_ready(socket_.get(), POLLIN, Clock::now());
+  }
+
   [[nodiscard]] bool is_hung_up_within(milliseconds patience) const {
     std::uint8_t byte = 0;
     return wait_until_ready(socket_.get(), POLLIN, Clock::now() + patience) &&

@@ -7,6 +7,9 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "keystore/symmetric_operation.h"
 #include "tests/vhsmd/running_daemon.h"
 
@@ -132,6 +135,27 @@ TEST_F(SymmetricKeysTest, AStepThatMakesNoSenseIsRefused) {
                .step = {.algorithm = "AES-256-GCM", .forwards = false, .iv = iv, .last = true}}),
       Errc::kCrypto);
   EXPECT_TRUE(serves());
+}
+
+TEST_F(SymmetricKeysTest, ToPassOverMuchTextHoldsUpNobody) {
+  start();
+  const Bytes fingerprint = remote()->open(session()).value().symmetric->fingerprint();
+  const Bytes iv(12, 1);
+  const Message longest =
+      encode(Request{.ask = Ask::kUseSecret,
+                     .name = kSession,
+                     .public_key = fingerprint,
+                     .input = iv,
+                     .capacity = 32,
+                     .step = {.algorithm = "AES-256-GCM", .iv = iv, .skip = kMaxMessageBytes}});
+  std::vector<RawClient> busy;
+  for (int i = 0; i < 12; ++i) {
+    busy.push_back(client());
+    ASSERT_TRUE(busy.back().send(longest));
+  }
+  EXPECT_TRUE(serves());
+  EXPECT_LT(std::ranges::count_if(busy, &RawClient::has_answer), 6) << "they were served first";
+  for (const RawClient& one : busy) EXPECT_TRUE(one.receive().has_value());
 }
 
 TEST_F(SymmetricKeysTest, WithoutAGrantAnotherUserHasNeitherKeyNorOperation) {
