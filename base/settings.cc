@@ -208,6 +208,8 @@ Status check_beside(const Reading& reading, std::string_view name) {
               place->subject);
 }
 
+constexpr std::string_view kHere = "memory:";  ///< a keystore that nobody can have filled before
+
 bool is_own_device(std::string_view platform) {
   constexpr std::array<std::string_view, 4> kDevices{"auto", "sev-guest", "tsm", "svsm"};
   return std::ranges::find(kDevices, platform) != kDevices.end();
@@ -221,7 +223,10 @@ Status check_init_data(const Reading& reading) {
     return fail(Errc::kBadConfig, "with require_init_data this is for init-data alone to say",
                 place->subject);
   }
-  if (!reading.settings.daemon_socket().empty()) VHSM_TRY(check_beside(reading, "keystore"));
+  // The root key's slot may open with a resource of the KBS's whose content its author knows.
+  VHSM_TRY(check_beside(reading, "keystore_kbs_key"));
+  if (reading.settings.keystore != kHere) VHSM_TRY(check_beside(reading, "keystore"));
+  if (reading.settings.vhsmd_keystore != kHere) VHSM_TRY(check_beside(reading, "vhsmd_keystore"));
   if (is_own_device(reading.settings.platform)) return {};
   return check_beside(reading, "platform");
 }

@@ -211,17 +211,19 @@ TEST_F(SettingsTest, WithInitDataNothingElseSaysWhomToTrust) {
       load_text("[vhsm]\nrequire_init_data = yes\n", {{"kbs_pin", std::string(64, 'a')}}).ok());
 }
 
-TEST_F(SettingsTest, WithInitDataAPlatformThatCanBeMadeUpStandsBesideIt) {
+TEST_F(SettingsTest, WithInitDataWhatCanBeMadeUpOrFilledBeforeStandsBesideIt) {
   const std::vector<Override> required{{"require_init_data", "yes"}};
-  for (const char* line : {"platform = emulator:/x", "platform = sample", "platform = vtpm:/x",
-                           "platform = none", "platform = agent", "keystore = unix:/x"}) {
+  for (const char* line :
+       {"platform = emulator:/x", "platform = sample", "platform = vtpm:/x", "platform = none",
+        "platform = agent", "keystore = unix:/x", "keystore = dir:/x", "vhsmd_keystore = dir:/x",
+        "keystore_kbs_key = default/keystore/root"}) {
     const std::string text = std::string("[vhsm]\n") + line + "\n";
     const auto loaded = load_text(text, required);
     ASSERT_FALSE(loaded.ok()) << line;
     EXPECT_THAT(std::string(loaded.error().subject.text()), HasSubstr(line));
     EXPECT_TRUE(load_text(text + "require_init_data = yes\n").ok()) << line;
   }
-  EXPECT_TRUE(load_text("[vhsm]\nkeystore = memory:\n", required).ok());
+  EXPECT_TRUE(load_text("[vhsm]\nkeystore = memory:\nvhsmd_keystore = memory:\n", required).ok());
   for (const char* platform : {"auto", "sev-guest", "tsm", "svsm"}) {
     EXPECT_TRUE(load_text(std::string("[vhsm]\nplatform = ") + platform + "\n", required).ok());
   }
