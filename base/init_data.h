@@ -17,8 +17,6 @@
 
 namespace vhsm {
 
-inline constexpr std::size_t kMaxInitDataBytes = std::size_t{1} << 20;
-
 /// Text by name: the table [data].
 using Documents = std::map<std::string, std::string, std::less<>>;
 

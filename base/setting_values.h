@@ -23,7 +23,7 @@ struct Setting {
   bool tells_trust = false;  ///< with require_init_data init-data has it, and nobody else
 };
 
-/// Every key of contract.md's list but `config`, which only a provider section has.
+/// Every key that vhsm.cnf may have; a provider section also has `config`, the path of one.
 [[nodiscard]] std::span<const Setting> all_settings() noexcept;
 
 }  // namespace vhsm::detail

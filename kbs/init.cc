@@ -46,7 +46,8 @@ Status check_options(const InitOptions& options) {
 Status check_absent(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(fs::symlink_status(path, ignored))) return {};
-  return fail(Errc::kInvalidArgument, "the file exists already", path.string());
+  return fail(Errc::kWrongState, "the file exists already", path.string())
+      .cured_by("move it away, or name another folder with --config");
 }
 
 Result<fs::path> make_folder(const fs::path& config) {

@@ -136,7 +136,8 @@ Status run(const CLI::App& app, Arguments& arguments) {
 int report(const Status& status) {
   if (status.ok()) return 0;
   std::fprintf(stderr, "vhsm-kbs: %s\n", vhsm::describe(status.error()).c_str());
-  return kFailed;
+  const vhsm::Errc code = status.error().code;
+  return code == vhsm::Errc::kInvalidArgument || code == vhsm::Errc::kBadUri ? kUsage : kFailed;
 }
 
 int parse_and_run(int argc, char** argv) {

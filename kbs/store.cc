@@ -174,7 +174,7 @@ Status Store::insert(std::string_view path, const SecretBytes& content,
   VHSM_TRY(statement.bind(2, content.expose()));
   VHSM_TRY(statement.run());
   if (database->changes() == 0) {
-    return fail(Errc::kInvalidArgument, "there is a resource of this name already", path)
+    return fail(Errc::kWrongState, "there is a resource of this name already", path)
         .cured_by("name another path, or replace it");
   }
   return {};

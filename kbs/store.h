@@ -56,7 +56,7 @@ class Store {
   Status put(std::string_view path, const SecretBytes& content);
 
   /// Stores what is not there yet.
-  /// @errors as put(); kInvalidArgument for a path that is taken.
+  /// @errors as put(); kWrongState for a path that is taken.
   Status add(std::string_view path, const SecretBytes& content);
 
   /// @errors kMissing, kDenied when disabled, kIo, kMemoryLimit.

@@ -99,7 +99,7 @@ class Keystore {
   /// Makes a key pair under `name`. Where there is no folder of keys it ends with this keystore.
   /// @param settings  as Generator::settings().
   /// @param policy  as set_policy(); it holds from the first moment on.
-  /// @errors kInvalidArgument when the name is taken, here or at the KeySource; those of
+  /// @errors kWrongState when the name is taken, here or at the KeySource; those of
   ///         KeySource::fetch when it cannot tell, and with attest_before_generate those of
   ///         KeySource::prove; kUnsupported for a policy without a folder; kNotGranted; those of
   ///         Generator.
@@ -207,7 +207,7 @@ class HoldingKeystore : public Keystore {
 
   /// Seals a key of another keystore, with the policy that it had there.
   /// @param as  its name here; none: the one that it had there.
-  /// @errors kInvalidArgument when the name is taken; kBadFormat, kBadSignature; kMissing when the
+  /// @errors kWrongState when the name is taken; kBadFormat, kBadSignature; kMissing when the
   ///         key is not here that it is for; kPolicy when that key does not open backups, or the
   ///         restored one was never to leave; kUnsupported without a folder; kTooFewSlots.
   virtual Result<KeyLine> restore(std::string_view backup, const std::optional<KeyName>& as) = 0;

@@ -45,8 +45,8 @@ namespace {
 constexpr std::chrono::seconds kDiskPatience{5};
 
 Error taken(const KeyName& name) {
-  return fail(Errc::kInvalidArgument, "the name is taken: choose another one, or delete that key",
-              name.uri());
+  return fail(Errc::kWrongState, "the name is taken", name.uri())
+      .cured_by("choose another one, or delete that key");
 }
 
 /// The KBS itself was not to be had; what else failed is a verdict, or trouble of this VM.

@@ -78,12 +78,12 @@ class Shelf {
   Result<std::vector<std::pair<KeyUri, Entry>>> held();
 
   /// Whether a new key may have this name: it is neither here nor at the source.
-  /// @errors kInvalidArgument when it is taken; those of the source when it cannot tell.
+  /// @errors kWrongState when it is taken; those of the source when it cannot tell.
   Status check_free(const KeyUri& uri, Deadline deadline);
 
   /// A key that was made here.
   /// @param proven  when the proof of this VM was begun that it was made on, if there was one.
-  /// @errors kInvalidArgument when the name is taken, kForked.
+  /// @errors kWrongState when the name is taken, kForked.
   Status add(const KeyName& name, Entry entry, std::optional<Moment> proven);
 
   /// A proof of this VM that was begun just now.

@@ -26,8 +26,8 @@ enum class Kind : std::uint8_t {
 };
 
 struct Options {
-  /// Bytes of address space to lock: arena, standby and stacks together. 0 takes the smaller of
-  /// kDefaultLimitBytes and RLIMIT_MEMLOCK.
+  /// Bytes of address space to lock: arena, standby and stacks together. 0 takes three quarters of
+  /// the smaller of kDefaultLimitBytes and RLIMIT_MEMLOCK; the rest is the host's.
   std::size_t limit_bytes = 0;
   /// Skips memfd_secret: for tests of the fallback, and for valgrind, which lacks the system call.
   bool force_locked = false;

@@ -74,7 +74,6 @@ class TlsContext {
   Status trust(const TlsMaterial& material);
   Status load_identity(const TlsMaterial& material);
   Status prepare_ssl();
-  [[nodiscard]] bool has_identity() const noexcept { return key_ != nullptr; }
 
   ossl::LibCtx library_;  // freed last; null: the private OpenSSL's own
   ossl::Provider default_provider_;

@@ -32,6 +32,8 @@ may_include memory base
 may_include snp base memory
 may_include jose base memory
 may_include keystore base memory snp jose
+may_include keystore/sealed base memory keystore
+may_include keystore/daemon base memory keystore
 may_include evidence base memory snp jose keystore
 may_include nitride base memory snp jose keystore
 may_include provider base memory keystore

@@ -7,9 +7,7 @@
 #include <algorithm>
 
 #include "base/handle.h"
-#include "snp/guid.h"
 #include "snp/hex.h"
-#include "snp/little_endian.h"
 #include "snp/report.h"
 
 namespace vhsm::snp {
@@ -17,8 +15,6 @@ namespace {
 
 using Bytes = std::span<const std::uint8_t>;
 
-constexpr std::string_view kManifestGuid = "63849ebb-3d92-4670-a1ff-58f9c94b87bb";
-constexpr std::size_t kRowBytes = kGuidBytes + 8;
 constexpr std::size_t kSha256Bytes = 32;
 
 /// SHA-256 and zeros.
@@ -78,51 +74,6 @@ Result<ReportData> svsm_report_data(const ReportData& data, Bytes manifest) {
   VHSM_TRY(crypto(EVP_DigestFinal_ex(ctx.get(), digest.data(), &size), "no SHA-512"));
   if (size != digest.size()) return fail(Errc::kInternal, "SHA-512 has another size");
   return digest;
-}
-
-namespace {
-
-struct Row {
-  std::string guid;
-  std::uint32_t first;
-  std::uint32_t second;
-};
-
-Row read_row(Bytes bytes) {
-  Guid guid{};
-  std::ranges::copy(bytes.first(kGuidBytes), guid.begin());
-  return {to_text(swap_groups(guid)), read_u32(bytes.subspan(kGuidBytes)),
-          read_u32(bytes.subspan(kGuidBytes + 4))};
-}
-
-Result<ServiceEntry> read_service(Bytes manifest, std::size_t index) {
-  const Row row = read_row(manifest.subspan(index * kRowBytes, kRowBytes));
-  const bool inside = row.first <= manifest.size() && row.second <= manifest.size() - row.first;
-  if (!inside) return fail(Errc::kBadFormat, "a service of SVSM's manifest is not in it", row.guid);
-  const Bytes data = manifest.subspan(row.first, row.second);
-  return ServiceEntry{row.guid, {data.begin(), data.end()}};
-}
-
-}  // namespace
-
-Result<std::vector<ServiceEntry>> parse_manifest(Bytes manifest) {
-  if (manifest.size() < kRowBytes || manifest.size() > kMaxManifestBytes) {
-    return fail(Errc::kBadFormat, "SVSM's manifest is too short or too long");
-  }
-  const Row header = read_row(manifest.first(kRowBytes));
-  if (header.guid != kManifestGuid) {
-    return fail(Errc::kBadFormat, "this is not a manifest of SVSM's services", header.guid);
-  }
-  const std::size_t rows = std::min(manifest.size() / kRowBytes - 1, kMaxServices);
-  if (header.first != manifest.size() || header.second > rows) {
-    return fail(Errc::kBadFormat, "SVSM's manifest has another size than it says");
-  }
-  std::vector<ServiceEntry> services;
-  for (std::size_t i = 1; i <= header.second; ++i) {
-    ServiceEntry service = VHSM_TRY(read_service(manifest, i));
-    services.push_back(std::move(service));
-  }
-  return services;
 }
 
 }  // namespace vhsm::snp

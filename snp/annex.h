@@ -6,10 +6,9 @@
 // report".
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "base/result.h"
 #include "snp/platform.h"
@@ -34,19 +33,5 @@ namespace vhsm::snp {
 
 /// The kernel gives no larger manifest.
 inline constexpr std::size_t kMaxManifestBytes = 0x8000;
-inline constexpr std::size_t kMaxServices = 32;
-
-/// What a service of SVSM says of itself.
-struct ServiceEntry {
-  std::string guid;                ///< text form
-  std::vector<std::uint8_t> data;  ///< of the service's own format
-};
-
-/// Reads the manifest of all services: {guid[16], u32 size, u32 count}, then {guid[16], u32 offset,
-/// u32 size} each, GUIDs in mixed-endian order. Everything in it is as good as SVSM, once the
-/// report that binds it has been verified.
-/// @errors kBadFormat for areas outside the manifest, or another size than it says.
-[[nodiscard]] Result<std::vector<ServiceEntry>> parse_manifest(
-    std::span<const std::uint8_t> manifest);
 
 }  // namespace vhsm::snp

@@ -156,6 +156,7 @@ Status run(const Arguments& arguments) {
   VHSM_TRY(raise_descriptor_limit());
   const auto overrides = overrides_of(arguments);
   const auto parts = VHSM_TRY(assemble_held(overrides));
+  if (parts.platform != nullptr) VHSM_TRY(check_platform(parts.platform->info().kind));
   auto log = VHSM_TRY(open_log(parts.settings));
   auto listener = VHSM_TRY(find_listener(supervisor, arguments, parts));
   VHSM_TRY(give_up_privileges(arguments));

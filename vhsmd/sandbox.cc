@@ -284,6 +284,15 @@ Form own_threads_only() {
 
 }  // namespace
 
+Status check_platform(std::string_view kind) {
+  if (kind != "vtpm") return {};
+  return fail(Errc::kUnsupported, "a vTPM's reports need tpm2-tools, and vhsmd starts no programs",
+              kind)
+      .cured_by(
+          "keep the keys in the programs themselves with keystore = memory: or dir:PATH, or do "
+          "without reports with platform = none");
+}
+
 Status hide_memory() {
   const rlimit none{0, 0};
   if (::setrlimit(RLIMIT_CORE, &none) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
@@ -29,6 +30,11 @@ namespace vhsm::vhsmd {
 /// 1024 protects callers of select(2), and there is none here.
 /// @errors kUnsupported.
 [[nodiscard]] Status raise_descriptor_limit();
+
+/// Whether a platform of this kind (snp::PlatformInfo) makes reports behind the filter, which lets
+/// nothing start programs.
+/// @errors kUnsupported.
+[[nodiscard]] Status check_platform(std::string_view kind);
 
 /// Leaves the system calls that serving needs, to all threads and for good. Others fail with EPERM;
 /// those that only an exploit makes end the process (SIGSYS). There is no new executable memory, so

@@ -10,15 +10,6 @@
 namespace vhsm::keystore {
 namespace {
 
-/// Beyond what vhsmd itself may wait for a KBS.
-constexpr std::chrono::milliseconds kAnswerWait{3000};
-
-/// A change of a folder waits for those of other processes.
-constexpr std::chrono::seconds kManagementWait{20};
-
-/// RSA keys of the largest sizes take so long to find.
-constexpr std::chrono::minutes kGenerationWait{10};
-
 class Client final : public RemoteKeystore {
  public:
   Client(const std::string& path, const Deadlines& deadlines, std::shared_ptr<Metrics> metrics)

@@ -3,6 +3,7 @@
 // `keystore = unix:PATH`: the keys are vhsmd's.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -11,6 +12,13 @@
 #include "keystore/keystore.h"
 
 namespace vhsm::keystore {
+
+/// How long the client waits for an answer: beyond what vhsmd itself may wait for a KBS.
+inline constexpr std::chrono::milliseconds kAnswerWait{3000};
+/// A change of a folder waits for those of other processes.
+inline constexpr std::chrono::seconds kManagementWait{20};
+/// RSA keys of the largest sizes take so long to find.
+inline constexpr std::chrono::minutes kGenerationWait{10};
 
 class RemoteKeystore : public Keystore {
  public:

@@ -316,7 +316,6 @@ class AsioServer final : public Server {
   [[nodiscard]] std::size_t connections() const noexcept override {
     return shared_.usage.connections();
   }
-  [[nodiscard]] bool handed_over() const noexcept override { return handed_over_; }
 
  private:
   /// An exception (bad_alloc) ends the session that it came from and nothing else.
@@ -406,7 +405,6 @@ class AsioServer final : public Server {
     const std::lock_guard lock(listening_);
     if (!acceptor_.is_open()) return fail(Errc::kWrongState, "this vhsmd is ending");
     VHSM_TRY(send_with_descriptor(socket, encode(Reply{}), acceptor_.native_handle()));
-    handed_over_ = true;
     stop();
     return {};
   }
@@ -447,7 +445,6 @@ class AsioServer final : public Server {
   asio::signal_set signals_;
   std::optional<std::chrono::nanoseconds>
       nobody_at_;  ///< those who are accepted next were not there
-  std::atomic<bool> handed_over_{false};
 };
 
 }  // namespace

@@ -51,8 +51,6 @@ class Server {
   /// SIGTERM and SIGINT call stop().
   virtual void stop_on_signals() = 0;
   [[nodiscard]] virtual std::size_t connections() const noexcept = 0;
-  /// Whether it ended because of a successor, who has the socket now.
-  [[nodiscard]] virtual bool handed_over() const noexcept = 0;
 };
 
 }  // namespace vhsm::keystore

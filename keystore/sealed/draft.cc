@@ -87,7 +87,8 @@ Status Draft::erase(const std::string& name, std::optional<std::uint32_t> number
 
 Status Draft::add_slot(const NewSlot& slot) {
   if (slots.size() == kMaxSlots) {
-    return fail(Errc::kInvalidArgument, "the keystore has 16 slots: remove one first");
+    return fail(Errc::kWrongState, "the keystore has 16 slots, and no more room")
+        .cured_by("remove one first: vhsm keystore remove-slot");
   }
   Slot made = VHSM_TRY(make_slot(slot.terms, slot.key, *root));
   slots.push_back(std::move(made));
@@ -97,7 +98,8 @@ Status Draft::add_slot(const NewSlot& slot) {
 
 Status Draft::remove_slot(std::size_t position) {
   if (position >= slots.size()) {
-    return fail(Errc::kInvalidArgument, "the keystore has no such slot", std::to_string(position));
+    return fail(Errc::kMissing, "the keystore has no such slot", std::to_string(position))
+        .cured_by("vhsm keystore slots lists them");
   }
   const std::size_t least = records.empty() ? 1 : kSlotsForKeys;
   if (slots.size() <= least) {

@@ -60,9 +60,9 @@ struct Draft {
   Result<Version> append(Record& record, const NewVersion& version, const SecretBytes& content);
   /// All versions of a key go, or one; and with its last one the key.  @errors kMissing.
   Status erase(const std::string& name, std::optional<std::uint32_t> number);
-  /// @errors kInvalidArgument for one too many.
+  /// @errors kWrongState for one too many.
   Status add_slot(const NewSlot& slot);
-  /// @errors kInvalidArgument; kTooFewSlots while there are keys.
+  /// @errors kMissing; kTooFewSlots while there are keys.
   Status remove_slot(std::size_t position);
 
   /// It is the current generation when this has succeeded; when it fails, either that, or nothing

@@ -308,8 +308,8 @@ Result<Version> Folder::add(const std::string& name, const NewVersion& version,
   Version made;
   const Edit edit = [&](Draft& draft) -> Status {
     if (draft.find(name) != nullptr) {
-      return fail(Errc::kInvalidArgument,
-                  "the name is taken: choose another one, or delete that key", uri_of(name));
+      return fail(Errc::kWrongState, "the name is taken", uri_of(name))
+          .cured_by("choose another one, or delete that key");
     }
     made = VHSM_TRY(draft.append(draft.add(name, 1), version, content));
     return {};
@@ -441,7 +441,10 @@ Status Folder::remove(const std::string& name, std::optional<std::uint32_t> numb
 
 Status Folder::check_empty(Files& files) {
   const auto there = files.read(kHeadName, kMaxHeadBytes);
-  if (there.ok()) return fail(Errc::kInvalidArgument, "there is a keystore in this folder already");
+  if (there.ok()) {
+    return fail(Errc::kWrongState, "there is a keystore in this folder already")
+        .cured_by("use it, or name another folder in vhsm.cnf");
+  }
   return there.error().code == Errc::kMissing ? Status() : Status(there.error());
 }
 

@@ -47,7 +47,7 @@ class Folder {
   Folder(std::unique_ptr<Files> files, std::shared_ptr<SlotKeys> keys) noexcept
       : files_(std::move(files)), keys_(std::move(keys)) {}
 
-  /// @errors kInvalidArgument when there is a keystore.
+  /// @errors kWrongState when there is a keystore.
   static Status check_empty(Files& files);
   /// Makes an empty keystore, with a new root key.
   /// @errors as check_empty(); kInvalidArgument without a slot.
@@ -79,7 +79,7 @@ class Folder {
   // @errors kInUse when another process goes on changing it for 10 s, or a moment (base/haste.h).
 
   /// A new key.  @return its version.
-  /// @errors kInvalidArgument when the name is taken; kTooFewSlots.
+  /// @errors kWrongState when the name is taken; kTooFewSlots.
   Result<Version> add(const std::string& name, const NewVersion& version,
                       const SecretBytes& content);
   /// A new version of a key that is there.  @errors kMissing; kTooFewSlots.
@@ -119,9 +119,9 @@ class Folder {
   /// The slots that others may open than this guest on this chip: all but the platform's slot that
   /// has given the root key here. Authenticated.
   Result<std::vector<SlotKind>> slots_of_others(TimePoint deadline);
-  /// @errors kInvalidArgument for one too many.
+  /// @errors kWrongState for one too many.
   Status add_slot(const NewSlot& slot);
-  /// @errors kInvalidArgument; kTooFewSlots while there are keys.
+  /// @errors kMissing; kTooFewSlots while there are keys.
   Status remove_slot(std::size_t position);
 
   /// Opens each key, and says of each that cannot be opened why.

@@ -90,6 +90,18 @@ TEST_F(Program, RefusesWrongUsageWith2) {
   EXPECT_EQ(run("--version").status, 0);
 }
 
+TEST_F(Program, AMalformedArgumentIsWrongUsageAndWhatIsThereAlreadyIsNot) {
+  EXPECT_EQ(run("init --measurement 00").status, 2);
+  EXPECT_EQ(run("init --host a/b").status, 2);
+  ASSERT_EQ(run("init --measurement any").status, 0);
+  const Outcome malformed = run("resource put a/b < /dev/null");
+  EXPECT_EQ(malformed.status, 2);
+  EXPECT_THAT(malformed.output, testing::HasSubstr("a/b: a resource is not"));
+  const Outcome again = run("init --measurement any");
+  EXPECT_EQ(again.status, 1);
+  EXPECT_THAT(again.output, testing::HasSubstr("--config"));
+}
+
 TEST_F(Program, RefusesToStartWithoutWhatItNeeds) {
   EXPECT_EQ(run("serve").status, 1);
   ASSERT_EQ(run("init").status, 0);

@@ -74,7 +74,7 @@ TEST_F(StoreTest, KeepsADisabledResourceDisabledWhenItIsReplaced) {
 
 TEST_F(StoreTest, AddsOnlyWhatIsNotThere) {
   ASSERT_TRUE(store_->add("a/b/c", secret("1")).ok());
-  EXPECT_EQ(store_->add("a/b/c", secret("2")).error().code, Errc::kInvalidArgument);
+  EXPECT_EQ(store_->add("a/b/c", secret("2")).error().code, Errc::kWrongState);
   EXPECT_EQ(content("a/b/c"), "1");
   EXPECT_EQ(store_->info("a/b/c").value().version, 1);
 }

@@ -126,13 +126,11 @@ TEST_F(ShelfTest, AKeyIsGeneratedUnderANameThatIsFreeHereAndAtTheSource) {
   EXPECT_EQ(made.value()->uri()->name, uri().name);
   EXPECT_EQ(made.value()->keeping(), Keeping::kInMemory);
   EXPECT_EQ(keystore_->open(uri()).value().key, made.value());
-  EXPECT_EQ(keystore_->generate(uri().name, kEd25519, nullptr).error().code,
-            Errc::kInvalidArgument);
+  EXPECT_EQ(keystore_->generate(uri().name, kEd25519, nullptr).error().code, Errc::kWrongState);
 }
 
 TEST_F(ShelfTest, ANameThatTheSourceHasOrCannotTellOfIsNotGenerated) {
-  EXPECT_EQ(keystore_->generate(uri().name, kEd25519, nullptr).error().code,
-            Errc::kInvalidArgument);
+  EXPECT_EQ(keystore_->generate(uri().name, kEd25519, nullptr).error().code, Errc::kWrongState);
   for (const Errc why : {Errc::kDenied, Errc::kUnreachable, Errc::kForged}) {
     source_->broken = why;
     EXPECT_EQ(keystore_->generate(uri("vhsm:b").name, kEd25519, nullptr).error().code, why);

@@ -383,7 +383,7 @@ TEST_F(BackupTest, ANameThatIsTakenStaysAsItIs) {
   const auto backup = back_up().value();
   there_.generate(uri(), "EC:P-256", "");
   const auto before = there_.public_half(uri());
-  EXPECT_EQ(there_.keystore->restore(backup, std::nullopt).error().code, Errc::kInvalidArgument);
+  EXPECT_EQ(there_.keystore->restore(backup, std::nullopt).error().code, Errc::kWrongState);
   EXPECT_EQ(there_.public_half(uri()), before);
   ASSERT_TRUE(there_.keystore->restore(backup, other_uri().name).ok());
   EXPECT_EQ(there_.public_half(other_uri()), here_.public_half(uri()));

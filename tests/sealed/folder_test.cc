@@ -101,7 +101,7 @@ TEST_F(SealedFolderTest, ATakenNameIsRefusedAndTheKeyStays) {
   ASSERT_TRUE(folder->add(kName, kSecret, secret("the key")).ok());
   const auto again = open()->add(kName, kSecret, secret("another"));
   ASSERT_FALSE(again.ok());
-  EXPECT_EQ(again.error().code, Errc::kInvalidArgument);
+  EXPECT_EQ(again.error().code, Errc::kWrongState);
   EXPECT_EQ(content(*folder, kName), "the key");
 }
 
@@ -203,7 +203,7 @@ TEST_F(SealedFolderTest, AKeyNeedsTwoSlots) {
   ASSERT_TRUE(folder->add_slot(slot('c')).ok());
   ASSERT_TRUE(folder->add(kName, kSecret, secret("k")).ok());
   EXPECT_EQ(folder->remove_slot(0).error().code, Errc::kTooFewSlots);
-  EXPECT_EQ(folder->remove_slot(2).error().code, Errc::kInvalidArgument);
+  EXPECT_EQ(folder->remove_slot(2).error().code, Errc::kMissing);
 }
 
 TEST_F(SealedFolderTest, ANewSlotOpensItAndARemovedOneDoesNot) {
@@ -282,7 +282,7 @@ TEST_F(SealedFolderTest, AFolderThatWasNeverMadeSaysHowToMakeIt) {
 TEST_F(SealedFolderTest, TheSecondCreationIsRefused) {
   const auto again = Folder::create(*open_files(path_).value(), two_slots());
   ASSERT_FALSE(again.ok());
-  EXPECT_EQ(again.error().code, Errc::kInvalidArgument);
+  EXPECT_EQ(again.error().code, Errc::kWrongState);
 }
 
 TEST_F(SealedFolderTest, AWriterThatHangsIsReportedAndNotWaitedForForever) {

@@ -137,10 +137,7 @@ TEST_F(TsmTest, SvsmsReportIsOfLevelZeroAndBindsItsManifest) {
   ASSERT_EQ(outcome(evidence), "ok");
   EXPECT_EQ(UnverifiedReport(evidence.value().report).number<field::kVmpl>(), 0U);
   EXPECT_EQ(evidence.value().annex.kind, AnnexKind::kSvsmManifest);
-  const auto services = parse_manifest(evidence.value().annex.data);
-  ASSERT_EQ(outcome(services), "ok");
-  ASSERT_EQ(services.value().size(), 1U);
-  EXPECT_EQ(services.value()[0].guid, "c476f1eb-0123-45a5-9641-b4e7dde5bfe3");
+  EXPECT_FALSE(evidence.value().annex.data.empty());
   EXPECT_EQ(open(TsmService::kSvsm).value()->info().kind, "svsm");
   EXPECT_EQ(left_behind(), 0U);
 }
@@ -166,35 +163,6 @@ TEST_F(TsmTest, ItDerivesNoKeys) {
 
 TEST(OpenTsmTest, WithoutConfigfsThereIsNoPlatform) {
   EXPECT_EQ(open_tsm("/nonexistent", TsmService::kNone, {}).error().code, Errc::kNoPlatform);
-}
-
-// ---- The manifest ----------------------------------------------------------------------------
-
-class ManifestTest : public TsmTest {
- protected:
-  void SetUp() override {
-    boot(1);
-    manifest_ = attest(TsmService::kSvsm).value().annex.data;
-  }
-  void set(std::size_t at, std::uint8_t value) { manifest_[at] = value; }
-  std::vector<std::uint8_t> manifest_;
-};
-
-TEST_F(ManifestTest, EachTruncationIsRefused) {
-  for (std::size_t size = 0; size < manifest_.size(); ++size) {
-    EXPECT_EQ(parse_manifest(std::span(manifest_).first(size)).error().code, Errc::kBadFormat);
-  }
-}
-
-TEST_F(ManifestTest, WhatIsNotInItIsRefused) {
-  for (const std::size_t at :
-       {std::size_t{0}, std::size_t{16}, std::size_t{21}, std::size_t{43}, std::size_t{47}}) {
-    const std::uint8_t before = manifest_[at];
-    set(at, 0xFF);
-    EXPECT_EQ(parse_manifest(manifest_).error().code, Errc::kBadFormat) << at;
-    set(at, before);
-  }
-  EXPECT_TRUE(parse_manifest(manifest_).ok());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <limits>
@@ -16,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "keystore/daemon/remote_keystore.h"
 #include "keystore/daemon/service.h"
 #include "tests/vhsmd/running_daemon.h"
 
@@ -208,6 +210,28 @@ TEST_F(ProtocolDocument, NamesEveryError) {
     ++count;
   }
   EXPECT_EQ(count, static_cast<std::size_t>(Errc::kLast));
+}
+
+// ---- waiting ----
+
+/// "20 s", "10 minutes".
+std::string words_of(std::chrono::milliseconds wait) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(wait).count();
+  return seconds % 60 == 0 ? std::to_string(seconds / 60) + " minutes"
+                           : std::to_string(seconds) + " s";
+}
+
+TEST_F(ProtocolDocument, NamesHowLongVhsmsClientWaitsForAnAnswer) {
+  const std::string text = section("Repeating");
+  const std::string least = words_of(kAnswerWait);
+  for (const std::string& row :
+       {"| enable, disable, set policy, remove | " + words_of(kManagementWait) + " |",
+        "| generate, rotate | " + words_of(kGenerationWait) + " |",
+        "| open, open secret, release | " + least + " more than `wait` says |",
+        "| attest | " + least + " more than `fetch_timeout` in vhsm.cnf(5) |",
+        "| all others | " + least + " |"}) {
+    EXPECT_THAT(text, ::testing::HasSubstr(row));
+  }
 }
 
 // ---- the example ----

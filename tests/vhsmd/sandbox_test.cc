@@ -314,6 +314,17 @@ TEST(SyscallFilter, RefusesNewProcesses) {
   }));
 }
 
+TEST(SyscallFilter, SoAPlatformThatStartsProgramsIsRefusedBefore) {
+  for (const char* const kind : {"sev-guest", "tsm", "svsm", "agent", "emulator"}) {
+    EXPECT_TRUE(check_platform(kind).ok()) << kind;
+  }
+  const Status refused = check_platform("vtpm");
+  ASSERT_FALSE(refused.ok());
+  const std::string text = describe(refused.error());
+  EXPECT_NE(text.find("tpm2-tools"), std::string::npos) << text;
+  EXPECT_NE(text.find("keystore = memory: or dir:PATH"), std::string::npos) << text;
+}
+
 TEST(SyscallFilter, RefusesOtherSocketFamilies) {
   EXPECT_TRUE(holds_filtered([] {
     for (const int family : {AF_PACKET, AF_ALG, AF_VSOCK, AF_BLUETOOTH}) {
