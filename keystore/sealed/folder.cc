@@ -193,9 +193,12 @@ Result<std::vector<Error>> Folder::check(TimePoint deadline) {
 
 // ----- changes -----------------------------------------------------------------------------------
 
+/// What the root key waits for (firmware, a KBS that is away) nobody else waits for: the lock comes
+/// after it.
 Status Folder::change(const Edit& edit, std::chrono::milliseconds patience) {
+  VHSM_TRY(unlock(Clock::now() + patience));
   const auto locked = VHSM_TRY(files_->lock(Haste::limit(patience)));
-  const SnapshotPtr now = VHSM_TRY(current(Clock::now() + kLockPatience));
+  const SnapshotPtr now = VHSM_TRY(newest());
   if (!swept_) VHSM_TRY(sweep(*now));
   Draft draft{now->root, now->head, {}};
   draft.slots = VHSM_TRY(parse_slots(now->root_file));

@@ -3,6 +3,7 @@
 // What others do to a sealed folder between two steps of one's own.
 #include <gmock/gmock.h>
 
+#include <functional>
 #include <thread>
 
 #include "tests/sealed/boots.h"
@@ -13,7 +14,33 @@ namespace {
 
 constexpr const char* kName = "default/tls/www";
 
-using FolderRaceTest = SealedFolderTest;
+class FolderRaceTest : public SealedFolderTest {
+ protected:
+  [[nodiscard]] bool is_lockable() const {
+    return open_files(path_).value()->lock(std::chrono::milliseconds(0)).ok();
+  }
+};
+
+TEST_F(FolderRaceTest, TheFolderIsNotLockedWhileItsRootKeyIsAskedFor) {
+  const Version version = open()->add(kName, kSecret, secret("the key")).value();
+  const std::vector<std::function<Status(Folder&)>> changes{
+      [](Folder& folder) { return folder.set_policy(kName, 1, no_policy); },
+      [](Folder& folder) { return folder.set_state(kName, 1, State::kEnabled); },
+      [](Folder& folder) { return folder.add_slot(slot('c')); },
+      [](Folder& folder) { return folder.remove(kName); },
+  };
+  for (const auto& change : changes) {
+    int asked = 0;
+    const auto keys =
+        std::make_shared<HookedKeys>("a", HookedKeys::Hooks{.at_key = [&](bool /*opens*/) {
+                                       ++asked;
+                                       EXPECT_TRUE(is_lockable());
+                                     }});
+    Folder folder(open_files(path_).value(), keys);
+    EXPECT_TRUE(change(folder).ok());
+    EXPECT_EQ(asked, 1);
+  }
+}
 
 TEST_F(FolderRaceTest, AFolderThatWasNotUnlockedSaysSoAndReadsNothing) {
   const Version version = open()->add(kName, kSecret, secret("the key")).value();
