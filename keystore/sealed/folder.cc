@@ -258,12 +258,33 @@ Result<Version> Folder::add(const std::string& name, const NewVersion& version,
   return made;
 }
 
-Result<Version> Folder::add_version(const std::string& name, const NewVersion& version,
+namespace {
+
+/// Whether an owner has spoken meanwhile. Whoever uses the key has not.
+bool is_as_read(const Record& now, Record then) {
+  if (now.versions.size() != then.versions.size()) return false;
+  for (std::size_t i = 0; i < now.versions.size(); ++i) {
+    then.versions[i].uses_left = now.versions[i].uses_left;
+  }
+  return now == then;
+}
+
+Error changed_meanwhile(const std::string& name) {
+  return fail(Errc::kInUse, "the key was changed meanwhile: its new version is not made",
+              uri_of(name))
+      .cured_by("look at it with vhsm key show, and try again");
+}
+
+}  // namespace
+
+/// A version that was made under other terms would bring back what its owner has taken away.
+Result<Version> Folder::add_version(const Record& read, const NewVersion& version,
                                     const SecretBytes& content) {
   Version made;
   const Edit edit = [&](Draft& draft) -> Status {
-    Record* const record = draft.find(name);
-    if (record == nullptr) return no_such_key(name);
+    Record* const record = draft.find(read.name);
+    if (record == nullptr) return no_such_key(read.name);
+    if (!is_as_read(*record, read)) return changed_meanwhile(read.name);
     made = VHSM_TRY(draft.append(*record, version, content));
     return {};
   };

@@ -81,8 +81,9 @@ class Folder {
   /// @errors kInvalidArgument when the name is taken; kTooFewSlots.
   Result<Version> add(const std::string& name, const NewVersion& version,
                       const SecretBytes& content);
-  /// A new version of a key that is there.  @errors kMissing; kTooFewSlots.
-  Result<Version> add_version(const std::string& name, const NewVersion& version,
+  /// A new version of a key that is there, whose terms were made of what `read` says of it.
+  /// @errors kInUse when anything but its count of uses has changed since; kMissing; kTooFewSlots.
+  Result<Version> add_version(const Record& read, const NewVersion& version,
                               const SecretBytes& content);
   /// A copy in the place of any that was there. One slot is enough for it: its key is elsewhere,
   /// too. Other copies whose time is over go.
