@@ -122,6 +122,7 @@ the_volume_again() {
   systemctl start kbs.service
   claim "it is opened again without vhsmd" eventually 60 systemctl is-active var-lib-data.mount
   claim "and has what was written" grep -x 'dear reader' /var/lib/data/letter
+  claim "the audit file has the key's release" grep -F default/luks/data /var/log/vhsm/secrets.log
   claim "a volume whose key does not come out stays closed" refused systemctl start systemd-cryptsetup@denied.service
   claim "and it is said why" said vhsm-secrets.service default/tls/www
   claim "and nobody is asked for it" said systemd-cryptsetup@denied.service "disabled via 'headless' option"

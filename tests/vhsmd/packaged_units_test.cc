@@ -10,6 +10,7 @@
 namespace vhsm {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 /// The values of one setting, in their order.
@@ -29,6 +30,24 @@ TEST(PackagedUnitsTest, EachThatHoldsKeysCanReadWhichBootThisIs) {
   for (const std::string unit : {"vhsmd.service", "vhsm-secrets.service"}) {
     EXPECT_THAT(values_of(unit, "ProcSubset"), IsEmpty()) << unit;
   }
+}
+
+/// Log and audit file, copies and sealed keys. Where the modes differ, each unit that starts
+/// changes them for the other.
+TEST(PackagedUnitsTest, EachThatHoldsKeysCanWriteInTheSameFoldersOfTheSameModes) {
+  for (const std::string unit : {"vhsmd.service", "vhsm-secrets.service"}) {
+    EXPECT_THAT(values_of(unit, "LogsDirectory"), ElementsAre("vhsm")) << unit;
+    EXPECT_THAT(values_of(unit, "LogsDirectoryMode"), ElementsAre("0750")) << unit;
+    EXPECT_THAT(values_of(unit, "StateDirectory"), ElementsAre("vhsm")) << unit;
+    EXPECT_THAT(values_of(unit, "StateDirectoryMode"), ElementsAre("0700")) << unit;
+  }
+}
+
+/// systemd gives these folders to the user that a unit names, and leaves them as they are where it
+/// names none: path_chown_recursive() in systemd's src/core.
+TEST(PackagedUnitsTest, OneAloneOwnsTheFolders) {
+  EXPECT_THAT(values_of("vhsmd.service", "User"), ElementsAre("vhsm"));
+  EXPECT_THAT(values_of("vhsm-secrets.service", "User"), IsEmpty());
 }
 
 }  // namespace
