@@ -57,10 +57,14 @@ Result<Entry> Cabinet::read_key(const KeyUri& uri, const SecretBytes& stored) co
 }
 
 Result<KeyLine> Cabinet::seal(const KeyName& name, const sealed::NewVersion& version,
-                              const SecretBytes& content, bool successor) const {
-  if (!successor) VHSM_TRY(shelf->check_free({name, std::nullopt, std::nullopt}, deadline()));
-  const auto made = VHSM_TRY(successor ? folder->add_version(name.path(), version, content)
-                                       : folder->add(name.path(), version, content));
+                              const SecretBytes& content,
+                              const std::optional<sealed::Record>& predecessor) const {
+  if (predecessor.has_value()) {
+    const auto made = VHSM_TRY(folder->add_version(*predecessor, version, content));
+    return line_of(name, made);
+  }
+  VHSM_TRY(shelf->check_free({name, std::nullopt, std::nullopt}, deadline()));
+  const auto made = VHSM_TRY(folder->add(name.path(), version, content));
   return line_of(name, made);
 }
 

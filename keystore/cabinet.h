@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -47,10 +48,11 @@ struct Cabinet {
   /// @errors as Shelf::read(), kNoPrivateKey.
   Result<Entry> read_key(const KeyUri& uri, const SecretBytes& stored) const;
   /// With a folder.
-  /// @param successor  of the key of this name; else the name has to be free.
-  /// @errors as Folder::add() and Shelf::check_free().
+  /// @param predecessor  what was read of the key of this name; none: the name has to be free.
+  /// @errors as Folder::add_version(); as Folder::add() and Shelf::check_free().
   Result<KeyLine> seal(const KeyName& name, const sealed::NewVersion& version,
-                       const SecretBytes& content, bool successor) const;
+                       const SecretBytes& content,
+                       const std::optional<sealed::Record>& predecessor) const;
 };
 
 [[nodiscard]] Error has_no_folder(const KeyName& name);

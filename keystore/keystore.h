@@ -111,7 +111,8 @@ class Keystore {
 
   /// Makes a new version of a key in the folder, of the same type as the newest. Handles that are
   /// open go on with the version that they have.
-  /// @errors kMissing, kUnsupported without a folder, kNotGranted, those of generate().
+  /// @errors kMissing, kInUse when it is changed meanwhile, kUnsupported without a folder,
+  ///         kNotGranted, those of generate().
   virtual Result<KeyLine> rotate(const KeyName& name) = 0;
 
   /// Lets a key in the folder be used, or no longer; without a version all of its versions.
@@ -188,7 +189,8 @@ class HoldingKeystore : public Keystore {
   /// Seals what a KBS would store for a key, after it has been read as one.
   /// @param type  kSecret: it is a symmetric key.
   /// @errors kUnsupported without a folder, and for a symmetric key's policy; kInvalidArgument when
-  ///         the name is taken; kMissing for a successor of nothing; kBadFormat, kTooFewSlots.
+  ///         the name is taken; kMissing for a successor of nothing; kInUse for one of a key that
+  ///         is changed meanwhile; kBadFormat, kTooFewSlots.
   virtual Result<KeyLine> import(const KeyUri& uri, const SecretBytes& stored,
                                  const Importing& how) = 0;
 

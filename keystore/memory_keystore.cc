@@ -161,21 +161,20 @@ class MemoryKeystore final : public HoldingKeystore {
 
   Result<KeyLine> rotate(const KeyName& name) override {
     VHSM_TRY(check_own(name));
-    const auto record = VHSM_TRY(folder_->find(name.path(), deadline()));
-    if (!record.has_value() || record->versions.empty()) return no_such_key(name);
-    VHSM_TRY(check_rotatable(record->versions.back(), name));
-    auto algorithm = VHSM_TRY(AlgorithmText::parse(record->versions.back().type));
+    const auto read = VHSM_TRY(predecessor(name));
+    VHSM_TRY(check_rotatable(read.versions.back(), name));
+    auto algorithm = VHSM_TRY(AlgorithmText::parse(read.versions.back().type));
     const auto start = steady_clock::now();
     [[maybe_unused]] const auto proven = VHSM_TRY(prove_if_needed(start));
     if (algorithm.type() == nullptr) {
-      return seal_random(name, algorithm.secret_bytes(), policy_of(*record), true);
+      return seal_random(name, algorithm.secret_bytes(), policy_of(read), read);
     }
     const KeyUri uri{name, std::nullopt, std::nullopt};
     const KeyPtr key = VHSM_TRY(make_pair(uri, *algorithm.type(), algorithm.settings()));
     const auto sealed = VHSM_TRY(static_cast<const LocalKey&>(*key).encoded());
-    auto terms = VHSM_TRY(SealedPolicy::make(policy_of(*record), algorithm.type()));
+    auto terms = VHSM_TRY(SealedPolicy::make(policy_of(read), algorithm.type()));
     const auto made =
-        VHSM_TRY(folder_->add_version(name.path(), pair_version(*key, std::move(terms)), sealed));
+        VHSM_TRY(folder_->add_version(read, pair_version(*key, std::move(terms)), sealed));
     return line_of(name, made);
   }
 
@@ -218,16 +217,19 @@ class MemoryKeystore final : public HoldingKeystore {
                          const Importing& how) override {
     if (folder_ == nullptr) return has_no_folder(uri.name);
     const Entry entry = VHSM_TRY(cabinet_.read_key(uri, stored));
-    const std::string text = VHSM_TRY(policy_for(uri.name, how));
+    std::optional<sealed::Record> read;
+    if (how.successor) read = VHSM_TRY(predecessor(uri.name));
+    const bool inherits = how.policy.empty() && read.has_value();
+    const std::string text = inherits ? policy_of(*read) : std::string(how.policy);
     auto version = VHSM_TRY(new_version(entry, text));
     version.origin = sealed::Origin::kImported;
-    return cabinet_.seal(uri.name, version, stored, how.successor);
+    return cabinet_.seal(uri.name, version, stored, read);
   }
 
   Result<KeyLine> generate_secret(const KeyName& name, std::size_t bytes,
                                   std::string_view policy) override {
     if (folder_ == nullptr) return has_no_folder(name);
-    return seal_random(name, bytes, policy, false);
+    return seal_random(name, bytes, policy, std::nullopt);
   }
 
   Result<std::string> backup(const KeyUri& uri, const BackupReceiver& receiver) override {
@@ -297,10 +299,10 @@ class MemoryKeystore final : public HoldingKeystore {
   }
 
   /// Without a word of its owner's a successor is bound as its predecessor is.
-  Result<std::string> policy_for(const KeyName& name, const Importing& how) {
-    if (!how.policy.empty() || !how.successor) return std::string(how.policy);
-    const auto record = VHSM_TRY(folder_->find(name.path(), deadline()));
-    return record.has_value() ? policy_of(*record) : std::string();
+  Result<sealed::Record> predecessor(const KeyName& name) {
+    auto record = VHSM_TRY(folder_->find(name.path(), deadline()));
+    if (!record.has_value() || record->versions.empty()) return no_such_key(name);
+    return *std::move(record);
   }
 
   Result<KeyPtr> make_pair(const KeyUri& uri, const KeyType& type, const OSSL_PARAM settings[]) {
@@ -327,11 +329,11 @@ class MemoryKeystore final : public HoldingKeystore {
   }
 
   Result<KeyLine> seal_random(const KeyName& name, std::size_t bytes, std::string_view policy,
-                              bool successor) {
+                              const std::optional<sealed::Record>& predecessor) {
     auto terms = VHSM_TRY(SealedPolicy::make(policy, nullptr));
     const auto secret = VHSM_TRY(sealed::random_secret(bytes));
     const auto version = secret_version(AlgorithmText::of_secret(bytes), std::move(terms));
-    return cabinet_.seal(name, version, secret, successor);
+    return cabinet_.seal(name, version, secret, predecessor);
   }
 
   /// And its copy.

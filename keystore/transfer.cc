@@ -73,7 +73,7 @@ Result<KeyLine> bring_in(const Cabinet& cabinet, std::string_view backup,
   const Entry entry = VHSM_TRY(cabinet.read_key(uri, stored.value()));
   auto version = VHSM_TRY(new_version(entry, claims.policy));
   version.origin = sealed::Origin::kRestored;
-  return cabinet.seal(uri.name, version, stored.value(), false);
+  return cabinet.seal(uri.name, version, stored.value(), std::nullopt);
 }
 
 }  // namespace vhsm::keystore

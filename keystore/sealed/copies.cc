@@ -82,14 +82,16 @@ bool Copies::is_lost(const Error& error) const {
   return error.code == Errc::kSealed || error.code == Errc::kTampered || !folder_.is_made();
 }
 
-/// Another process may have started anew meanwhile.
+/// Others, here or in another process, may have started anew meanwhile, and may do so until it has
+/// been looked at a last time.
 Status Copies::recover() {
-  VHSM_TRY(folder_.lock_up());
-  if (folder_.records(soon()).ok()) return {};
+  const HeadSeen lost = folder_.look();
+  const Status reopened = folder_.reopen(soon());
+  if (reopened.ok() || !is_lost(reopened.error())) return reopened;
   auto slot = VHSM_TRY(keys_->platform_slot(soon()));
   std::vector<NewSlot> slots;
   slots.push_back(std::move(slot));
-  return folder_.start_anew(slots);
+  return folder_.start_anew(lost, slots, soon());
 }
 
 Status Copies::keep(const std::string& name, NewVersion version, const SecretBytes& stored) {

@@ -14,11 +14,10 @@
 #include "keystore/sealed/files.h"
 #include "keystore/sealed/index.h"
 #include "keystore/sealed/layout.h"
+#include "keystore/sealed/root.h"
 #include "keystore/sealed/slots.h"
 
 namespace vhsm::keystore::sealed {
-
-using RootPtr = std::shared_ptr<const SecretBytes>;
 
 /// What a new version of a key is.
 struct NewVersion {

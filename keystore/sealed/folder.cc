@@ -11,27 +11,10 @@
 namespace vhsm::keystore::sealed {
 namespace {
 
-constexpr std::size_t kMaxHeadBytes = 4096;
-constexpr std::size_t kMaxRootBytes = std::size_t{64} << 10;
 constexpr std::chrono::seconds kGiveBackPatience{1};  // a program that ends is not to hang
 
 Error stale(const std::string& file) {
   return fail(Errc::kTampered, "this is not the current state of the file: it was put back", file);
-}
-
-Error gone(const Error& missing) {
-  return fail(Errc::kTampered, "a file that the keystore needs is gone", missing.subject);
-}
-
-/// Of a folder in which nobody has made a keystore.
-Error never_made(const Error& missing) {
-  return fail(Errc::kIo, "no keystore was ever made here: vhsm keystore init", missing.subject);
-}
-
-Result<Bytes> read_head(Files& files) {
-  auto head = files.read(kHeadName, kMaxHeadBytes);
-  if (head.ok() || head.error().code != Errc::kMissing) return head;
-  return never_made(head.error());
 }
 
 /// With the key's name in front: that of a file says nothing to anybody.
@@ -49,8 +32,9 @@ Status check_digest(ByteView bytes, const Digest& expected, const std::string& f
 
 }  // namespace
 
-/// The folder at one generation.
+/// The folder at one generation, and what has authenticated it.
 struct Folder::Snapshot {
+  RootPtr root;
   Bytes head_bytes;
   Head head;
   Bytes root_file;
@@ -59,108 +43,48 @@ struct Folder::Snapshot {
 
 // ----- the root key ------------------------------------------------------------------------------
 
-Result<RootPtr> Folder::root() const {
-  return memory::run_protected([&]() -> Result<RootPtr> {
+/// The one way to the root key: there is none that is null.
+Result<Folder::Opened> Folder::opened() const {
+  return memory::run_protected([&]() -> Result<Opened> {
     const std::lock_guard lock(mutex_);
-    return root_;
+    if (opened_.root.key != nullptr) return opened_;
+    return fail(Errc::kSealed, "the keystore has not been unlocked in this process")
+        .cured_by("unlock it first");
   });
 }
 
-Result<SecretBytes> Folder::open_by(const Slot& slot, TimePoint deadline) const {
-  const auto key = VHSM_TRY(keys_->key_for(slot.terms, deadline));
-  return open_slot(slot, key);
-}
+bool Folder::is_unlocked() const { return opened().ok(); }
 
-/// And the slot that it was in, if the platform derives its key.
-struct Folder::OpenedRoot {
-  SecretBytes key;
-  Bytes own_slot;
-};
+bool Folder::is_made() const { return look() != HeadSeen(Errc::kMissing); }
 
-/// The first slot that opens; the KBS's come last, as it may be away and take all the time there
-/// is. Why the others do not is told when none does.
-Result<Folder::OpenedRoot> Folder::root_in(std::vector<Slot> slots, TimePoint deadline) const {
-  std::string reasons;
-  // Not std::ranges': clang 14 cannot compile what g++ 12's library answers.
-  std::stable_partition(slots.begin(), slots.end(),
-                        [](const Slot& slot) { return slot.terms.kind != SlotKind::kKbs; });
-  for (const Slot& slot : slots) {
-    auto opened = open_by(slot, deadline);
-    if (opened.ok()) {
-      const bool is_own = slot.terms.kind == SlotKind::kPlatform;
-      return OpenedRoot{std::move(opened).value(), is_own ? slot.box : Bytes()};
-    }
-    reasons.append(reasons.empty() ? "" : "; ")
-        .append(name_of(slot.terms.kind))
-        .append(": ")
-        .append(opened.error().what.c_str());
-  }
-  return fail(Errc::kSealed, "no slot of the keystore opens here", reasons);
-}
+HeadSeen Folder::look() const { return look_at_head(*files_); }
 
-/// Not authenticated.
-Result<Bytes> Folder::root_file() const {
-  for (bool again = false;; again = true) {
-    const Bytes head_bytes = VHSM_TRY(read_head(*files_));
-    const Box box = VHSM_TRY(parse_box(head_bytes, BoxKind::kHead));
-    const Head head = VHSM_TRY(parse_head(box));
-    auto file = files_->read(root_name(head), kMaxRootBytes);
-    if (file.ok() || file.error().code != Errc::kMissing) return file;
-    if (again) return gone(file.error());  // else the slots have changed meanwhile
-  }
-}
-
-bool Folder::is_unlocked() const {
-  const auto here = root();
-  return here.ok() && here.value() != nullptr;
-}
-
-bool Folder::is_made() const {
-  const auto head = files_->read(kHeadName, kMaxHeadBytes);
-  return head.ok() || head.error().code != Errc::kMissing;
-}
-
-Status Folder::lock_up() {
-  RootPtr root;  // they end when the lock is free again
-  SnapshotPtr snapshot;
+Status Folder::unlock(TimePoint deadline) {
+  if (is_unlocked()) return {};
+  OpenedRoot root = VHSM_TRY(open_root(*files_, *keys_, deadline));
   return memory::run_protected([&]() -> Status {
     const std::lock_guard lock(mutex_);
-    root.swap(root_);
-    snapshot.swap(snapshot_);
+    if (opened_.root.key == nullptr) std::swap(opened_.root, root);
     return {};
   });
 }
 
-Status Folder::unlock(TimePoint deadline) {
-  const RootPtr here = VHSM_TRY(root());
-  if (here != nullptr) return {};
-  const Bytes file = VHSM_TRY(root_file());
-  auto slots = VHSM_TRY(parse_slots(file));
-  auto opened = VHSM_TRY(root_in(std::move(slots), deadline));
-  VHSM_TRY(check_slots(opened.key, file));
-  auto kept = std::make_shared<const SecretBytes>(std::move(opened.key));
-  auto own_slot = std::make_shared<const Bytes>(std::move(opened.own_slot));
+/// Whoever works with the former root key goes on with it; it ends when the lock is free again.
+Status Folder::reopen(TimePoint deadline) {
+  Opened anew;
+  anew.root = VHSM_TRY(open_root(*files_, *keys_, deadline));
+  anew.snapshot = VHSM_TRY(load_current(anew));
   return memory::run_protected([&]() -> Status {
     const std::lock_guard lock(mutex_);
-    if (root_ != nullptr) return {};
-    root_ = std::move(kept);
-    own_slot_ = std::move(own_slot);
+    std::swap(opened_, anew);
     return {};
   });
 }
 
 // ----- reading -----------------------------------------------------------------------------------
 
-Result<Folder::SnapshotPtr> Folder::cached() const {
-  return memory::run_protected([&]() -> Result<SnapshotPtr> {
-    const std::lock_guard lock(mutex_);
-    return snapshot_;
-  });
-}
-
 /// @errors kMissing when a file is gone: then the head has changed since it was read.
-Result<Folder::SnapshotPtr> Folder::load(Bytes head_bytes) const {
-  const RootPtr root = VHSM_TRY(this->root());
+Result<Folder::SnapshotPtr> Folder::load(const RootPtr& root, Bytes head_bytes) const {
   const Box box = VHSM_TRY(parse_box(head_bytes, BoxKind::kHead));
   VHSM_TRY(check_box(*root, box));
   const Head head = VHSM_TRY(parse_head(box));
@@ -173,37 +97,44 @@ Result<Folder::SnapshotPtr> Folder::load(Bytes head_bytes) const {
   VHSM_TRY(open_box(*root, index_box, body));
   Index index = VHSM_TRY(Index::parse(std::move(body)));
   return std::make_shared<const Snapshot>(
-      Snapshot{std::move(head_bytes), head, std::move(root_file), std::move(index)});
+      Snapshot{root, std::move(head_bytes), head, std::move(root_file), std::move(index)});
 }
 
 /// A file that a head names is there, unless somebody has made the next generation meanwhile: then
 /// the head is another. It is read again as long as that is so.
-Result<Folder::SnapshotPtr> Folder::current(TimePoint deadline) {
-  VHSM_TRY(unlock(deadline));
-  SnapshotPtr snapshot = VHSM_TRY(cached());
+Result<Folder::SnapshotPtr> Folder::load_current(const Opened& here) const {
+  const SnapshotPtr& known = here.snapshot;
   Bytes seen;
   for (;;) {
     Bytes head = VHSM_TRY(read_head(*files_));
-    if (snapshot != nullptr && head == snapshot->head_bytes) return snapshot;
+    if (known != nullptr && head == known->head_bytes) return known;
     const bool again = head == seen;
     seen = head;
-    auto loaded = load(std::move(head));
+    auto loaded = load(here.root.key, std::move(head));
     if (!loaded.ok() && loaded.error().code == Errc::kMissing) {
       if (!again) continue;
       return gone(loaded.error());
     }
-    const SnapshotPtr newer = VHSM_TRY(std::move(loaded));
-    if (snapshot != nullptr && newer->head.generation < snapshot->head.generation) {
-      return stale(kHeadName);
-    }
-    snapshot = newer;
-    break;
+    SnapshotPtr newer = VHSM_TRY(std::move(loaded));
+    const bool is_older = known != nullptr && newer->head.generation < known->head.generation;
+    return is_older ? Result<SnapshotPtr>(stale(kHeadName)) : Result<SnapshotPtr>(std::move(newer));
   }
+}
+
+/// What another keystore's root key has opened is not kept beside this one's.
+Result<Folder::SnapshotPtr> Folder::newest() {
+  const Opened here = VHSM_TRY(opened());
+  SnapshotPtr snapshot = VHSM_TRY(load_current(here));
   return memory::run_protected([&]() -> Result<SnapshotPtr> {
     const std::lock_guard lock(mutex_);
-    snapshot_ = snapshot;
+    if (opened_.root.key == snapshot->root) opened_.snapshot = snapshot;
     return snapshot;
   });
+}
+
+Result<Folder::SnapshotPtr> Folder::current(TimePoint deadline) {
+  VHSM_TRY(unlock(deadline));
+  return newest();
 }
 
 Result<std::optional<Record>> Folder::find(const std::string& name, TimePoint deadline) {
@@ -216,25 +147,31 @@ Result<std::vector<Record>> Folder::records(TimePoint deadline) {
   return snapshot->index.records();
 }
 
-Result<OpenedVersion> Folder::read(const std::string& name, const Version& version) const {
+Result<OpenedVersion> Folder::read_with(const SecretBytes& root, const std::string& name,
+                                        const Version& version) const {
   const std::string file = VHSM_TRY(file_of(name, version.number));
   const Bytes bytes = VHSM_TRY(files_->read(file, kMaxKeyFileBytes));
   VHSM_TRY(check_digest(bytes, version.digest, file));
   const Box box = VHSM_TRY(parse_box(bytes, BoxKind::kKey));
   const KeyFile header = VHSM_TRY(parse_key_file(box));
   if (header.version != version.number) return stale(file);
-  const RootPtr root = VHSM_TRY(this->root());
-  auto content = VHSM_TRY(open_secret_box(*root, box));
+  auto content = VHSM_TRY(open_secret_box(root, box));
   return OpenedVersion{version, std::move(content)};
+}
+
+Result<OpenedVersion> Folder::read(const std::string& name, const Version& version) const {
+  const Opened here = VHSM_TRY(opened());
+  return read_with(*here.root.key, name, version);
 }
 
 Result<OpenedVersion> Folder::open(const std::string& name, std::optional<std::uint32_t> number,
                                    TimePoint deadline) {
   for (bool again = false;; again = true) {
-    const auto record = VHSM_TRY(find(name, deadline));
+    const SnapshotPtr now = VHSM_TRY(current(deadline));
+    const auto record = VHSM_TRY(now->index.find(name));
     if (!record.has_value()) return no_such_key(name);
     const Version version = VHSM_TRY(usable_version(*record, number));
-    auto opened = read(name, version);
+    auto opened = read_with(*now->root, name, version);
     if (opened.ok() || opened.error().code != Errc::kMissing) return opened;
     if (!again) continue;  // it was deleted meanwhile
     return fail(Errc::kTampered, "the key's file is gone", uri_of(name));
@@ -243,10 +180,11 @@ Result<OpenedVersion> Folder::open(const std::string& name, std::optional<std::u
 
 Result<std::vector<Error>> Folder::check(TimePoint deadline) {
   std::vector<Error> found;
-  const auto all = VHSM_TRY(records(deadline));
+  const SnapshotPtr now = VHSM_TRY(current(deadline));
+  const auto all = VHSM_TRY(now->index.records());
   for (const Record& record : all) {
     for (const Version& version : record.versions) {
-      const auto opened = read(record.name, version);
+      const auto opened = read_with(*now->root, record.name, version);
       if (!opened.ok()) found.push_back(damage(opened.error(), record.name));
     }
   }
@@ -255,12 +193,14 @@ Result<std::vector<Error>> Folder::check(TimePoint deadline) {
 
 // ----- changes -----------------------------------------------------------------------------------
 
+/// What the root key waits for (firmware, a KBS that is away) nobody else waits for: the lock comes
+/// after it.
 Status Folder::change(const Edit& edit, std::chrono::milliseconds patience) {
+  VHSM_TRY(unlock(Clock::now() + patience));
   const auto locked = VHSM_TRY(files_->lock(Haste::limit(patience)));
-  const SnapshotPtr now = VHSM_TRY(current(Clock::now() + kLockPatience));
+  const SnapshotPtr now = VHSM_TRY(newest());
   if (!swept_) VHSM_TRY(sweep(*now));
-  const RootPtr root = VHSM_TRY(this->root());
-  Draft draft{root, now->head, {}};
+  Draft draft{now->root, now->head, {}};
   draft.slots = VHSM_TRY(parse_slots(now->root_file));
   draft.records = VHSM_TRY(now->index.records());
   ++draft.head.generation;
@@ -318,12 +258,33 @@ Result<Version> Folder::add(const std::string& name, const NewVersion& version,
   return made;
 }
 
-Result<Version> Folder::add_version(const std::string& name, const NewVersion& version,
+namespace {
+
+/// Whether an owner has spoken meanwhile. Whoever uses the key has not.
+bool is_as_read(const Record& now, Record then) {
+  if (now.versions.size() != then.versions.size()) return false;
+  for (std::size_t i = 0; i < now.versions.size(); ++i) {
+    then.versions[i].uses_left = now.versions[i].uses_left;
+  }
+  return now == then;
+}
+
+Error changed_meanwhile(const std::string& name) {
+  return fail(Errc::kInUse, "the key was changed meanwhile: its new version is not made",
+              uri_of(name))
+      .cured_by("look at it with vhsm key show, and try again");
+}
+
+}  // namespace
+
+/// A version that was made under other terms would bring back what its owner has taken away.
+Result<Version> Folder::add_version(const Record& read, const NewVersion& version,
                                     const SecretBytes& content) {
   Version made;
   const Edit edit = [&](Draft& draft) -> Status {
-    Record* const record = draft.find(name);
-    if (record == nullptr) return no_such_key(name);
+    Record* const record = draft.find(read.name);
+    if (record == nullptr) return no_such_key(read.name);
+    if (!is_as_read(*record, read)) return changed_meanwhile(read.name);
     made = VHSM_TRY(draft.append(*record, version, content));
     return {};
   };
@@ -456,41 +417,36 @@ Status Folder::create(Files& files, const std::vector<NewSlot>& slots) {
 }
 
 /// The head goes first: what is left without it is nobody's.
-Status Folder::start_anew(const std::vector<NewSlot>& slots) {
+Status Folder::replace(const HeadSeen& lost, const std::vector<NewSlot>& slots) {
   Draft draft = VHSM_TRY(Draft::first(slots));
   const auto locked = VHSM_TRY(files_->lock(kLockPatience));
+  if (look() != lost) return {};
   VHSM_TRY(files_->remove(kHeadName));
   VHSM_TRY(files_->sync_folder());
   const auto there = VHSM_TRY(files_->names());
   for (const std::string& file : there) {
     if (is_ours(file)) VHSM_TRY(files_->remove(file));
   }
-  VHSM_TRY(draft.write(*files_));
-  return lock_up();
+  return draft.write(*files_);
+}
+
+Status Folder::start_anew(const HeadSeen& lost, const std::vector<NewSlot>& slots,
+                          TimePoint deadline) {
+  VHSM_TRY(replace(lost, slots));
+  return reopen(deadline);
 }
 
 Result<std::vector<SlotState>> Folder::try_slots(TimePoint deadline) const {
-  const Bytes file = VHSM_TRY(root_file());
-  const auto slots = VHSM_TRY(parse_slots(file));
-  std::vector<SlotState> states;
-  for (const Slot& slot : slots) {
-    const auto opened = open_by(slot, deadline);
-    states.push_back({slot.terms, opened.ok() ? std::nullopt : std::optional(opened.error())});
-  }
-  return states;
+  return sealed::try_slots(*files_, *keys_, deadline);
 }
 
 Result<std::vector<SlotKind>> Folder::slots_of_others(TimePoint deadline) {
   const SnapshotPtr snapshot = VHSM_TRY(current(deadline));
   const auto slots = VHSM_TRY(parse_slots(snapshot->root_file));
-  using BytesPtr = std::shared_ptr<const Bytes>;
-  const auto own = VHSM_TRY(memory::run_protected([&]() -> Result<BytesPtr> {
-    const std::lock_guard lock(mutex_);
-    return own_slot_;
-  }));
+  const Opened here = VHSM_TRY(opened());
   std::vector<SlotKind> kinds;
   for (const Slot& slot : slots) {
-    if (slot.box != *own) kinds.push_back(slot.terms.kind);
+    if (slot.box != *here.root.own_slot) kinds.push_back(slot.terms.kind);
   }
   return kinds;
 }

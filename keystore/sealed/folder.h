@@ -21,6 +21,7 @@
 #include "keystore/sealed/draft.h"
 #include "keystore/sealed/files.h"
 #include "keystore/sealed/index.h"
+#include "keystore/sealed/root.h"
 #include "keystore/sealed/slots.h"
 
 namespace vhsm::keystore::sealed {
@@ -29,12 +30,6 @@ namespace vhsm::keystore::sealed {
 struct OpenedVersion {
   Version version;
   SecretBytes content;
-};
-
-/// Whether a slot opens here.
-struct SlotState {
-  SlotTerms terms;
-  std::optional<Error> why_not;  ///< nothing: it does
 };
 
 inline constexpr std::uint32_t kMostUsesTaken = 1024;
@@ -52,15 +47,19 @@ class Folder {
   /// Makes an empty keystore, with a new root key.
   /// @errors as check_empty(); kInvalidArgument without a slot.
   static Status create(Files& files, const std::vector<NewSlot>& slots);
-  /// Makes an empty keystore in the place of any that is there.
-  Status start_anew(const std::vector<NewSlot>& slots);
+  /// Makes an empty keystore in the place of one that never opens here again, and opens it.
+  /// @param lost  look(), before it was found out that it does not open. Where it is another by now
+  ///              somebody else has made a keystore, which is opened as it is.
+  Status start_anew(const HeadSeen& lost, const std::vector<NewSlot>& slots, TimePoint deadline);
 
-  /// Gets the root key, if it is not here yet.
+  /// Gets the root key, if it is not here yet. From then on it is.
   Status unlock(TimePoint deadline);
+  /// Gets the root key of the keystore that is there now, which may be another than it was.
+  /// @errors those of records(); then all is as it was.
+  Status reopen(TimePoint deadline);
   /// Whether there is a keystore: then only other errors than its absence are to be had.
   [[nodiscard]] bool is_made() const;
-  /// Lets go of the root key: somebody may have started anew.
-  Status lock_up();
+  [[nodiscard]] HeadSeen look() const;
   /// Then nothing but disks is waited for.
   [[nodiscard]] bool is_unlocked() const;
 
@@ -72,7 +71,7 @@ class Folder {
                              TimePoint deadline);
 
   /// Also of a version that is disabled. With the root key here (find() has got it).
-  /// @errors kMissing, kTampered.
+  /// @errors kMissing, kTampered, kSealed without the root key.
   Result<OpenedVersion> read(const std::string& name, const Version& version) const;
 
   // ----- changes: they are on the disk when they have succeeded.
@@ -82,8 +81,9 @@ class Folder {
   /// @errors kWrongState when the name is taken; kTooFewSlots.
   Result<Version> add(const std::string& name, const NewVersion& version,
                       const SecretBytes& content);
-  /// A new version of a key that is there.  @errors kMissing; kTooFewSlots.
-  Result<Version> add_version(const std::string& name, const NewVersion& version,
+  /// A new version of a key that is there, whose terms were made of what `read` says of it.
+  /// @errors kInUse when anything but its count of uses has changed since; kMissing; kTooFewSlots.
+  Result<Version> add_version(const Record& read, const NewVersion& version,
                               const SecretBytes& content);
   /// A copy in the place of any that was there. One slot is enough for it: its key is elsewhere,
   /// too. Other copies whose time is over go.
@@ -129,17 +129,23 @@ class Folder {
 
  private:
   struct Snapshot;
-  struct OpenedRoot;
   using SnapshotPtr = std::shared_ptr<const Snapshot>;
   using Edit = std::function<Status(Draft&)>;
 
-  Result<RootPtr> root() const;
-  Result<Bytes> root_file() const;
-  Result<SnapshotPtr> cached() const;
+  /// What is here of one keystore: the snapshot's root key is this one.
+  struct Opened {
+    OpenedRoot root;
+    SnapshotPtr snapshot;  ///< null: none was needed yet
+  };
+
+  Result<Opened> opened() const;
   Result<SnapshotPtr> current(TimePoint deadline);
-  Result<SnapshotPtr> load(Bytes head) const;
-  Result<SecretBytes> open_by(const Slot& slot, TimePoint deadline) const;
-  Result<OpenedRoot> root_in(std::vector<Slot> slots, TimePoint deadline) const;
+  Result<SnapshotPtr> newest();
+  Result<SnapshotPtr> load_current(const Opened& here) const;
+  Result<SnapshotPtr> load(const RootPtr& root, Bytes head) const;
+  Result<OpenedVersion> read_with(const SecretBytes& root, const std::string& name,
+                                  const Version& version) const;
+  Status replace(const HeadSeen& lost, const std::vector<NewSlot>& slots);
   static constexpr std::chrono::seconds kLockPatience{10};
   Status change(const Edit& edit, std::chrono::milliseconds patience = kLockPatience);
   Status sweep(const Snapshot& snapshot) const;
@@ -147,10 +153,8 @@ class Folder {
 
   const std::unique_ptr<Files> files_;
   const std::shared_ptr<SlotKeys> keys_;
-  mutable std::mutex mutex_;  ///< of the next three
-  RootPtr root_;
-  std::shared_ptr<const Bytes> own_slot_;  ///< the platform's box that it came from, or no bytes
-  SnapshotPtr snapshot_;
+  mutable std::mutex mutex_;  ///< of the next one
+  Opened opened_;
   std::atomic<bool> swept_ =
       false;  ///< what an earlier crash left is gone; of who has the files' lock
 };

@@ -16,6 +16,8 @@ namespace vhsm::keystore::sealed {
 
 inline constexpr const char* kHeadName = "head";
 inline constexpr const char* kNewHeadName = "head.new";
+inline constexpr std::size_t kMaxHeadBytes = 4096;
+inline constexpr std::size_t kMaxRootBytes = std::size_t{64} << 10;
 
 /// What a head says: which files are the current ones.
 struct Head {

@@ -44,6 +44,8 @@ said() { journalctl -b -u "$1" --no-pager -o cat | grep -F -- "$2" || { journalc
 # before UNIT OTHER: whether it was started first.
 before() { [ "$(property "$1" ActiveEnterTimestampMonotonic)" -lt "$(property "$2" ActiveEnterTimestampMonotonic)" ]; }
 main_process() { property vhsmd.service MainPID; }
+# sees PATH: whether vhsmd can read the file, as its unit lets it see files.
+sees() { cat "/proc/$(main_process)/root$1"; }
 status_of_vhsmd() { grep -E "$1" "/proc/$(main_process)/status"; }
 
 doctor_says() { vhsm doctor | grep "$1" || { vhsm doctor; return 1; }; }
@@ -73,6 +75,7 @@ the_daemon() {
   claim "it has no capability" status_of_vhsmd '^CapEff:	0+$'
   claim "it has a system call filter" status_of_vhsmd '^Seccomp:	2$'
   claim "its keys are in secret memory" doctor_says memfd_secret
+  claim "it can read which boot this is" sees /proc/sys/kernel/random/boot_id
   claim "a key was fetched before anyone asked for it" is "vhsm-fetch@vhsm:default-tls-www.service" ActiveState active
   claim "its key signs for root" sign
   claim "another user has no grant" refused systemctl start web.service
@@ -119,6 +122,7 @@ the_volume_again() {
   systemctl start kbs.service
   claim "it is opened again without vhsmd" eventually 60 systemctl is-active var-lib-data.mount
   claim "and has what was written" grep -x 'dear reader' /var/lib/data/letter
+  claim "the audit file has the key's release" grep -F default/luks/data /var/log/vhsm/secrets.log
   claim "a volume whose key does not come out stays closed" refused systemctl start systemd-cryptsetup@denied.service
   claim "and it is said why" said vhsm-secrets.service default/tls/www
   claim "and nobody is asked for it" said systemd-cryptsetup@denied.service "disabled via 'headless' option"

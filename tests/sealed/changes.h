@@ -82,8 +82,7 @@ inline Status make(Folder& folder, const Change& change) {
   switch (change.kind) {
     case Change::Kind::kAdd:
       return status_of(folder.add(change.name, kSecret, secret(change.content)));
-    case Change::Kind::kRotate:
-      return status_of(folder.add_version(change.name, kSecret, secret(change.content)));
+    case Change::Kind::kRotate: return status_of(rotate(folder, change.name, change.content));
     case Change::Kind::kDisable: return folder.set_state(change.name, {}, State::kDisabled);
     case Change::Kind::kEnable: return folder.set_state(change.name, {}, State::kEnabled);
     case Change::Kind::kRemove: return folder.remove(change.name);

@@ -149,7 +149,7 @@ TEST_F(KillTest, AFolderThatIsMadeAnewIsTheOldOneOrNoneOrAnEmptyOneWhereverItIsK
     if (child == 0) {
       Folder folder(std::make_unique<KillingFiles>(open_files(path_).value(), step),
                     std::make_shared<TestKeys>("a"));
-      ::_exit(folder.start_anew(slots()).ok() ? 0 : 1);
+      ::_exit(folder.start_anew(folder.look(), slots(), soon()).ok() ? 0 : 1);
     }
     int status = 0;
     ::waitpid(child, &status, 0);
@@ -158,7 +158,7 @@ TEST_F(KillTest, AFolderThatIsMadeAnewIsTheOldOneOrNoneOrAnEmptyOneWhereverItIsK
     if (folder->is_made()) {
       EXPECT_THAT(held_by(*folder), AnyOf(Eq(old), Eq(Holding()))) << step;
     }
-    ASSERT_TRUE(folder->start_anew(slots()).ok()) << step;
+    ASSERT_TRUE(folder->start_anew(folder->look(), slots(), soon()).ok()) << step;
     ASSERT_TRUE(folder->put_copy("a/b/c", kCopy, secret("new")).ok()) << step;
     expect_no_remains(*folder);
     if (WIFEXITED(status)) {

@@ -64,7 +64,7 @@ TEST_F(SealedFolderTest, AProcessThatRunsSeesWhatAnotherHasMade) {
 TEST_F(SealedFolderTest, TheNewestEnabledVersionIsMeantWhereNoneIsNamed) {
   const auto folder = open();
   ASSERT_TRUE(folder->add(kName, kSecret, secret("first")).ok());
-  ASSERT_EQ(folder->add_version(kName, kSecret, secret("second")).value().number, 2U);
+  ASSERT_EQ(rotate(*folder, kName, "second").value().number, 2U);
   EXPECT_EQ(content(*folder, kName), "second");
   EXPECT_EQ(content(*folder, kName, 1), "first");
   ASSERT_TRUE(folder->set_state(kName, 2, State::kDisabled).ok());
@@ -80,9 +80,9 @@ TEST_F(SealedFolderTest, TheNewestEnabledVersionIsMeantWhereNoneIsNamed) {
 TEST_F(SealedFolderTest, AVersionsNumberIsNotUsedAgain) {
   const auto folder = open();
   ASSERT_TRUE(folder->add(kName, kSecret, secret("first")).ok());
-  ASSERT_TRUE(folder->add_version(kName, kSecret, secret("second")).ok());
+  ASSERT_TRUE(rotate(*folder, kName, "second").ok());
   ASSERT_TRUE(folder->remove(kName, 2).ok());
-  EXPECT_EQ(folder->add_version(kName, kSecret, secret("third")).value().number, 3U);
+  EXPECT_EQ(rotate(*folder, kName, "third").value().number, 3U);
 }
 
 TEST_F(SealedFolderTest, ADeletedKeyIsGoneFromTheDiskToo) {

@@ -60,6 +60,13 @@ inline Result<NewPolicy> no_policy(const Version& /*version*/) { return NewPolic
 
 inline const NewVersion kSecret{Content::kSecret, Origin::kGenerated, "256", {}};
 
+/// The successor of what is there.
+inline Result<Version> rotate(Folder& folder, const std::string& name, std::string_view content) {
+  const auto read = VHSM_TRY(folder.find(name, soon()));
+  if (!read.has_value()) return no_such_key(name);
+  return folder.add_version(*read, kSecret, secret(content));
+}
+
 class SealedFolderTest : public KeystoreTest {
  protected:
   void SetUp() override {
