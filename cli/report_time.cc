@@ -15,12 +15,12 @@ using std::chrono::seconds;
 using std::chrono::system_clock;
 
 /// Up to the seconds, and how many characters that took.
-struct Clock {
+struct Timestamp {
   system_clock::time_point time;
   std::size_t used = 0;
 };
 
-std::optional<Clock> read_clock(const std::string& text) {
+std::optional<Timestamp> read_clock(const std::string& text) {
   int year = 0;
   unsigned month = 0;
   unsigned day = 0;
@@ -33,8 +33,8 @@ std::optional<Clock> read_clock(const std::string& text) {
   const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month),
                                          std::chrono::day(day)};
   if (read != 6 || !date.ok() || hour > 23 || minute > 59 || second > 60) return {};
-  return Clock{std::chrono::sys_days(date) + hours(hour) + minutes(minute) + seconds(second),
-               static_cast<std::size_t>(used)};
+  return Timestamp{std::chrono::sys_days(date) + hours(hour) + minutes(minute) + seconds(second),
+                   static_cast<std::size_t>(used)};
 }
 
 /// "Z", "+01:00": how far the clock is ahead of UTC.
