@@ -32,22 +32,16 @@ TEST(PackagedUnitsTest, EachThatHoldsKeysCanReadWhichBootThisIs) {
   }
 }
 
-/// Log and audit file, copies and sealed keys. Where the modes differ, each unit that starts
-/// changes them for the other.
-TEST(PackagedUnitsTest, EachThatHoldsKeysCanWriteInTheSameFoldersOfTheSameModes) {
-  for (const std::string unit : {"vhsmd.service", "vhsm-secrets.service"}) {
-    EXPECT_THAT(values_of(unit, "LogsDirectory"), ElementsAre("vhsm")) << unit;
-    EXPECT_THAT(values_of(unit, "LogsDirectoryMode"), ElementsAre("0750")) << unit;
-    EXPECT_THAT(values_of(unit, "StateDirectory"), ElementsAre("vhsm")) << unit;
-    EXPECT_THAT(values_of(unit, "StateDirectoryMode"), ElementsAre("0700")) << unit;
-  }
-}
-
-/// systemd gives these folders to the user that a unit names, and leaves them as they are where it
-/// names none: path_chown_recursive() in systemd's src/core.
-TEST(PackagedUnitsTest, OneAloneOwnsTheFolders) {
+/// Log and audit file, copies and sealed keys. Only vhsmd's unit makes the folders, so that they
+/// are its user's.
+TEST(PackagedUnitsTest, EachThatHoldsKeysCanWriteInTheFoldersThatVhsmdsUnitMakes) {
   EXPECT_THAT(values_of("vhsmd.service", "User"), ElementsAre("vhsm"));
-  EXPECT_THAT(values_of("vhsm-secrets.service", "User"), IsEmpty());
+  EXPECT_THAT(values_of("vhsmd.service", "LogsDirectory"), ElementsAre("vhsm"));
+  EXPECT_THAT(values_of("vhsmd.service", "StateDirectory"), ElementsAre("vhsm"));
+  EXPECT_THAT(values_of("vhsm-secrets.service", "StateDirectory"), IsEmpty());
+  EXPECT_THAT(values_of("vhsm-secrets.service", "LogsDirectory"), IsEmpty());
+  EXPECT_THAT(values_of("vhsm-secrets.service", "ReadWritePaths"),
+              ElementsAre("-/sys/kernel/config/tsm -/var/lib/vhsm -/var/log/vhsm"));
 }
 
 }  // namespace
