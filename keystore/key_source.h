@@ -46,4 +46,14 @@ class KeySource {
   }
 };
 
+/// The KBS itself was not to be had; what else failed is a verdict, or trouble of this VM.
+[[nodiscard]] constexpr bool is_outage(Errc code) noexcept {
+  return code == Errc::kUnreachable || code == Errc::kForged || code == Errc::kVersion;
+}
+
+/// The source's last word.
+[[nodiscard]] constexpr bool takes_back(Errc code) noexcept {
+  return code == Errc::kDenied || code == Errc::kMissing;
+}
+
 }  // namespace vhsm::keystore
