@@ -153,25 +153,25 @@ Status Shelf::forget(const KeyName& name) {
   });
 }
 
-Result<Shelf::Claim> Shelf::claim(const Place& place) {
+Result<Shelf::Claim> Shelf::claim(const Errand& errand) {
   return memory::run_protected([&]() -> Result<Claim> {
     const std::lock_guard lock(mutex_);
-    if (const auto found = entries_.find(place); found != entries_.end()) {
+    if (const auto found = entries_.find(errand.place); found != entries_.end()) {
       return Claim{found->second, nullptr, false};
     }
-    auto& flight = flights_[place];
+    auto& flight = flights_[errand];
     const bool mine = flight == nullptr || !flight->ours();
     if (mine) flight = std::make_shared<Flight>();
     return Claim{std::nullopt, flight, mine};
   });
 }
 
-void Shelf::land(const Place& place, const std::shared_ptr<Flight>& flight,
+void Shelf::land(const Errand& errand, const std::shared_ptr<Flight>& flight,
                  const Result<Entry>& entry) {
   static_cast<void>(memory::run_protected([&]() -> Status {
     const std::lock_guard lock(mutex_);
-    if (entry.ok()) entries_.emplace(place, entry.value());
-    flights_.erase(place);
+    if (entry.ok()) entries_.emplace(errand.place, entry.value());
+    flights_.erase(errand);
     return {};
   }));
   flight->land(entry);
@@ -184,15 +184,15 @@ Result<Entry> Shelf::open(const KeyUri& uri, Deadline deadline) {
     return fail(Errc::kUnsupported, "only keys in a folder (keystore = dir:) have versions",
                 uri.name.uri());
   }
-  return open_at({uri.name}, deadline, [&] { return fetch(uri, deadline); });
+  return open_at({{uri.name}, uri.wants_secret()}, deadline, [&] { return fetch(uri, deadline); });
 }
 
-Result<Entry> Shelf::open_at(const Place& place, Deadline deadline, const Bring& bring) {
-  auto claimed = VHSM_TRY(claim(place));
+Result<Entry> Shelf::open_at(const Errand& errand, Deadline deadline, const Bring& bring) {
+  auto claimed = VHSM_TRY(claim(errand));
   if (claimed.entry) return *std::move(claimed.entry);
-  if (!claimed.mine) return claimed.flight->wait(place.name, deadline);
+  if (!claimed.mine) return claimed.flight->wait(errand.place.name, deadline);
   const Result<Entry> entry = fly(bring);
-  land(place, claimed.flight, entry);
+  land(errand, claimed.flight, entry);
   return entry;
 }
 
@@ -226,7 +226,7 @@ Result<Entry> Shelf::open_in_folder(const Place& place, Deadline deadline) {
 }
 
 Result<Entry> Shelf::unseal_at(const Place& place, Deadline deadline) {
-  return open_at(place, deadline, [&] { return unseal(place, deadline); });
+  return open_at({place}, deadline, [&] { return unseal(place, deadline); });
 }
 
 Result<Entry> Shelf::unseal(const Place& place, Deadline deadline) {

@@ -42,6 +42,17 @@ struct Place {
   }
 };
 
+/// What one flight brings. What it fails at is no answer to who asks for the other kind of key.
+struct Errand {
+  Place place;
+  bool secret =
+      false;  ///< a symmetric key is asked for at the source; in the folder one kind stands
+
+  friend bool operator<(const Errand& a, const Errand& b) noexcept {
+    return std::tie(a.place, a.secret) < std::tie(b.place, b.secret);
+  }
+};
+
 /// One point in time on two clocks: what a lease counts by, and what waiting ends by.
 struct Moment {
   BootTime boot;
@@ -116,8 +127,8 @@ class Shelf {
 
   Result<std::optional<Entry>> here(const Place& place);
   Result<std::optional<Place>> place_in_folder(const KeyUri& uri, Deadline deadline);
-  Result<Entry> open_at(const Place& place, Deadline deadline, const Bring& bring);
-  Result<Claim> claim(const Place& place);
+  Result<Entry> open_at(const Errand& errand, Deadline deadline, const Bring& bring);
+  Result<Claim> claim(const Errand& errand);
   Result<Entry> fetch(const KeyUri& uri, Deadline deadline);
   Result<Entry> open_in_folder(const Place& place, Deadline deadline);
   Result<Entry> lend(const KeyUri& uri, const Error& outage);
@@ -142,7 +153,8 @@ class Shelf {
   Status compare(Permit& permit, const SecretBytes& secret);
   void withdraw(Permit& permit, Errc why, const Entry* successor);
   void note_failure(Permit& permit, const Error& error);
-  void land(const Place& place, const std::shared_ptr<Flight>& flight, const Result<Entry>& entry);
+  void land(const Errand& errand, const std::shared_ptr<Flight>& flight,
+            const Result<Entry>& entry);
 
   std::shared_ptr<KeySource> source_;
   std::shared_ptr<Metrics> metrics_;
@@ -154,7 +166,7 @@ class Shelf {
   std::weak_ptr<Renewer> renewer_;
   std::mutex mutex_;
   std::map<Place, Entry> entries_;
-  std::map<Place, std::shared_ptr<Flight>> flights_;
+  std::map<Errand, std::shared_ptr<Flight>> flights_;
 };
 
 }  // namespace vhsm::keystore
