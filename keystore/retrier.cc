@@ -35,6 +35,20 @@ bool is_refusal(Errc code) noexcept {
          code == Errc::kPolicy;
 }
 
+/// Nobody is spared by a pause: it was not asked, or its source spares it.
+bool may_come_soon(Errc code) noexcept {
+  return code == Errc::kUnreachable;
+}
+
+/// An exception (bad_alloc) is an outcome, too: others wait for one.
+Result<Entry> bring(Shelf& shelf, const KeyUri& uri, TimePoint deadline) noexcept {
+  try {
+    return shelf.open(uri, deadline);
+  } catch (...) {
+    return fail(Errc::kOutOfMemory, "no memory to fetch the key", uri.name.path());
+  }
+}
+
 }  // namespace
 
 /// The keys that one process waits for.
@@ -119,7 +133,7 @@ class Retrier::Wanted {
     key.busy = false;
     key.reason = failure;
     key.due = now + kShortPause;
-    if (failure.code == Errc::kUnreachable) return;
+    if (may_come_soon(failure.code)) return;
     key.breaker.failed(failure, now, jitter(now));
     key.due = key.breaker.until();
   }
@@ -138,7 +152,7 @@ Retrier::~Retrier() = default;
 
 void Retrier::attempt(Desk<Wanted>& desk, Shelf& shelf, const KeyUri& uri,
                       std::chrono::milliseconds patience) {
-  const auto entry = shelf.open(uri, steady_clock::now() + patience);
+  const auto entry = bring(shelf, uri, steady_clock::now() + patience);
   const auto failure = entry.ok() ? std::nullopt : std::optional(entry.error());
   desk.with([&](Wanted& wanted) { wanted.settle(uri, failure); });
 }

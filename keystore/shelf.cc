@@ -20,9 +20,13 @@ class Flight {
   /// A flight of an ancestor's thread will never land in this process.
   [[nodiscard]] bool ours() const noexcept { return generation_ == memory::generation(); }
 
-  void land(const Result<Entry>& entry) {
+  void land(const Result<Entry>& entry) noexcept {
     const std::lock_guard lock(mutex_);
-    entry_.emplace(entry);
+    try {
+      entry_.emplace(entry);
+    } catch (...) {
+      entry_.emplace(fail(Errc::kOutOfMemory, "no memory to fetch the key"));
+    }
     landed_.notify_all();
   }
 
@@ -170,8 +174,8 @@ void Shelf::land(const Errand& errand, const std::shared_ptr<Flight>& flight,
                  const Result<Entry>& entry) {
   static_cast<void>(memory::run_protected([&]() -> Status {
     const std::lock_guard lock(mutex_);
-    if (entry.ok()) entries_.emplace(errand.place, entry.value());
     flights_.erase(errand);
+    if (entry.ok()) entries_.emplace(errand.place, entry.value());
     return {};
   }));
   flight->land(entry);

@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <functional>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -32,16 +33,20 @@ class FakeSource final : public KeySource {
  public:
   Result<SecretBytes> fetch(const KeyName& name, steady_clock::time_point /*deadline*/) override {
     ++fetches;
-    return answer(name);
+    auto secret = answer(name);
+    answered = steady_clock::now();
+    return secret;
   }
   Result<SecretBytes> renew(const KeyName& name, steady_clock::time_point since,
                             steady_clock::time_point /*deadline*/) override {
     last_since = since;
     if (std::this_thread::get_id() == user) ++renewals_by_user;
     while (hangs) std::this_thread::sleep_for(1ms);
-    auto answered = answer(name);
+    if (throws.exchange(false)) throw std::bad_alloc();
+    auto secret = answer(name);
+    answered = steady_clock::now();
     ++renewals;
-    return answered;
+    return secret;
   }
   Status prove(steady_clock::time_point since, steady_clock::time_point /*deadline*/) override {
     last_since = since;
@@ -57,7 +62,9 @@ class FakeSource final : public KeySource {
   std::atomic<int> renewals{0};
   std::atomic<int> renewals_by_user{0};
   std::atomic<int> proofs{0};
+  std::atomic<bool> throws{false};  ///< a renewal, once
   std::atomic<steady_clock::time_point> last_since;
+  std::atomic<steady_clock::time_point> answered;  ///< when the last release was
   const std::thread::id user = std::this_thread::get_id();
 
  private:
@@ -224,6 +231,15 @@ TEST_F(GateTest, AVerdictIsNoOutage) {
     EXPECT_TRUE(happens([&] { return signing(key) == std::nullopt; }));
   }
   EXPECT_THAT(folder_.read("log"), Not(HasSubstr("outage")));
+}
+
+TEST_F(GateTest, ARenewalForWhichThereIsNoMemoryIsTriedAgain) {
+  const KeyPtr key = opened();
+  EXPECT_EQ(signing(key), std::nullopt);
+  source_->throws = true;
+  pass(1h);
+  EXPECT_EQ(signing(key), Errc::kOutOfMemory);
+  EXPECT_TRUE(happens([&] { return signing(key) == std::nullopt; }));
 }
 
 class TakenBack : public GateTest, public ::testing::WithParamInterface<Errc> {};
