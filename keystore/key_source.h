@@ -21,9 +21,11 @@ class KeySource {
 
   /// Brings the secret called `name` into protected memory: the stored bytes, unmodified.
   /// Blocks until `deadline` at most. Thread-safe. Never called inside a ProtectedScope.
-  /// May be asked again at once after kUnreachable: a source spares a dead service on its own.
+  /// May be asked again at once after kUnreachable and kInUse: a source spares a dead service on
+  /// its own.
   /// @errors kNotAttested, kDenied, kMissing, kVersion, kUnreachable, kForged, kNoPlatform,
-  ///         kPlatform, kMemoryLimit; the subject names the key or the endpoint.
+  ///         kPlatform, kMemoryLimit; kInUse when a proof for others takes too long; the subject
+  ///         names the key or the endpoint.
   virtual Result<SecretBytes> fetch(const KeyName& name,
                                     std::chrono::steady_clock::time_point deadline) = 0;
 

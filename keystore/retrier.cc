@@ -37,7 +37,7 @@ bool is_refusal(Errc code) noexcept {
 
 /// Nobody is spared by a pause: it was not asked, or its source spares it.
 bool may_come_soon(Errc code) noexcept {
-  return code == Errc::kUnreachable;
+  return code == Errc::kUnreachable || code == Errc::kInUse;
 }
 
 /// An exception (bad_alloc) is an outcome, too: others wait for one.

@@ -222,7 +222,7 @@ TEST_F(GateTest, InAnOutageAKeyServesForTheGraceAndTheLogSaysSo) {
 TEST_F(GateTest, AVerdictIsNoOutage) {
   make_keystore(lease(1h, 1h));
   const KeyPtr key = opened();
-  for (const Errc verdict : {Errc::kNotAttested, Errc::kPlatform}) {
+  for (const Errc verdict : {Errc::kNotAttested, Errc::kPlatform, Errc::kInUse}) {
     source_->broken = verdict;
     pass(1h);
     EXPECT_TRUE(happens([&] { return signing(key) == verdict; }));

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <latch>
 #include <sstream>
 
 #include "memory/protected_memory.h"
@@ -99,6 +100,26 @@ TEST_F(ClientTest, ThreadsThatWaitForAnAttestationShareItsFailure) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(refused, 4);
   EXPECT_EQ(metrics->reports, 1U);
+}
+
+// The KBS is well: who has no time to wait for our own attestation says nothing of it.
+TEST_F(ClientTest, WhoDoesNotWaitForAnothersAttestationMakesNoKbsLookDead) {
+  std::latch reached(1);
+  std::latch goes_on(1);
+  kbs.on_auth = [&](const auto&, auto&) {
+    reached.count_down();
+    goes_on.wait();
+    return false;
+  };
+  client();
+  std::thread first([&] { EXPECT_EQ(outcome(), "the key of www"); });
+  reached.wait();
+  for (int hasty = 0; hasty < 2; ++hasty) {
+    const auto refused = client().fetch(name_of("default/tls/mail"), Clock::now() + 20ms);
+    EXPECT_EQ(refused.error().code, Errc::kInUse) << describe(refused.error());
+  }
+  goes_on.count_down();
+  first.join();
 }
 
 TEST_F(ClientTest, AnEndedSessionIsAttestedAnewOnce) {
