@@ -39,9 +39,10 @@ class KeySource {
   }
 
   /// Proves this VM without asking for a key, as renew() does.
+  /// @return when the proof was begun: one that others had serves, too, if it is late enough.
   /// @errors as fetch() but kMissing and kDenied.
-  virtual Status prove(std::chrono::steady_clock::time_point since,
-                       std::chrono::steady_clock::time_point deadline) {
+  virtual Result<std::chrono::steady_clock::time_point> prove(
+      std::chrono::steady_clock::time_point since, std::chrono::steady_clock::time_point deadline) {
     static_cast<void>(since);
     static_cast<void>(deadline);
     return fail(Errc::kNoPlatform, "this source of keys proves nothing");

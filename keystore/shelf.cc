@@ -45,6 +45,8 @@ class Flight {
 
 namespace {
 
+using std::chrono::steady_clock;
+
 /// For another thread that unseals the same key.
 constexpr std::chrono::seconds kDiskPatience{5};
 
@@ -94,7 +96,7 @@ Result<std::optional<Entry>> Shelf::here(const Place& place) {
 
 Result<std::optional<Entry>> Shelf::find(const KeyUri& uri) {
   if (folder_ == nullptr || !folder_->is_unlocked()) return here({uri.name});
-  const auto deadline = std::chrono::steady_clock::now() + kDiskPatience;
+  const auto deadline = steady_clock::now() + kDiskPatience;
   const auto place = VHSM_TRY(place_in_folder(uri, deadline));
   if (!place.has_value()) return here({uri.name});
   Entry entry = VHSM_TRY(unseal_at(*place, deadline));
@@ -125,6 +127,7 @@ Status Shelf::check_free(const KeyUri& uri, Deadline deadline) {
 
 Status Shelf::add(const KeyName& name, Entry entry, std::optional<Moment> proven) {
   put_under_gate(gate_, KeyUri{name, std::nullopt, std::nullopt}, false, entry, proven);
+  if (entry.permit != nullptr && !proven) entry.permit->came_to_be(steady_clock::now());
   const bool added = VHSM_TRY(memory::run_protected([&]() -> Result<bool> {
     const std::lock_guard lock(mutex_);
     return entries_.emplace(Place{name}, entry).second;
@@ -222,7 +225,7 @@ Result<std::optional<Place>> Shelf::place_in_folder(const KeyUri& uri, Deadline 
 /// Its first user need not wait for a proof of this VM: whoever opens it does, as for a fetch.
 Result<Entry> Shelf::open_in_folder(const Place& place, Deadline deadline) {
   Entry entry = VHSM_TRY(unseal_at(place, deadline));
-  const auto left = deadline - std::chrono::steady_clock::now();
+  const auto left = deadline - steady_clock::now();
   if (entry.permit != nullptr) {
     entry.permit->prepare(std::chrono::duration_cast<std::chrono::milliseconds>(left));
   }
@@ -277,8 +280,9 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
   if (source_ == nullptr) {
     return fail(Errc::kMissing, "the key is not here and no KBS is configured", uri.name.uri());
   }
-  const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
+  const BootTime asked = gate_.now();
   const auto secret = source_->fetch(uri.name, deadline);
+  const Moment released{asked, steady_clock::now()};
   if (!secret.ok()) {
     const Error error = secret.error().about(uri.name.uri());
     drop_copy(uri.name, error.code);
@@ -287,7 +291,7 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
   auto read = read_from_source(uri, secret.value());
   if (!read.ok()) return read.error().about(uri.name.uri());
   Entry entry = std::move(read).value();
-  put_under_gate(gate_, uri, true, entry, begun);
+  put_under_gate(gate_, uri, true, entry, released);
   keep_copy(uri, entry, secret.value());
   return entry;
 }

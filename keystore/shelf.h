@@ -53,10 +53,11 @@ struct Errand {
   }
 };
 
-/// One point in time on two clocks: what a lease counts by, and what waiting ends by.
+/// A proof of this VM that was accepted, on two clocks: what a lease counts by, and what proofs are
+/// dated by.
 struct Moment {
-  BootTime boot;
-  std::chrono::steady_clock::time_point steady;
+  BootTime boot;                                 ///< it was not begun earlier
+  std::chrono::steady_clock::time_point steady;  ///< it was not accepted later
 };
 
 /// Thread-safe; usable on both sides of a fork. Its lock is held inside scopes only, which a fork
@@ -93,12 +94,11 @@ class Shelf {
   Status check_free(const KeyUri& uri, Deadline deadline);
 
   /// A key that was made here.
-  /// @param proven  when the proof of this VM was begun that it was made on, if there was one.
+  /// @param proven  the proof of this VM that it was made on, if there was one.
   /// @errors kInvalidArgument when the name is taken, kForked.
   Status add(const KeyName& name, Entry entry, std::optional<Moment> proven);
 
-  /// A proof of this VM that was begun just now.
-  /// @return when it was begun.
+  /// A proof of this VM that was begun at `since` or later.
   /// @errors as KeySource::prove().
   Result<Moment> prove(Deadline since, Deadline deadline);
 
@@ -149,8 +149,8 @@ class Shelf {
                         Entry& entry) const;
   void put_under_gate(const GateTerms& terms, const KeyUri& uri, bool at_source, Entry& entry,
                       std::optional<Moment> proven) const;
-  Status renew_at_source(Permit& permit, Deadline deadline);
-  Status compare(Permit& permit, const SecretBytes& secret);
+  Result<Moment> renew_at_source(Permit& permit, Deadline deadline);
+  Status compare(Permit& permit, const SecretBytes& secret, const Moment& released);
   void withdraw(Permit& permit, Errc why, const Entry* successor);
   void note_failure(Permit& permit, const Error& error);
   void land(const Errand& errand, const std::shared_ptr<Flight>& flight,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The shelf's keys under a gate: proofs of this VM, and what comes of them.
+#include <algorithm>
 #include <utility>
 
 #include "keystore/local_key.h"
@@ -9,11 +10,21 @@
 namespace vhsm::keystore {
 namespace {
 
+using std::chrono::steady_clock;
+
 bool same_key(const Entry& a, const Entry& b) {
   if (a.symmetric != nullptr && b.symmetric != nullptr) {
     return a.symmetric->fingerprint() == b.symmetric->fingerprint();
   }
   return a.key != nullptr && b.key != nullptr && a.public_key_info == b.public_key_info;
+}
+
+/// Of leases that are due together one proof may serve all, but not the one that holds now, nor one
+/// that would be of little use: renewals begin in the third quarter, so that is a quarter.
+Permit::TimePoint earliest_proof(Permit& permit) {
+  const GateTerms& terms = permit.lease().terms();
+  if (terms.gate != Gate::kLease) return permit.proven();
+  return std::max(permit.proven(), steady_clock::now() - terms.lease / 4);
 }
 
 }  // namespace
@@ -38,33 +49,36 @@ void Shelf::put_under_gate(const GateTerms& terms, const KeyUri& uri, bool at_so
 }
 
 Result<Moment> Shelf::prove(Deadline since, Deadline deadline) {
-  const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
   if (source_ == nullptr) {
     return fail(Errc::kBadConfig, "no KBS is configured to prove this VM to: set kbs");
   }
-  VHSM_TRY(source_->prove(since, deadline));
-  return begun;
+  const BootTime boot = gate_.now();
+  const Deadline asked = steady_clock::now();
+  const Deadline begun = VHSM_TRY(source_->prove(since, deadline));
+  return Moment{boot - std::max(asked - begun, BootTime(0)), steady_clock::now()};
 }
 
 Status Shelf::renew(Permit& permit, Deadline deadline) {
-  const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
-  const Status renewed = [&]() -> Status {
-    if (permit.at_source()) return renew_at_source(permit, deadline);
-    [[maybe_unused]] const Moment proven = VHSM_TRY(prove(permit.proven(), deadline));
-    return {};
-  }();
-  if (renewed.ok()) {
-    permit.grant(begun.boot, begun.steady);
-  } else {
-    note_failure(permit, renewed.error());
+  const auto proven = permit.at_source() ? renew_at_source(permit, deadline)
+                                         : prove(earliest_proof(permit), deadline);
+  if (!proven.ok()) {
+    note_failure(permit, proven.error());
+    return proven.error();
   }
-  return renewed;
+  permit.grant(proven.value().boot, proven.value().steady);
+  return {};
 }
 
-Status Shelf::renew_at_source(Permit& permit, Deadline deadline) {
+/// The source's word is given now, whenever the proof was begun that it is given on.
+Result<Moment> Shelf::renew_at_source(Permit& permit, Deadline deadline) {
   const KeyName& name = permit.uri().name;
-  const auto secret = source_->renew(name, permit.proven(), deadline);
-  if (secret.ok()) return compare(permit, secret.value());
+  const BootTime asked = gate_.now();
+  const auto secret = source_->renew(name, earliest_proof(permit), deadline);
+  const Moment released{asked, steady_clock::now()};
+  if (secret.ok()) {
+    VHSM_TRY(compare(permit, secret.value(), released));
+    return released;
+  }
   const Errc why = secret.error().code;
   if (takes_back(why)) withdraw(permit, why, nullptr);
   drop_copy(name, why);
@@ -72,15 +86,14 @@ Status Shelf::renew_at_source(Permit& permit, Deadline deadline) {
 }
 
 /// A key that was replaced is gone; its successor takes its place here.
-Status Shelf::compare(Permit& permit, const SecretBytes& secret) {
+Status Shelf::compare(Permit& permit, const SecretBytes& secret, const Moment& released) {
   const KeyName& name = permit.uri().name;
   const auto here = VHSM_TRY(this->here({name}));
   if (!here.has_value() || here->permit.get() != &permit) return {};  // deleted: nobody decides
   Entry fresh = VHSM_TRY(read_from_source(permit.uri(), secret));
   keep_copy(permit.uri(), fresh, secret);
   if (same_key(*here, fresh)) return {};
-  put_under_gate(gate_, permit.uri(), true, fresh,
-                 Moment{gate_.now(), std::chrono::steady_clock::now()});
+  put_under_gate(gate_, permit.uri(), true, fresh, released);
   withdraw(permit, Errc::kMissing, &fresh);
   return fail(Errc::kMissing, "the KBS holds another key under this name now", name.uri());
 }

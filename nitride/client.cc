@@ -359,7 +359,7 @@ Result<Client::SessionPtr> Client::admission_at(State& state, std::size_t endpoi
   return made;
 }
 
-Status Client::prove(TimePoint since, TimePoint deadline) {
+Result<TimePoint> Client::prove(TimePoint since, TimePoint deadline) {
   Attempt attempt{"renewal", nullptr, since, deadline};
   VHSM_TRY(may_ask(attempt));
   State* const state = VHSM_TRY(this->state());
@@ -368,7 +368,7 @@ Status Client::prove(TimePoint since, TimePoint deadline) {
                                     [&](std::size_t endpoint, const Limits& limits) {
                                       return admission_at(*state, endpoint, attempt, limits);
                                     });
-  if (admitted.ok()) return {};
+  if (admitted.ok()) return admitted.value()->began;
   return attempt.about(admitted.error());
 }
 

@@ -67,7 +67,7 @@ class Client final : public keystore::KeySource {
   Result<SecretBytes> fetch(const keystore::KeyName& name, TimePoint deadline) override;
   Result<SecretBytes> renew(const keystore::KeyName& name, TimePoint since,
                             TimePoint deadline) override;
-  Status prove(TimePoint since, TimePoint deadline) override;
+  Result<TimePoint> prove(TimePoint since, TimePoint deadline) override;
 
   /// Asks each endpoint for a challenge, within connect_timeout each. Attests nothing.
   [[nodiscard]] std::vector<Probe> probe();
