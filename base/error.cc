@@ -44,7 +44,7 @@ constexpr std::array<Text, 34> kTexts{{
     {"forged", "someone changed the KBS's answer: check kbs, kbs_ca and the network"},
     {"not granted", "root decides: vhsm key grants, vhsm key grant NAME --user USER"},
     {"no vhsmd", "start vhsmd, after an upgrade anew; keystore in vhsm.cnf names its socket"},
-    {"in use", "end the other one first"},
+    {"in use", "wait for the other one, or end it"},
     {"key damaged", "something overwrote this program's memory: restart it and look for the cause"},
     {"keystore damaged",
      "restore the folder of keys from a backup; vhsm keystore check names what is wrong"},

@@ -12,9 +12,11 @@
 
 namespace vhsm::cli {
 
-/// Whether it may pass: whom we asked was not there, or a slot of the folder waits for the KBS.
+/// Whether it may pass: whom we asked was not there, or waits for another attestation, or a slot of
+/// the folder waits for the KBS.
 [[nodiscard]] constexpr bool may_pass(Errc code) noexcept {
-  return code == Errc::kUnreachable || code == Errc::kNoDaemon || code == Errc::kSealed;
+  return code == Errc::kUnreachable || code == Errc::kInUse || code == Errc::kNoDaemon ||
+         code == Errc::kSealed;
 }
 
 /// Calls `ask` until it gets an answer, or `patience` is over: then the last error counts.

@@ -56,6 +56,9 @@ struct KeyUri {
   /// What parse() reads again.
   [[nodiscard]] std::string text() const;
 
+  /// A symmetric key; all else of a name (key pair, certificates) comes together.
+  [[nodiscard]] bool wants_secret() const noexcept { return type == ObjectType::kSecret; }
+
   friend bool operator==(const KeyUri&, const KeyUri&) = default;
 };
 

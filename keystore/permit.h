@@ -58,15 +58,17 @@ class Permit : public std::enable_shared_from_this<Permit> {
   [[nodiscard]] Lease& lease() noexcept { return lease_; }
   [[nodiscard]] const KeyUri& uri() const noexcept { return uri_; }
   [[nodiscard]] bool at_source() const noexcept { return at_source_; }
-  /// When the proof that holds was begun.
+  /// When the proof that holds was accepted: one that renews it is begun later.
   [[nodiscard]] TimePoint proven() const noexcept { return proven_.load(); }
   /// A renewal is due then, as far as this clock can tell.
   [[nodiscard]] TimePoint due() const noexcept;
   /// This process has somebody who renews it.
   void attended() noexcept { attended_.store(memory::generation(), std::memory_order_relaxed); }
 
-  /// A proof that was begun then was accepted.
+  /// A proof that was begun at `since` was accepted before `proven`.
   void grant(BootTime since, TimePoint proven) noexcept;
+  /// The key was made then: an earlier proof does not do.
+  void came_to_be(TimePoint at) noexcept { proven_.store(at); }
   /// The source was away, and a copy has been found: for so long.
   void lend(std::chrono::seconds left) noexcept;
   void failed(Errc why) noexcept { why_.store(why, std::memory_order_relaxed); }

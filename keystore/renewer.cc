@@ -15,9 +15,20 @@ namespace {
 using std::chrono::steady_clock;
 using TimePoint = steady_clock::time_point;
 
+/// An exception (bad_alloc) is an outcome, too: the lease is tried again after it.
+Status renew(Shelf& shelf, Permit& permit, TimePoint deadline) noexcept {
+  try {
+    return shelf.renew(permit, deadline);
+  } catch (...) {
+    if (!permit.revoked()) permit.failed(Errc::kOutOfMemory);
+    return fail(Errc::kOutOfMemory, "no memory to renew the lease", permit.uri().name.path());
+  }
+}
+
 }  // namespace
 
-/// The leases that one process renews, in the order in which they are due.
+/// The leases that one process renews, in the order in which they are due. Once one is here, what
+/// becomes of it takes no memory.
 class Renewer::Round {
  public:
   using Task = PermitPtr;
@@ -25,8 +36,8 @@ class Renewer::Round {
   void add(const PermitPtr& permit) {
     const auto item = items_.try_emplace(permit.get()).first;
     if (item->second.permit.lock() == permit) return;
-    item->second.permit = permit;  // also where another one was before that nobody has any more
     schedule(*item, permit->due());
+    item->second.permit = permit;  // also where another one was before that nobody has any more
   }
 
   /// Somebody needs it now; what has just failed waits its time all the same.
@@ -81,11 +92,13 @@ class Renewer::Round {
   }
 
  private:
+  using Schedule = std::set<std::pair<TimePoint, const Permit*>>;
   struct Item {
     std::weak_ptr<Permit> permit;  ///< keys that nobody has any more are not renewed
     TimePoint due;
     Breaker breaker;
-    bool busy = false;  ///< a try is under way: it is not in the schedule
+    bool busy = false;               ///< a try is under way: it is not in the schedule
+    Schedule::node_type place = {};  ///< in the schedule, meanwhile
     std::uint64_t tries = 0;
 
     /// It has just failed.
@@ -94,9 +107,15 @@ class Renewer::Round {
   using Items = std::map<const Permit*, Item>;
 
   void schedule(Items::value_type& item, TimePoint due) {
-    schedule_.erase({item.second.due, item.first});
+    auto place = schedule_.extract({item.second.due, item.first});
+    if (place.empty()) place = std::move(item.second.place);
+    if (place.empty()) {
+      schedule_.emplace(due, item.first);
+    } else {
+      place.value() = {due, item.first};
+      schedule_.insert(std::move(place));
+    }
     item.second.due = due;
-    schedule_.emplace(due, item.first);
   }
 
   void postpone(Items::value_type& item, const Permit& permit, const Status& renewed) {
@@ -111,7 +130,7 @@ class Renewer::Round {
   }
 
   PermitPtr taken(Items::value_type& item) {
-    schedule_.erase({item.second.due, item.first});
+    item.second.place = schedule_.extract({item.second.due, item.first});
     PermitPtr permit = item.second.permit.lock();
     item.second.busy = permit != nullptr;
     if (permit == nullptr) items_.erase(item.first);
@@ -119,7 +138,7 @@ class Renewer::Round {
   }
 
   Items items_;
-  std::set<std::pair<TimePoint, const Permit*>> schedule_;
+  Schedule schedule_;
 };
 
 Renewer::Renewer(std::shared_ptr<Shelf> shelf, std::chrono::milliseconds patience,
@@ -130,7 +149,7 @@ Renewer::~Renewer() = default;
 
 void Renewer::attempt(Desk<Round>& desk, Shelf& shelf, const PermitPtr& permit,
                       std::chrono::milliseconds limit) {
-  const Status renewed = shelf.renew(*permit, steady_clock::now() + limit);
+  const Status renewed = renew(shelf, *permit, steady_clock::now() + limit);
   desk.with([&](Round& round) { round.settle(permit, renewed); });
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "base/breaker.h"
@@ -14,9 +15,39 @@ namespace {
 using std::chrono::steady_clock;
 using TimePoint = steady_clock::time_point;
 
-/// A source that cannot be reached spares itself; it may be asked often, and is back at once.
-constexpr std::chrono::milliseconds kUnreachablePause{250};
+/// Of what may come soon.
+constexpr std::chrono::milliseconds kShortPause{250};
 constexpr std::size_t kMostWanted = 256;
+
+/// What one fetch serves is one wish. Who asks for something else of the same name gets an answer
+/// of his own.
+struct ByWish {
+  bool operator()(const KeyUri& a, const KeyUri& b) const noexcept { return of(a) < of(b); }
+
+ private:
+  using Wish = std::tuple<const KeyName&, bool, const std::optional<std::uint32_t>&>;
+  static Wish of(const KeyUri& uri) noexcept { return {uri.name, uri.wants_secret(), uri.version}; }
+};
+
+/// What time alone does not cure, as long as nobody changes what is stored, or who may have it.
+bool is_refusal(Errc code) noexcept {
+  return takes_back(code) || code == Errc::kBadFormat || code == Errc::kUnsupported ||
+         code == Errc::kPolicy;
+}
+
+/// Nobody is spared by a pause: it was not asked, or its source spares it.
+bool may_come_soon(Errc code) noexcept {
+  return code == Errc::kUnreachable || code == Errc::kInUse;
+}
+
+/// An exception (bad_alloc) is an outcome, too: others wait for one.
+Result<Entry> bring(Shelf& shelf, const KeyUri& uri, TimePoint deadline) noexcept {
+  try {
+    return shelf.open(uri, deadline);
+  } catch (...) {
+    return fail(Errc::kOutOfMemory, "no memory to fetch the key", uri.name.path());
+  }
+}
 
 }  // namespace
 
@@ -27,10 +58,10 @@ class Retrier::Wanted {
 
   /// @errors kUnreachable: who asks for names that nobody has must not make us ask for ever more.
   Status add(const KeyUri& uri) {
-    if (keys_.size() >= kMostWanted && gone(uri.name) && !forget_one()) {
+    if (keys_.size() >= kMostWanted && gone(uri) && !forget_one()) {
       return fail(Errc::kUnreachable, "too many keys are being fetched", uri.name.uri());
     }
-    keys_.try_emplace(uri.name, Key{uri, {}, {}, {}, false});
+    keys_.try_emplace(uri);
     return {};
   }
 
@@ -39,8 +70,9 @@ class Retrier::Wanted {
   std::optional<KeyUri> take(TimePoint now) {
     const auto soonest = std::ranges::min_element(keys_, {}, &Wanted::when);
     if (soonest == keys_.end() || when(*soonest) > now) return std::nullopt;
+    auto uri = std::optional(soonest->first);
     soonest->second.busy = true;
-    return soonest->second.uri;
+    return uri;
   }
 
   [[nodiscard]] std::optional<TimePoint> due() const {
@@ -49,8 +81,8 @@ class Retrier::Wanted {
     return soonest->second.due;
   }
 
-  void settle(const KeyName& name, const std::optional<Error>& failure) {
-    const auto key = keys_.find(name);
+  void settle(const KeyUri& uri, const std::optional<Error>& failure) {
+    const auto key = keys_.find(uri);
     if (key == keys_.end()) return;
     if (!failure.has_value()) {
       keys_.erase(key);
@@ -60,37 +92,36 @@ class Retrier::Wanted {
   }
 
   /// Whether a key's first try has had an outcome.
-  [[nodiscard]] bool settled(const KeyName& name) const {
-    return gone(name) || keys_.at(name).reason.has_value();
+  [[nodiscard]] bool settled(const KeyUri& uri) const {
+    return gone(uri) || keys_.at(uri).reason.has_value();
   }
 
   /// Why it is not here yet; nothing when it is.
-  [[nodiscard]] std::optional<Error> reason(const KeyName& name) const {
-    if (gone(name)) return std::nullopt;
-    const auto& reason = keys_.at(name).reason;
+  [[nodiscard]] std::optional<Error> reason(const KeyUri& uri) const {
+    if (gone(uri)) return std::nullopt;
+    const auto& reason = keys_.at(uri).reason;
     if (reason.has_value()) return reason;
-    return fail(Errc::kUnreachable, "the key is still being fetched", name.uri());
+    return fail(Errc::kUnreachable, "the key is still being fetched", uri.name.uri());
   }
 
  private:
   struct Key {
-    KeyUri uri;
-    Breaker breaker;
-    std::optional<Error> reason;  ///< of the last try
-    TimePoint due;
-    bool busy;  ///< a try is under way
+    Breaker breaker = {};
+    std::optional<Error> reason = {};  ///< of the last try
+    TimePoint due = {};
+    bool busy = false;  ///< a try is under way
   };
-  using Keys = std::map<KeyName, Key>;
+  using Keys = std::map<KeyUri, Key, ByWish>;
 
   static TimePoint when(const Keys::value_type& item) {
     return item.second.busy ? TimePoint::max() : item.second.due;
   }
 
-  /// A name that nobody has gives way to one that somebody may have.
+  /// What nobody has gives way to what somebody may have.
   bool forget_one() {
     const auto refused = std::ranges::find_if(keys_, [](const auto& item) {
       const auto& reason = item.second.reason;
-      return reason && (reason->code == Errc::kMissing || reason->code == Errc::kDenied);
+      return reason && is_refusal(reason->code);
     });
     if (refused == keys_.end()) return false;
     keys_.erase(refused);
@@ -101,13 +132,13 @@ class Retrier::Wanted {
     const auto now = steady_clock::now();
     key.busy = false;
     key.reason = failure;
-    key.due = now + kUnreachablePause;
-    if (failure.code == Errc::kUnreachable) return;
+    key.due = now + kShortPause;
+    if (may_come_soon(failure.code)) return;
     key.breaker.failed(failure, now, jitter(now));
     key.due = key.breaker.until();
   }
 
-  [[nodiscard]] bool gone(const KeyName& name) const { return !keys_.contains(name); }
+  [[nodiscard]] bool gone(const KeyUri& uri) const { return !keys_.contains(uri); }
 
   Keys keys_;
 };
@@ -121,9 +152,9 @@ Retrier::~Retrier() = default;
 
 void Retrier::attempt(Desk<Wanted>& desk, Shelf& shelf, const KeyUri& uri,
                       std::chrono::milliseconds patience) {
-  const auto entry = shelf.open(uri, steady_clock::now() + patience);
+  const auto entry = bring(shelf, uri, steady_clock::now() + patience);
   const auto failure = entry.ok() ? std::nullopt : std::optional(entry.error());
-  desk.with([&](Wanted& wanted) { wanted.settle(uri.name, failure); });
+  desk.with([&](Wanted& wanted) { wanted.settle(uri, failure); });
 }
 
 /// HAProxy's workers may not start threads (RLIMIT_NPROC is 0): there the caller makes the try that
@@ -145,8 +176,8 @@ Result<Entry> Retrier::open(const KeyUri& uri, std::chrono::milliseconds patienc
         });
     if (!has_thread) attempt_here(*desk);
     const auto reason = desk->wait(
-        patience, [&](const Wanted& wanted) { return wanted.settled(uri.name); },
-        [&](const Wanted& wanted) { return wanted.reason(uri.name); });
+        patience, [&](const Wanted& wanted) { return wanted.settled(uri); },
+        [&](const Wanted& wanted) { return wanted.reason(uri); });
     if (reason.has_value()) return *reason;
   }
 }

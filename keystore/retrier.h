@@ -26,8 +26,8 @@ class Retrier {
   Retrier& operator=(const Retrier&) = delete;
   ~Retrier();
 
-  /// The key if it is here. Else it is wanted from now on, until it comes. Where the system gives
-  /// no thread, a caller makes the try that is due itself, for load_wait at most.
+  /// The key if it is here. Else what the URI asks for is wanted from now on, until it comes. Where
+  /// the system gives no thread, a caller makes the try that is due itself, for load_wait at most.
   /// @param patience  how long the first who asks waits for the first outcome.
   /// @errors at once those of the last try, as Keystore::open(); kUnreachable while the first
   /// lasts.

@@ -20,9 +20,13 @@ class Flight {
   /// A flight of an ancestor's thread will never land in this process.
   [[nodiscard]] bool ours() const noexcept { return generation_ == memory::generation(); }
 
-  void land(const Result<Entry>& entry) {
+  void land(const Result<Entry>& entry) noexcept {
     const std::lock_guard lock(mutex_);
-    entry_.emplace(entry);
+    try {
+      entry_.emplace(entry);
+    } catch (...) {
+      entry_.emplace(fail(Errc::kOutOfMemory, "no memory to fetch the key"));
+    }
     landed_.notify_all();
   }
 
@@ -41,27 +45,14 @@ class Flight {
 
 namespace {
 
+using std::chrono::steady_clock;
+
 /// For another thread that unseals the same key.
 constexpr std::chrono::seconds kDiskPatience{5};
 
 Error taken(const KeyName& name) {
   return fail(Errc::kWrongState, "the name is taken", name.uri())
       .cured_by("choose another one, or delete that key");
-}
-
-/// The KBS itself was not to be had; what else failed is a verdict, or trouble of this VM.
-bool is_outage(Errc code) noexcept {
-  return code == Errc::kUnreachable || code == Errc::kForged || code == Errc::kVersion;
-}
-
-/// The source's last word.
-bool takes_back(Errc code) noexcept { return code == Errc::kDenied || code == Errc::kMissing; }
-
-bool same_key(const Entry& a, const Entry& b) {
-  if (a.symmetric != nullptr && b.symmetric != nullptr) {
-    return a.symmetric->fingerprint() == b.symmetric->fingerprint();
-  }
-  return a.key != nullptr && b.key != nullptr && a.public_key_info == b.public_key_info;
 }
 
 /// Whatever happens, the flight lands: others wait for it.
@@ -79,6 +70,13 @@ Result<Entry> or_wiped(Read&& read) {
   auto entry = read();
   if (!entry.ok()) memory::wipe_stacks();
   return entry;
+}
+
+/// Whether `record` has it like that still.
+bool stands(const Place& place, const sealed::Record& record) {
+  const sealed::Version* const version = record.version(place.version);
+  return version != nullptr && version->state == sealed::State::kEnabled &&
+         version->digest == place.digest && sealed::text(version->policy) == place.policy;
 }
 
 /// What a URI must ask for to get `entry` again.
@@ -105,7 +103,7 @@ Result<std::optional<Entry>> Shelf::here(const Place& place) {
 
 Result<std::optional<Entry>> Shelf::find(const KeyUri& uri) {
   if (folder_ == nullptr || !folder_->is_unlocked()) return here({uri.name});
-  const auto deadline = std::chrono::steady_clock::now() + kDiskPatience;
+  const auto deadline = steady_clock::now() + kDiskPatience;
   const auto place = VHSM_TRY(place_in_folder(uri, deadline));
   if (!place.has_value()) return here({uri.name});
   Entry entry = VHSM_TRY(unseal_at(*place, deadline));
@@ -136,6 +134,7 @@ Status Shelf::check_free(const KeyUri& uri, Deadline deadline) {
 
 Status Shelf::add(const KeyName& name, Entry entry, std::optional<Moment> proven) {
   put_under_gate(gate_, KeyUri{name, std::nullopt, std::nullopt}, false, entry, proven);
+  if (entry.permit != nullptr && !proven) entry.permit->came_to_be(steady_clock::now());
   const bool added = VHSM_TRY(memory::run_protected([&]() -> Result<bool> {
     const std::lock_guard lock(mutex_);
     return entries_.emplace(Place{name}, entry).second;
@@ -154,39 +153,27 @@ Status Shelf::remove(const KeyName& name) {
   return fail(Errc::kMissing, "there is no such key here", name.uri());
 }
 
-Status Shelf::forget(const KeyName& name) {
-  std::vector<Entry> removed;  // end when the lock is free again
-  return memory::run_protected([&]() -> Status {
-    const std::lock_guard lock(mutex_);
-    const auto first = entries_.lower_bound({name, 1});
-    auto last = first;
-    for (; last != entries_.end() && last->first.name == name; ++last) {
-      removed.push_back(last->second);
-    }
-    entries_.erase(first, last);
-    return {};
-  });
-}
+Status Shelf::forget(const KeyName& name) { return keep_what_stands(name, nullptr); }
 
-Result<Shelf::Claim> Shelf::claim(const Place& place) {
+Result<Shelf::Claim> Shelf::claim(const Errand& errand) {
   return memory::run_protected([&]() -> Result<Claim> {
     const std::lock_guard lock(mutex_);
-    if (const auto found = entries_.find(place); found != entries_.end()) {
+    if (const auto found = entries_.find(errand.place); found != entries_.end()) {
       return Claim{found->second, nullptr, false};
     }
-    auto& flight = flights_[place];
+    auto& flight = flights_[errand];
     const bool mine = flight == nullptr || !flight->ours();
     if (mine) flight = std::make_shared<Flight>();
     return Claim{std::nullopt, flight, mine};
   });
 }
 
-void Shelf::land(const Place& place, const std::shared_ptr<Flight>& flight,
+void Shelf::land(const Errand& errand, const std::shared_ptr<Flight>& flight,
                  const Result<Entry>& entry) {
   static_cast<void>(memory::run_protected([&]() -> Status {
     const std::lock_guard lock(mutex_);
-    if (entry.ok()) entries_.emplace(place, entry.value());
-    flights_.erase(place);
+    flights_.erase(errand);
+    if (entry.ok()) entries_.emplace(errand.place, entry.value());
     return {};
   }));
   flight->land(entry);
@@ -199,24 +186,43 @@ Result<Entry> Shelf::open(const KeyUri& uri, Deadline deadline) {
     return fail(Errc::kUnsupported, "only keys in a folder (keystore = dir:) have versions",
                 uri.name.uri());
   }
-  return open_at({uri.name}, deadline, [&] { return fetch(uri, deadline); });
+  return open_at({{uri.name}, uri.wants_secret()}, deadline, [&] { return fetch(uri, deadline); });
 }
 
-Result<Entry> Shelf::open_at(const Place& place, Deadline deadline, const Bring& bring) {
-  auto claimed = VHSM_TRY(claim(place));
+Result<Entry> Shelf::open_at(const Errand& errand, Deadline deadline, const Bring& bring) {
+  auto claimed = VHSM_TRY(claim(errand));
   if (claimed.entry) return *std::move(claimed.entry);
-  if (!claimed.mine) return claimed.flight->wait(place.name, deadline);
+  if (!claimed.mine) return claimed.flight->wait(errand.place.name, deadline);
   const Result<Entry> entry = fly(bring);
-  land(place, claimed.flight, entry);
+  land(errand, claimed.flight, entry);
   return entry;
 }
 
 // ----- the folder --------------------------------------------------------------------------------
 
+/// Lets go of what nobody gets from the folder any more: another process may have deleted it, or
+/// set other terms. Who has it open goes on.
+/// @param record  null: the folder has no such key.
+Status Shelf::keep_what_stands(const KeyName& name, const sealed::Record* record) {
+  std::map<Place, Entry> removed;  // ends when the lock is free again
+  return memory::run_protected([&]() -> Status {
+    const std::lock_guard lock(mutex_);
+    auto next = entries_.lower_bound({name, 1});
+    while (next != entries_.end() && next->first.name == name) {
+      const auto here = next++;
+      if (record == nullptr || !stands(here->first, *record)) {
+        removed.insert(entries_.extract(here));
+      }
+    }
+    return {};
+  });
+}
+
 /// Nothing when the folder has no such key: then the source is asked.
 Result<std::optional<Place>> Shelf::place_in_folder(const KeyUri& uri, Deadline deadline) {
   if (folder_ == nullptr) return std::optional<Place>();
   const auto record = VHSM_TRY(folder_->find(uri.name.path(), deadline));
+  VHSM_TRY(keep_what_stands(uri.name, record.has_value() ? &*record : nullptr));
   if (!record.has_value()) return std::optional<Place>();
   const sealed::Version version = VHSM_TRY(sealed::usable_version(*record, uri.version));
   const bool is_secret = version.content == sealed::Content::kSecret;
@@ -233,7 +239,7 @@ Result<std::optional<Place>> Shelf::place_in_folder(const KeyUri& uri, Deadline 
 /// Its first user need not wait for a proof of this VM: whoever opens it does, as for a fetch.
 Result<Entry> Shelf::open_in_folder(const Place& place, Deadline deadline) {
   Entry entry = VHSM_TRY(unseal_at(place, deadline));
-  const auto left = deadline - std::chrono::steady_clock::now();
+  const auto left = deadline - steady_clock::now();
   if (entry.permit != nullptr) {
     entry.permit->prepare(std::chrono::duration_cast<std::chrono::milliseconds>(left));
   }
@@ -241,7 +247,7 @@ Result<Entry> Shelf::open_in_folder(const Place& place, Deadline deadline) {
 }
 
 Result<Entry> Shelf::unseal_at(const Place& place, Deadline deadline) {
-  return open_at(place, deadline, [&] { return unseal(place, deadline); });
+  return open_at({place}, deadline, [&] { return unseal(place, deadline); });
 }
 
 Result<Entry> Shelf::unseal(const Place& place, Deadline deadline) {
@@ -288,8 +294,9 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
   if (source_ == nullptr) {
     return fail(Errc::kMissing, "the key is not here and no KBS is configured", uri.name.uri());
   }
-  const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
+  const BootTime asked = gate_.now();
   const auto secret = source_->fetch(uri.name, deadline);
+  const Moment released{asked, steady_clock::now()};
   if (!secret.ok()) {
     const Error error = secret.error().about(uri.name.uri());
     drop_copy(uri.name, error.code);
@@ -298,7 +305,7 @@ Result<Entry> Shelf::fetch(const KeyUri& uri, Deadline deadline) {
   auto read = read_from_source(uri, secret.value());
   if (!read.ok()) return read.error().about(uri.name.uri());
   Entry entry = std::move(read).value();
-  put_under_gate(gate_, uri, true, entry, begun);
+  put_under_gate(gate_, uri, true, entry, released);
   keep_copy(uri, entry, secret.value());
   return entry;
 }
@@ -407,105 +414,6 @@ Result<Entry> Shelf::shelve_symmetric(const KeyUri& uri, const SecretMaterial& m
   entry.symmetric =
       VHSM_TRY(SymmetricKey::hold(material, KeyUri{uri.name, uri.type, uri.version}, metrics_));
   return entry;
-}
-
-// ----- gates -------------------------------------------------------------------------------------
-
-/// Null: it is under no gate. All keys of a shelf are this process's.
-PermitPtr Shelf::bind_permit(const GateTerms& terms, const KeyUri& uri, bool at_source,
-                             Entry& entry) const {
-  const bool has_key = entry.key != nullptr || entry.symmetric != nullptr;
-  if (terms.gate == Gate::kNone || !has_key) return nullptr;
-  entry.permit = std::make_shared<Permit>(uri, at_source, terms, renewer_);
-  entry.permit->belong_to(entry.key, entry.symmetric);
-  if (entry.key != nullptr) static_cast<const LocalKey&>(*entry.key).bind(entry.permit);
-  if (entry.symmetric != nullptr) entry.symmetric->bind(entry.permit);
-  return entry.permit;
-}
-
-/// Before anybody else has the key.
-void Shelf::put_under_gate(const GateTerms& terms, const KeyUri& uri, bool at_source, Entry& entry,
-                           std::optional<Moment> proven) const {
-  const auto permit = bind_permit(terms, uri, at_source, entry);
-  if (permit != nullptr && proven) permit->grant(proven->boot, proven->steady);
-}
-
-Result<Moment> Shelf::prove(Deadline since, Deadline deadline) {
-  const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
-  if (source_ == nullptr) {
-    return fail(Errc::kBadConfig, "no KBS is configured to prove this VM to: set kbs");
-  }
-  VHSM_TRY(source_->prove(since, deadline));
-  return begun;
-}
-
-Status Shelf::renew(Permit& permit, Deadline deadline) {
-  const Moment begun{gate_.now(), std::chrono::steady_clock::now()};
-  const Status renewed = [&]() -> Status {
-    if (permit.at_source()) return renew_at_source(permit, deadline);
-    [[maybe_unused]] const Moment proven = VHSM_TRY(prove(permit.proven(), deadline));
-    return {};
-  }();
-  if (renewed.ok()) {
-    permit.grant(begun.boot, begun.steady);
-  } else {
-    note_failure(permit, renewed.error());
-  }
-  return renewed;
-}
-
-Status Shelf::renew_at_source(Permit& permit, Deadline deadline) {
-  const KeyName& name = permit.uri().name;
-  const auto secret = source_->renew(name, permit.proven(), deadline);
-  if (secret.ok()) return compare(permit, secret.value());
-  const Errc why = secret.error().code;
-  if (takes_back(why)) withdraw(permit, why, nullptr);
-  drop_copy(name, why);
-  return secret.error().about(name.uri());
-}
-
-/// A key that was replaced is gone; its successor takes its place here.
-Status Shelf::compare(Permit& permit, const SecretBytes& secret) {
-  const KeyName& name = permit.uri().name;
-  const auto here = VHSM_TRY(this->here({name}));
-  if (!here.has_value() || here->permit.get() != &permit) return {};  // deleted: nobody decides
-  Entry fresh = VHSM_TRY(read_from_source(permit.uri(), secret));
-  keep_copy(permit.uri(), fresh, secret);
-  if (same_key(*here, fresh)) return {};
-  put_under_gate(gate_, permit.uri(), true, fresh,
-                 Moment{gate_.now(), std::chrono::steady_clock::now()});
-  withdraw(permit, Errc::kMissing, &fresh);
-  return fail(Errc::kMissing, "the KBS holds another key under this name now", name.uri());
-}
-
-/// Wipes the key, and puts `successor` in its place, or nothing.
-void Shelf::withdraw(Permit& permit, Errc why, const Entry* successor) {
-  const KeyName& name = permit.uri().name;
-  std::map<Place, Entry>::node_type removed;  // ends when the lock is free again
-  static_cast<void>(memory::run_protected([&]() -> Status {
-    const std::lock_guard lock(mutex_);
-    const auto found = entries_.find(Place{name});
-    if (found == entries_.end() || found->second.permit.get() != &permit) return {};
-    removed = entries_.extract(found);
-    if (successor != nullptr) entries_.emplace(Place{name}, *successor);
-    return {};
-  }));
-  permit.revoke(why);
-  if (records_ == nullptr) return;
-  records_->audit.write({.event = "wipe", .outcome = reason(why), .key = name.path()});
-  records_->log.write(LogLevel::kWarning,
-                      name.uri() + " is wiped: the KBS has taken it back (" + reason(why) + ")");
-}
-
-void Shelf::note_failure(Permit& permit, const Error& error) {
-  if (permit.revoked()) return;
-  permit.failed(error.code);
-  if (!is_outage(error.code) || !permit.lease().stretch() || records_ == nullptr) return;
-  const auto grace = std::chrono::duration_cast<std::chrono::seconds>(permit.lease().terms().grace);
-  records_->log.write(LogLevel::kWarning,
-                      permit.uri().name.uri() + " goes on serving in an outage of the KBS, for " +
-                          std::to_string(grace.count()) +
-                          " s beyond its lease (offline_grace): " + describe(error));
 }
 
 }  // namespace vhsm::keystore

@@ -23,6 +23,7 @@ namespace vhsm::keystore {
 
 namespace sealed {
 class Copies;
+struct Record;
 struct Version;
 }  // namespace sealed
 
@@ -42,10 +43,22 @@ struct Place {
   }
 };
 
-/// One point in time on two clocks: what a lease counts by, and what waiting ends by.
+/// What one flight brings. What it fails at is no answer to who asks for the other kind of key.
+struct Errand {
+  Place place;
+  bool secret =
+      false;  ///< a symmetric key is asked for at the source; in the folder one kind stands
+
+  friend bool operator<(const Errand& a, const Errand& b) noexcept {
+    return std::tie(a.place, a.secret) < std::tie(b.place, b.secret);
+  }
+};
+
+/// A proof of this VM that was accepted, on two clocks: what a lease counts by, and what proofs are
+/// dated by.
 struct Moment {
-  BootTime boot;
-  std::chrono::steady_clock::time_point steady;
+  BootTime boot;                                 ///< it was not begun earlier
+  std::chrono::steady_clock::time_point steady;  ///< it was not accepted later
 };
 
 /// Thread-safe; usable on both sides of a fork. Its lock is held inside scopes only, which a fork
@@ -82,12 +95,11 @@ class Shelf {
   Status check_free(const KeyUri& uri, Deadline deadline);
 
   /// A key that was made here.
-  /// @param proven  when the proof of this VM was begun that it was made on, if there was one.
+  /// @param proven  the proof of this VM that it was made on, if there was one.
   /// @errors kWrongState when the name is taken, kForked.
   Status add(const KeyName& name, Entry entry, std::optional<Moment> proven);
 
-  /// A proof of this VM that was begun just now.
-  /// @return when it was begun.
+  /// A proof of this VM that was begun at `since` or later.
   /// @errors as KeySource::prove().
   Result<Moment> prove(Deadline since, Deadline deadline);
 
@@ -115,9 +127,10 @@ class Shelf {
   using Bring = std::function<Result<Entry>()>;
 
   Result<std::optional<Entry>> here(const Place& place);
+  Status keep_what_stands(const KeyName& name, const sealed::Record* record);
   Result<std::optional<Place>> place_in_folder(const KeyUri& uri, Deadline deadline);
-  Result<Entry> open_at(const Place& place, Deadline deadline, const Bring& bring);
-  Result<Claim> claim(const Place& place);
+  Result<Entry> open_at(const Errand& errand, Deadline deadline, const Bring& bring);
+  Result<Claim> claim(const Errand& errand);
   Result<Entry> fetch(const KeyUri& uri, Deadline deadline);
   Result<Entry> open_in_folder(const Place& place, Deadline deadline);
   Result<Entry> lend(const KeyUri& uri, const Error& outage);
@@ -138,11 +151,12 @@ class Shelf {
                         Entry& entry) const;
   void put_under_gate(const GateTerms& terms, const KeyUri& uri, bool at_source, Entry& entry,
                       std::optional<Moment> proven) const;
-  Status renew_at_source(Permit& permit, Deadline deadline);
-  Status compare(Permit& permit, const SecretBytes& secret);
+  Result<Moment> renew_at_source(Permit& permit, Deadline deadline);
+  Status compare(Permit& permit, const SecretBytes& secret, const Moment& released);
   void withdraw(Permit& permit, Errc why, const Entry* successor);
   void note_failure(Permit& permit, const Error& error);
-  void land(const Place& place, const std::shared_ptr<Flight>& flight, const Result<Entry>& entry);
+  void land(const Errand& errand, const std::shared_ptr<Flight>& flight,
+            const Result<Entry>& entry);
 
   std::shared_ptr<KeySource> source_;
   std::shared_ptr<Metrics> metrics_;
@@ -154,7 +168,7 @@ class Shelf {
   std::weak_ptr<Renewer> renewer_;
   std::mutex mutex_;
   std::map<Place, Entry> entries_;
-  std::map<Place, std::shared_ptr<Flight>> flights_;
+  std::map<Errand, std::shared_ptr<Flight>> flights_;
 };
 
 }  // namespace vhsm::keystore

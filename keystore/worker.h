@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,6 +25,8 @@ namespace vhsm::keystore {
 ///   bool empty() const                       there is no more of it
 ///   std::optional<Task> take(TimePoint now)  one that is due, which nobody else gets meanwhile
 ///   std::optional<TimePoint> due() const     of the next one; nothing while others have them all
+/// What take() has given out is out until its outcome is told: whoever performs it tells one in
+/// every case, also where memory runs out.
 template <class Plan>
 class Desk {
  public:
@@ -127,15 +130,24 @@ class Worker {
   /// @return false when the system gives no thread.
   template <class Perform>
   [[nodiscard]] static bool hire(const DeskPtr& desk, Perform perform) {
+    std::function<void()> body = [desk, perform = std::move(perform)] { work(*desk, perform); };
     if (!desk->hire()) return true;
-    const bool started = start_thread([desk, perform = std::move(perform)] {
-      while (const auto task = desk->next()) perform(*desk, *task);
-    });
+    const bool started = start_thread(std::move(body));
     if (!started) desk->rest();
     return started;
   }
 
  private:
+  /// An exception (bad_alloc) ends the thread; then somebody else hires the next.
+  template <class Perform>
+  static void work(Desk<Plan>& desk, const Perform& perform) {
+    try {
+      while (const auto task = desk.next()) perform(desk, *task);
+    } catch (...) {
+      desk.rest();
+    }
+  }
+
   std::mutex mutex_;  ///< held inside scopes only, which a fork waits for
   DeskPtr desk_;
 };

@@ -19,8 +19,7 @@ constexpr int kWaitStepMilliseconds = 5;
 
 /// Whether another endpoint may do better.
 bool may_fail_over(Errc code) {
-  return code == Errc::kUnreachable || code == Errc::kForged || code == Errc::kVersion ||
-         code == Errc::kNotAttested;
+  return keystore::is_outage(code) || code == Errc::kNotAttested || code == Errc::kInUse;
 }
 
 /// A verdict: the endpoint itself is in order.
@@ -30,6 +29,11 @@ bool is_verdict(Errc code) {
 
 std::chrono::milliseconds time_since(TimePoint start) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
+}
+
+/// We wait for ourselves, which says nothing of the endpoint: no kUnreachable.
+Error still_attesting(Literal what) {
+  return fail(Errc::kInUse, what).cured_by("try again: what comes of it serves all that wait");
 }
 
 template <class T>
@@ -355,7 +359,7 @@ Result<Client::SessionPtr> Client::admission_at(State& state, std::size_t endpoi
   return made;
 }
 
-Status Client::prove(TimePoint since, TimePoint deadline) {
+Result<TimePoint> Client::prove(TimePoint since, TimePoint deadline) {
   Attempt attempt{"renewal", nullptr, since, deadline};
   VHSM_TRY(may_ask(attempt));
   State* const state = VHSM_TRY(this->state());
@@ -364,7 +368,7 @@ Status Client::prove(TimePoint since, TimePoint deadline) {
                                     [&](std::size_t endpoint, const Limits& limits) {
                                       return admission_at(*state, endpoint, attempt, limits);
                                     });
-  if (admitted.ok()) return {};
+  if (admitted.ok()) return admitted.value()->began;
   return attempt.about(admitted.error());
 }
 
@@ -400,7 +404,7 @@ Result<Client::SessionPtr> Client::session(State& state, std::size_t endpoint, E
       waiting_for = line.attestations;
     }
     if (Clock::now() >= deadline) {
-      return fail(Errc::kUnreachable, "another attestation of this process takes too long");
+      return still_attesting("another attestation of this process takes too long");
     }
     ::poll(nullptr, 0, kWaitStepMilliseconds);
   }
@@ -418,7 +422,7 @@ Result<Client::SessionPtr> Client::share(std::size_t endpoint, Exchange& exchang
                                          std::uint64_t after, TimePoint since, TimePoint deadline) {
   const auto turn = family_.wait(endpoint, deadline);
   if (turn == nullptr) {
-    return fail(Errc::kUnreachable, "another process's attestation takes too long");
+    return still_attesting("another process's attestation takes too long");
   }
   if (auto shared = turn->newest(after, since)) {
     return std::make_shared<const Session>(*std::move(shared));

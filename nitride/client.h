@@ -62,11 +62,12 @@ class Client final : public keystore::KeySource {
   /// attestation serves many keys until it ends. An endpoint that was unreachable is not tried
   /// again for a short time, in which its reason is the answer. With require_signed_keys a resource
   /// without the release key's signature over it and its name is kForged.
-  /// @errors also kForked; kWrongState inside a ProtectedScope.
+  /// @errors also kForked; kInUse when another thread or process was attesting until the deadline,
+  ///         which makes no endpoint look dead; kWrongState inside a ProtectedScope.
   Result<SecretBytes> fetch(const keystore::KeyName& name, TimePoint deadline) override;
   Result<SecretBytes> renew(const keystore::KeyName& name, TimePoint since,
                             TimePoint deadline) override;
-  Status prove(TimePoint since, TimePoint deadline) override;
+  Result<TimePoint> prove(TimePoint since, TimePoint deadline) override;
 
   /// Asks each endpoint for a challenge, within connect_timeout each. Attests nothing.
   [[nodiscard]] std::vector<Probe> probe();

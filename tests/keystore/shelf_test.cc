@@ -159,6 +159,45 @@ TEST_F(ShelfTest, ManyThreadsShareOneFetch) {
   EXPECT_EQ(source_->fetches, 1);
 }
 
+TEST_F(ShelfTest, WhoAsksForASecretDoesNotDecideForThoseWhoWaitForAKeyPair) {
+  source_->delay = milliseconds(300);
+  std::thread other([&] {
+    EXPECT_EQ(keystore_->open(uri("vhsm:default/tls/www?type=secret")).error().code,
+              Errc::kBadFormat);
+  });
+  while (source_->fetches == 0) std::this_thread::yield();
+  EXPECT_TRUE(keystore_->open(uri()).ok());
+  other.join();
+}
+
+TEST_F(ShelfTest, AKeyPairIsHadWhoeverHasAskedForItAsASecret) {
+  const auto as_secret = uri("vhsm:default/tls/www?type=secret");
+  const milliseconds patience(5000);
+  EXPECT_EQ(keystore_->expect(as_secret, patience).error().code, Errc::kBadFormat);
+  const auto pair = keystore_->expect(uri(), patience);
+  ASSERT_TRUE(pair.ok()) << describe(pair.error());
+  EXPECT_FALSE(signing(pair.value().key));
+}
+
+TEST_F(ShelfTest, PrivateKeyPublicKeyAndCertificateOfANameAreOneFetch) {
+  for (const char* const type : {"private", "public", "cert"}) {
+    const auto part = uri((std::string("vhsm:default/tls/www?type=") + type).c_str());
+    EXPECT_TRUE(keystore_->expect(part, milliseconds(5000)).ok());
+  }
+  EXPECT_EQ(source_->fetches, 1);
+}
+
+TEST_F(ShelfTest, NamesOfWhatIsNoKeyGiveWayToOthersThatAreSought) {
+  source_->resource = "not a key";
+  for (int i = 0; i < 256; ++i) {
+    const auto wrong = uri(("vhsm:default/wrong/k" + std::to_string(i)).c_str());
+    EXPECT_EQ(keystore_->expect(wrong, milliseconds(5000)).error().code, Errc::kBadFormat);
+  }
+  source_->resource = pkcs8_pem(key_.get());
+  const auto sought = keystore_->expect(uri(), milliseconds(5000));
+  EXPECT_TRUE(sought.ok()) << describe(sought.error());
+}
+
 TEST_F(ShelfTest, ErrorsNameTheKeyAndAreNotRemembered) {
   source_->broken = Errc::kDenied;
   const auto refused = keystore_->open(uri());

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <functional>
+#include <new>
 #include <set>
 #include <thread>
 
@@ -87,6 +88,7 @@ class WorkerTest : public KeystoreTest {
   struct Notes {
     std::atomic<int> sum{0};
     std::atomic<bool> held{false};
+    std::atomic<bool> throws{false};  ///< once
     std::mutex mutex;
     std::set<std::thread::id> who;
   };
@@ -94,6 +96,7 @@ class WorkerTest : public KeystoreTest {
   bool hire() {
     return NumbersWorker::hire(desk(), [notes = notes_](auto& own, int number) {
       while (notes->held) std::this_thread::sleep_for(1ms);
+      if (notes->throws.exchange(false)) throw std::bad_alloc();
       {
         const std::lock_guard lock(notes->mutex);
         notes->who.insert(std::this_thread::get_id());
@@ -145,6 +148,15 @@ TEST_F(WorkerTest, TheThreadEndsWhenTheWorkerIsGone) {
   worker_.reset();
   EXPECT_TRUE(happens([&] { return threads() == before; }));
   EXPECT_EQ(notes_->sum, 0);
+}
+
+TEST_F(WorkerTest, AThreadThatAnExceptionEndsHasASuccessor) {
+  notes_->throws = true;
+  add(1);
+  EXPECT_TRUE(hire());
+  EXPECT_TRUE(happens([&] { return !notes_->throws; }));
+  add(20);
+  EXPECT_TRUE(happens([&] { return hire() && notes_->sum == 20; }));
 }
 
 TEST_F(WorkerTest, WhoWaitsSeesTheOutcomeOrHisPatienceEnd) {

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <latch>
 #include <sstream>
 
 #include "memory/protected_memory.h"
@@ -99,6 +100,26 @@ TEST_F(ClientTest, ThreadsThatWaitForAnAttestationShareItsFailure) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(refused, 4);
   EXPECT_EQ(metrics->reports, 1U);
+}
+
+// The KBS is well: who has no time to wait for our own attestation says nothing of it.
+TEST_F(ClientTest, WhoDoesNotWaitForAnothersAttestationMakesNoKbsLookDead) {
+  std::latch reached(1);
+  std::latch goes_on(1);
+  kbs.on_auth = [&](const auto&, auto&) {
+    reached.count_down();
+    goes_on.wait();
+    return false;
+  };
+  client();
+  std::thread first([&] { EXPECT_EQ(outcome(), "the key of www"); });
+  reached.wait();
+  for (int hasty = 0; hasty < 2; ++hasty) {
+    const auto refused = client().fetch(name_of("default/tls/mail"), Clock::now() + 20ms);
+    EXPECT_EQ(refused.error().code, Errc::kInUse) << describe(refused.error());
+  }
+  goes_on.count_down();
+  first.join();
 }
 
 TEST_F(ClientTest, AnEndedSessionIsAttestedAnewOnce) {
@@ -306,10 +327,13 @@ TEST_F(ClientTest, ARenewalIsMadeOnAnAttestationThatIsLateEnough) {
 }
 
 TEST_F(ClientTest, AProofAsksForNoKey) {
-  EXPECT_TRUE(client().prove(TimePoint::min(), Clock::now() + 10s).ok());
-  EXPECT_TRUE(client().prove(TimePoint::min(), Clock::now() + 10s).ok());
+  const auto first = client().prove(TimePoint::min(), Clock::now() + 10s);
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(client().prove(TimePoint::min(), Clock::now() + 10s).value(), first.value())
+      << "the same proof, and as old";
   EXPECT_EQ(metrics->reports, 1U);
-  EXPECT_TRUE(client().prove(Clock::now(), Clock::now() + 10s).ok());
+  const auto since = Clock::now();
+  EXPECT_GE(client().prove(since, Clock::now() + 10s).value(), since);
   EXPECT_EQ(metrics->reports, 2U);
   EXPECT_EQ(kbs.resources, 0);
   kbs.on_attest = refuse(401, "AttestationError");

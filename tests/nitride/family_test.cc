@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <latch>
 #include <vector>
 
 #include "tests/nitride/support.h"
@@ -94,6 +95,26 @@ TEST_F(FamilyTest, AWorkerKilledWhileItAttestsLeavesItsTurnToTheOthers) {
   EXPECT_NE(family.value().wait(0, Clock::now() + 5s), nullptr);
   ::waitpid(worker, nullptr, 0);
   EXPECT_NE(family.value().wait(0, Clock::now() + 5s), nullptr) << "and it can be had again";
+}
+
+TEST_F(FamilyTest, AnothersAttestationThatTakesLongMakesNoKbsLookDead) {
+  std::latch reached(1);
+  std::latch goes_on(1);
+  kbs.on_auth = [&](const auto&, auto&) {
+    reached.count_down();
+    goes_on.wait();
+    return false;
+  };
+  client();
+  const pid_t worker = in_child([&] { return outcome() == "the key of www"; });
+  reached.wait();
+  for (int hasty = 0; hasty < 2; ++hasty) {
+    const auto refused = client().fetch(name_of("default/tls/www"), Clock::now() + 20ms);
+    EXPECT_EQ(refused.error().code, Errc::kInUse) << describe(refused.error());
+  }
+  goes_on.count_down();
+  EXPECT_TRUE(succeeded(worker));
+  EXPECT_EQ(outcome(), "the key of www");
 }
 
 TEST_F(FamilyTest, ASessionIsSharedWholeUntilItEndsOrIsKnownToBeOfNoUse) {

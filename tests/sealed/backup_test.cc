@@ -401,7 +401,7 @@ TEST_F(BackupTest, BackupAndRestoreAreInTheAuditLogAlsoWhenTheyAreRefused) {
   EXPECT_THAT(sent, HasSubstr(R"("event":"backup","outcome":"missing","key":"default/app/other")"));
   const std::string got = temporary_.read("there.audit");
   EXPECT_THAT(got, HasSubstr(R"("event":"restore","outcome":"granted","key":"default/app/key")"));
-  EXPECT_THAT(got, HasSubstr(R"("event":"restore","outcome":"invalid)"));
+  EXPECT_THAT(got, HasSubstr(R"("event":"restore","outcome":"wrong state)"));
 }
 
 }  // namespace

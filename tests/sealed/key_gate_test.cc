@@ -30,14 +30,19 @@ class Prover final : public KeySource {
   Result<SecretBytes> fetch(const KeyName& name, steady_clock::time_point /*deadline*/) override {
     return fail(Errc::kMissing, "the test says so", name.uri());
   }
-  Status prove(steady_clock::time_point /*since*/, steady_clock::time_point /*deadline*/) override {
+  Result<steady_clock::time_point> prove(steady_clock::time_point since,
+                                         steady_clock::time_point /*deadline*/) override {
+    const auto begun = steady_clock::now();
+    last_since = since;
     std::this_thread::sleep_for(slow);
     ++proofs;
     const auto error = broken.load();
-    return error ? Status(fail(*error, "the test says so")) : Status();
+    if (error) return fail(*error, "the test says so");
+    return begun;
   }
   std::atomic<std::optional<Errc>> broken;
   std::atomic<int> proofs{0};
+  std::atomic<steady_clock::time_point> last_since;
   std::chrono::milliseconds slow = 20ms;
 };
 
@@ -102,6 +107,13 @@ TEST_F(KeyGateTest, ALeaseHasToBeRenewed) {
   EXPECT_EQ(signing(), Errc::kUnreachable);
   source_->broken = std::nullopt;
   EXPECT_TRUE(happens([&] { return signing() == std::nullopt; }));
+}
+
+TEST_F(KeyGateTest, AProofThatOthersHadBeforeLeavesMostOfTheLease) {
+  const auto before = steady_clock::now();
+  make_gated("gate=lease lease=3600");
+  EXPECT_EQ(signing(), std::nullopt);
+  EXPECT_GE(source_->last_since.load(), before - 15min);
 }
 
 TEST_F(KeyGateTest, InAnOutageItServesForItsGraceMore) {

@@ -164,8 +164,9 @@ except PermissionError: sys.exit(0)
 sys.exit(len(s.recv(100)))
 )");
   std::filesystem::permissions(world_.folder(), std::filesystem::perms(0755));
-  const auto stranger = shell("setpriv --reuid 54321 --regid 54321 --clear-groups python3 " +
-                              client + " " + socket_path());
+  const auto stranger =
+      shell("setpriv --reuid 54321 --regid 54321 --clear-groups /usr/bin/python3 " + client + " " +
+            socket_path());
   EXPECT_EQ(stranger.status, 0) << stranger.err;
   EXPECT_EQ(shell("python3 " + client + " " + socket_path()).status, 13) << "and root does";
 }
