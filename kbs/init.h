@@ -21,9 +21,8 @@ struct InitOptions {
 
 /// Makes the folder if need be, and in it the configuration file, ca.pem, ca.key, server.pem,
 /// server.key, token.pem, token.key and kbs.db. Keys and database have mode 0600.
-/// @errors kInvalidArgument for an option; kWrongState when one of them is there already (nothing
-/// is
-///         changed then); kBadConfig (listen); kIo, kCrypto.
+/// @errors kInvalidArgument for an option; kWrongState when one of them is there already: then
+///         nothing is changed; kBadConfig (listen); kIo, kCrypto.
 Status init(const InitOptions& options);
 
 }  // namespace vhsm::kbs
