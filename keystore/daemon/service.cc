@@ -432,7 +432,8 @@ std::optional<Reply> Service::answer_at_once(const Request& request, const Peer&
   const Haste haste;
   bool has_to_wait = false;
   auto reply = reply_at_once(request, peer, has_to_wait);
-  // Somebody changes the folder that uses of a key have to be taken from: nothing is spent yet.
+  // Somebody changes the folder that uses of a key have to be taken from, or attests: nothing is
+  // spent yet.
   if (!reply.ok() && reply.error().code == Errc::kInUse) return std::nullopt;
   if (has_to_wait) return std::nullopt;
   return finish(std::move(reply), request);

@@ -4,7 +4,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <latch>
 #include <sstream>
 
 #include "memory/protected_memory.h"
@@ -104,21 +103,15 @@ TEST_F(ClientTest, ThreadsThatWaitForAnAttestationShareItsFailure) {
 
 // The KBS is well: who has no time to wait for our own attestation says nothing of it.
 TEST_F(ClientTest, WhoDoesNotWaitForAnothersAttestationMakesNoKbsLookDead) {
-  std::latch reached(1);
-  std::latch goes_on(1);
-  kbs.on_auth = [&](const auto&, auto&) {
-    reached.count_down();
-    goes_on.wait();
-    return false;
-  };
+  HeldAttestation held(kbs);
   client();
   std::thread first([&] { EXPECT_EQ(outcome(), "the key of www"); });
-  reached.wait();
+  held.wait_for_it();
   for (int hasty = 0; hasty < 2; ++hasty) {
     const auto refused = client().fetch(name_of("default/tls/mail"), Clock::now() + 20ms);
     EXPECT_EQ(refused.error().code, Errc::kInUse) << describe(refused.error());
   }
-  goes_on.count_down();
+  held.let_go();
   first.join();
 }
 

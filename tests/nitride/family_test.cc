@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <latch>
 #include <vector>
 
 #include "tests/nitride/support.h"
@@ -98,21 +97,15 @@ TEST_F(FamilyTest, AWorkerKilledWhileItAttestsLeavesItsTurnToTheOthers) {
 }
 
 TEST_F(FamilyTest, AnothersAttestationThatTakesLongMakesNoKbsLookDead) {
-  std::latch reached(1);
-  std::latch goes_on(1);
-  kbs.on_auth = [&](const auto&, auto&) {
-    reached.count_down();
-    goes_on.wait();
-    return false;
-  };
+  HeldAttestation held(kbs);
   client();
   const pid_t worker = in_child([&] { return outcome() == "the key of www"; });
-  reached.wait();
+  held.wait_for_it();
   for (int hasty = 0; hasty < 2; ++hasty) {
     const auto refused = client().fetch(name_of("default/tls/www"), Clock::now() + 20ms);
     EXPECT_EQ(refused.error().code, Errc::kInUse) << describe(refused.error());
   }
-  goes_on.count_down();
+  held.let_go();
   EXPECT_TRUE(succeeded(worker));
   EXPECT_EQ(outcome(), "the key of www");
 }

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <latch>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -170,6 +171,24 @@ class NitrideTest : public ::testing::Test {
 
  private:
   std::shared_ptr<Client> client_;
+};
+
+/// The first attestation, held up in a KBS.
+class HeldAttestation {
+ public:
+  explicit HeldAttestation(FakeKbs& kbs) {
+    kbs.on_auth = [this](const auto&, auto&) {
+      reached_.count_down();
+      goes_on_.wait();
+      return false;
+    };
+  }
+  void wait_for_it() const { reached_.wait(); }
+  void let_go() { goes_on_.count_down(); }
+
+ private:
+  std::latch reached_{1};
+  std::latch goes_on_{1};
 };
 
 keystore::KeyName name_of(const char* path);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
+#include "tests/sealed/hooks.h"
 #include "tests/sealed/sealed_folder.h"
 
 namespace vhsm::keystore::sealed {
@@ -66,37 +67,24 @@ TEST(IndexTest, EachTruncationIsAnErrorOrARecordLessAndNeverAnOverread) {
 }
 
 /// Counts what is asked of the disk.
-class CountingFiles final : public Files {
+class CountingFiles final : public OtherFiles {
  public:
   struct Counts {
     int reads = 0;
     int listings = 0;
   };
   CountingFiles(std::unique_ptr<Files> real, Counts& counts)
-      : real_(std::move(real)), counts_(counts) {}
+      : OtherFiles(std::move(real)), counts_(counts) {}
   Result<Bytes> read(const std::string& name, std::size_t most) override {
     ++counts_.reads;
-    return real_->read(name, most);
+    return OtherFiles::read(name, most);
   }
-  Status write(const std::string& name, ByteView bytes) override {
-    return real_->write(name, bytes);
-  }
-  Status sync(const std::string& name) override { return real_->sync(name); }
-  Status rename(const std::string& from, const std::string& to) override {
-    return real_->rename(from, to);
-  }
-  Status remove(const std::string& name) override { return real_->remove(name); }
-  Status sync_folder() override { return real_->sync_folder(); }
   Result<std::vector<std::string>> names() override {
     ++counts_.listings;
-    return real_->names();
-  }
-  Result<FolderLock> lock(std::chrono::milliseconds patience) override {
-    return real_->lock(patience);
+    return OtherFiles::names();
   }
 
  private:
-  std::unique_ptr<Files> real_;
   Counts& counts_;
 };
 
