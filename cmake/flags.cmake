@@ -13,6 +13,7 @@ target_compile_options(vhsm_flags INTERFACE
     -Wno-maybe-uninitialized>  # false alarms inside libstdc++ and nlohmann-json at -O2
   $<$<BOOL:${VHSM_WERROR}>:$<$<COMPILE_LANGUAGE:CXX>:-Werror>>
   -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=
+  -ffunction-sections  # what nobody calls is left out, and what a signature runs through is put together
   -ftls-model=initial-exec  # a few words for each thread: within what libc keeps free for modules
   -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
   $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-ftrivial-auto-var-init=zero>)
