@@ -202,7 +202,7 @@ class ScannerTest : public ::testing::TestWithParam<std::string> {
 
   [[nodiscard]] std::string path(const std::string& name) const { return folder_ + "/" + name; }
   static Outcome residue_scan(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), std::string(VHSM_BIN_DIR) + "/residue_scan");
+    arguments.insert(arguments.begin(), VHSM_BIN_DIR "/residue_scan");
     return run(arguments);
   }
   static std::string key_file(const std::string& kind) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "base/handle.h"
 
@@ -40,8 +41,10 @@ Bytes digest(const EVP_MD* algorithm, const Bytes& bytes) {
 
 /// 64 blanks, a text, a zero byte and the hash of the handshake so far.
 Bytes signed_content(const Bytes& hash) {
-  const std::string text = std::string(64, ' ') + "TLS 1.3, server CertificateVerify";
-  Bytes content(text.begin(), text.end());
+  Bytes content(64, ' ');
+  for (const char c : std::string_view("TLS 1.3, server CertificateVerify")) {
+    content.push_back(static_cast<unsigned char>(c));
+  }
   content.push_back(0);
   content.insert(content.end(), hash.begin(), hash.end());
   return content;

@@ -66,9 +66,8 @@ ResidueHost::ResidueHost(const std::vector<std::string>& environment) {
   std::array<int, 2> out{};
   EXPECT_EQ(::pipe2(in.data(), O_CLOEXEC), 0);
   EXPECT_EQ(::pipe2(out.data(), O_CLOEXEC), 0);
-  child_ =
-      std::make_unique<Child>(std::vector<std::string>{std::string(VHSM_BIN_DIR) + "/residue_host"},
-                              environment, in[0], out[1]);
+  child_ = std::make_unique<Child>(std::vector<std::string>{VHSM_BIN_DIR "/residue_host"},
+                                   environment, in[0], out[1]);
   ::close(in[0]);
   ::close(out[1]);
   to_ = ::fdopen(in[1], "w");

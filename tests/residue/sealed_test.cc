@@ -100,7 +100,7 @@ class SealedResidueTest : public keystore::KeystoreTest,
     return all;
   }
   static std::vector<std::string> vhsm(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), std::string(VHSM_BIN_DIR) + "/vhsm");
+    arguments.insert(arguments.begin(), VHSM_BIN_DIR "/vhsm");
     return arguments;
   }
   void must(const std::vector<std::string>& arguments) const {
@@ -317,8 +317,7 @@ TEST_P(SealedResidueTest, OfAKeyThatVhsmdUnseals) {
                                           "\nkeystore = unix:" + socket +
                                           "\nvhsmd_keystore = dir:" + folder() + "\n" +
                                           "grants = " + world_.file("grants").string() + "\n");
-  const Child daemon({std::string(VHSM_BIN_DIR) + "/vhsmd", "--config", world_.file("vhsm.cnf")},
-                     environment());
+  const Child daemon({VHSM_BIN_DIR "/vhsmd", "--config", world_.file("vhsm.cnf")}, environment());
   ASSERT_TRUE(
       eventually([&] { return run(signing(world_.file("message")), environment()).status == 0; }));
   expect_nothing_in("vhsmd, keys on disk", daemon.process());
