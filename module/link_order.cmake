@@ -14,10 +14,10 @@ function(vhsm_link_order target file)
 
   execute_process(COMMAND ${CMAKE_LINKER} -shared -z relro -z now --verbose
     OUTPUT_VARIABLE script ERROR_QUIET)
+  set(code_begins "*(.text.unlikely ")
+  set(constants_begins "*(.rodata ")
+  set(tables_begins "*(.data.rel.ro.local* ")
   foreach(part code constants tables)
-    set(code_begins "*(.text.unlikely ")
-    set(constants_begins "*(.rodata ")
-    set(tables_begins "*(.data.rel.ro.local* ")
     string(FIND "${script}" "${${part}_begins}" found)
     if(found EQUAL -1)
       message(STATUS "The linker is not GNU ld: ${file} does not apply, handshakes are 1 % slower")

@@ -60,6 +60,19 @@ class LinkOrderTest : public testing::Test {
     });
   }
 
+  /// Bytes from the first of `names` to the last.
+  [[nodiscard]] std::uint64_t span_of(const std::vector<std::string>& names) const {
+    std::vector<std::uint64_t> addresses;
+    for (const auto& name : names) {
+      const auto symbol = symbols_.find(name);
+      EXPECT_NE(symbol, symbols_.end()) << name;
+      if (symbol != symbols_.end()) addresses.push_back(symbol->second);
+    }
+    if (addresses.empty()) return 0;
+    const auto [first, last] = std::ranges::minmax(addresses);
+    return last - first;
+  }
+
   std::map<std::string, std::uint64_t> symbols_ = symbols();
 };
 
@@ -76,15 +89,15 @@ TEST_F(LinkOrderTest, EachOfItsLinesNamesSomething) {
 }
 
 TEST_F(LinkOrderTest, PutsWhatASignatureRunsThroughSideBySide) {
-  std::vector<std::uint64_t> addresses;
-  for (const char* name : {"vhsm_call_on_stack", "_ZN4vhsm6memory6detail3runEPDoFvPvES2_",
-                           "OPENSSL_LH_retrieve", "EVP_DigestFinal_ex", "BN_CTX_get",
-                           "bn_mul_mont_fixed_top", "ossl_ecdsa_simple_sign_sig"}) {
-    ASSERT_TRUE(symbols_.contains(name)) << name;
-    addresses.push_back(symbols_.at(name));
-  }
-  const auto [first, last] = std::ranges::minmax(addresses);
-  EXPECT_LT(last - first, 48 * kPage) << std::hex << first << " to " << last;
+  EXPECT_LT(span_of({"vhsm_call_on_stack", "_ZN4vhsm6memory6detail3runEPDoFvPvES2_",
+                     "OPENSSL_LH_retrieve", "EVP_DigestFinal_ex", "BN_CTX_get",
+                     "bn_mul_mont_fixed_top", "ossl_ecdsa_simple_sign_sig"}),
+            48 * kPage);
+}
+
+TEST_F(LinkOrderTest, PutsItsConstantsAndItsTablesSideBySide) {
+  EXPECT_LT(span_of({"_ZN4vhsm6memory11kClassBytesE", "ctype_char_map"}), 2 * kPage);
+  EXPECT_LT(span_of({"_ZTVN4vhsm8keystore14LocalOperationE", "openssl_ec_key_method"}), 2 * kPage);
 }
 
 }  // namespace
